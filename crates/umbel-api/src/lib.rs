@@ -1,0 +1,1 @@
+//! The public HTTP API, its OpenAPI document, the event stream and the client.

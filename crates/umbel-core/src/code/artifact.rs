@@ -1,0 +1,7 @@
+//! UM03xx: files, digests and the artifact cache.
+
+use super::codes;
+
+codes! {
+
+}

@@ -1,0 +1,7 @@
+//! UM05xx: calls, links and budgets.
+
+use super::codes;
+
+codes! {
+
+}

@@ -1,0 +1,7 @@
+//! UM06xx: messages and durable state.
+
+use super::codes;
+
+codes! {
+
+}

@@ -1,0 +1,7 @@
+//! UM09xx: applications: plan and execute.
+
+use super::codes;
+
+codes! {
+
+}

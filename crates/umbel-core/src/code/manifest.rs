@@ -1,0 +1,7 @@
+//! UM02xx: application manifests.
+
+use super::codes;
+
+codes! {
+
+}

@@ -1,0 +1,113 @@
+//! Every error code of Umbel: `UM` and four digits, the first two naming the area.
+//!
+//! A code is a promise: its number and meaning never change, and it is never used again for something else.
+//! `umbel explain UM0401` prints the entry. One module per area keeps each list readable.
+
+use crate::error::Kind;
+
+mod macros;
+pub(crate) use macros::codes;
+
+pub mod api;
+pub mod artifact;
+pub mod call;
+pub mod host;
+pub mod identity;
+pub mod lattice;
+pub mod manager;
+pub mod manifest;
+pub mod runtime;
+pub mod supervisor;
+
+/// One entry of the catalogue. Two codes are equal when their numbers are.
+#[derive(Debug)]
+pub struct Entry {
+    /// The number, e.g. 401 for `UM0401`.
+    pub number: u16,
+    /// The name of the constant, e.g. `NOT_WASM`; used by tests and docs.
+    pub name: &'static str,
+    /// What class of failure this is; decides HTTP status, exit code, retry and log level.
+    pub kind: Kind,
+    /// One line: what happened.
+    pub title: &'static str,
+    /// Why it happens, in a sentence or two.
+    pub why: &'static str,
+    /// What to do: a command or a manifest line.
+    pub help: &'static str,
+}
+
+/// A code of the catalogue, e.g. [`runtime::NOT_WASM`].
+#[derive(Clone, Copy)]
+pub struct Code(pub(crate) &'static Entry);
+
+impl Code {
+    /// The catalogue entry behind the code.
+    pub fn entry(self) -> &'static Entry {
+        self.0
+    }
+
+    /// The class of failure.
+    pub fn kind(self) -> Kind {
+        self.0.kind
+    }
+
+    /// Finds a code by what a user types: `UM0401`, `um401`, `401`.
+    pub fn find(text: &str) -> Option<Code> {
+        let digits = text.trim().trim_start_matches(['u', 'U']).trim_start_matches(['m', 'M']);
+        let number: u16 = digits.parse().ok()?;
+        all().find(|code| code.0.number == number)
+    }
+}
+
+/// All codes, by area and in the order of their numbers within it.
+pub fn all() -> impl Iterator<Item = Code> {
+    [
+        identity::ALL,
+        manifest::ALL,
+        artifact::ALL,
+        runtime::ALL,
+        call::ALL,
+        lattice::ALL,
+        supervisor::ALL,
+        host::ALL,
+        manager::ALL,
+        api::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Code) -> bool {
+        self.0.number == other.0.number
+    }
+}
+
+impl Eq for Code {}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UM{:04}", self.0.number)
+    }
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UM{:04} {}", self.0.number, self.0.name)
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Code, D::Error> {
+        let text = String::deserialize(d)?;
+        // A newer peer may know codes that this build does not: they keep their text in the message, not their entry.
+        Ok(Code::find(&text).unwrap_or(api::UNKNOWN_CODE))
+    }
+}

@@ -1,0 +1,7 @@
+//! UM04xx: loading, compiling and instantiating wasm.
+
+use super::codes;
+
+codes! {
+
+}

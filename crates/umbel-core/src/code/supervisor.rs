@@ -1,0 +1,7 @@
+//! UM07xx: supervised tasks and processes.
+
+use super::codes;
+
+codes! {
+
+}

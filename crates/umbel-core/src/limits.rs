@@ -1,0 +1,79 @@
+//! Budgets: what one component may use. Every limit has a default, is enforced, and is named when it is hit.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The budget of one component. JSON field names carry their units.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of linear memory that one instance may hold.
+    pub memory_bytes_max: u64,
+    /// Share of one core that all instances together may use: 100 is one core; 0 is no limit.
+    pub cpu_percent_max: u32,
+    /// Longest duration of one call, from accepting it to its last byte, in ms; 0 is no limit.
+    pub call_ms_max: u64,
+    /// Calls that may run at the same moment, each in an instance of its own.
+    pub instances_max: u32,
+    /// Calls that may wait for an instance before further ones are refused.
+    pub waiting_max: u32,
+    /// Bytes of log per second, with a burst of ten seconds' worth; what is above is counted and dropped.
+    pub log_bytes_per_s_max: u64,
+    /// Hosts that outgoing calls may reach: `example.com`, `*.example.com`, `example.com:8443`, `*`. Empty: none.
+    pub outbound_hosts: Vec<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes_max: 256 << 20,
+            cpu_percent_max: 0,
+            call_ms_max: 30_000,
+            instances_max: 100,
+            waiting_max: 1_000,
+            log_bytes_per_s_max: 64 << 10,
+            outbound_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// The longest call, if there is a limit.
+    pub fn call_max(&self) -> Option<Duration> {
+        (self.call_ms_max > 0).then(|| Duration::from_millis(self.call_ms_max))
+    }
+
+    /// Whether an outgoing call to `host` (with the port it would use) is within the budget.
+    pub fn allows_host(&self, host: &str, port: u16) -> bool {
+        self.outbound_hosts.iter().any(|pattern| host_matches(pattern, host, port))
+    }
+}
+
+fn host_matches(pattern: &str, host: &str, port: u16) -> bool {
+    let (name, wanted_port) = match pattern.rsplit_once(':') {
+        Some((name, port)) if !name.ends_with(':') && port.parse::<u16>().is_ok() => (name, port.parse().ok()),
+        _ => (pattern, None),
+    };
+    if wanted_port.is_some_and(|wanted: u16| wanted != port) {
+        return false;
+    }
+    match name.strip_prefix("*.") {
+        Some(parent) => {
+            host.len() > parent.len() + 1
+                && host[..host.len() - parent.len()].ends_with('.')
+                && host[host.len() - parent.len()..].eq_ignore_ascii_case(parent)
+        }
+        None => name == "*" || name.eq_ignore_ascii_case(host),
+    }
+}
+
+/// When an instance is made and how long it lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceMode {
+    /// A fresh instance for every call: nothing of one call can be seen by another.
+    #[default]
+    Fresh,
+    /// An instance serves one call after another while it stays healthy.
+    Reuse,
+}

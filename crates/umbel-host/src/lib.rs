@@ -1,0 +1,1 @@
+//! The Virtual Host: the tree's root, components, providers, links, inventory.

@@ -1,0 +1,1 @@
+//! Who talks to whom: messages, queue groups and durable key-value with watches.

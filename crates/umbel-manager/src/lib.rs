@@ -1,0 +1,1 @@
+//! Desired state to plan (pure) to execute (idempotent).

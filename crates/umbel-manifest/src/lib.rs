@@ -1,0 +1,1 @@
+//! The application manifest: parse, validate with spans, resolve.

@@ -1,0 +1,107 @@
+//! What a capability provider is: the trait, the life of its links, and the typed calls that travel without a wire.
+//!
+//! A provider serves contracts to components, or brings calls from outside to them, or both. The host starts it from a
+//! [`Factory`], hands it links as they come and go, and stops it with a deadline. It must not know the host: what it needs of
+//! the host is in [`StartContext`].
+//!
+//! ```text
+//! Factory::start ─▶ Provider ◀─ put_link / del_link / put_config (any time, any order, idempotent)
+//!                      │
+//!                      ├─ as a source (http-server): StartContext::targets finds the component, per call
+//!                      ├─ as a target (http-client): http_outgoing() is called by components
+//!                      └─ stop(deadline): drain, then end
+//! ```
+//!
+//! Read in this order: [`provider`](self) (here), [`http`].
+
+pub mod http;
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use umbel_core::id::ProviderId;
+use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
+use umbel_core::Problem;
+
+/// Makes providers of one kind. The binary lists the factories that it ships; the host knows only this trait.
+#[async_trait]
+pub trait Factory: Send + Sync + 'static {
+    /// The name in a reference `builtin:NAME`, and the last path segment of the OCI images that this builtin stands in for
+    /// (`…/http-server:0.23.2`).
+    fn name(&self) -> &'static str;
+
+    /// What its providers serve, or bring calls of, e.g. `wasi:http/incoming-handler`.
+    fn contracts(&self) -> Vec<Contract>;
+
+    /// Starts one provider. Several may run at once, one for each application that declares it.
+    async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem>;
+}
+
+/// What a starting provider is given.
+#[derive(Clone)]
+pub struct StartContext {
+    /// Its id on the lattice.
+    pub id: ProviderId,
+    /// Its config, merged.
+    pub config: Values,
+    /// Finds the components that its links point at.
+    pub targets: Arc<dyn Targets>,
+}
+
+/// Finds what runs in this host. Look-ups are cheap and must be made per call: what is found may be another revision next time.
+pub trait Targets: Send + Sync + 'static {
+    /// The component's HTTP export, if it runs here and has one.
+    fn http(&self, component: &str) -> Option<Arc<dyn http::Handler>>;
+
+    /// The application that the component belongs to, for default host names.
+    fn application_of(&self, component: &str) -> Option<String>;
+}
+
+/// How a provider is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It serves.
+    Healthy,
+    /// It cannot serve, and why.
+    Unhealthy(Problem),
+}
+
+/// A running provider. All methods may be called at any time and must be idempotent.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// A link that names this provider as source or target is new, or has changed (same key).
+    async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem>;
+
+    /// The link is gone. Calls in flight finish.
+    async fn del_link(&self, key: &LinkKey) -> Result<(), Problem>;
+
+    /// The provider's own config has changed.
+    async fn put_config(&self, config: Values) -> Result<(), Problem>;
+
+    /// How it is.
+    fn health(&self) -> Health {
+        Health::Healthy
+    }
+
+    /// The addresses under which a user reaches it, e.g. `http://hello.localhost:8000`, each with the component it leads to.
+    fn endpoints(&self) -> Vec<Endpoint> {
+        Vec::new()
+    }
+
+    /// Its `wasi:http/outgoing-handler`, if it serves that.
+    fn http_outgoing(&self) -> Option<Arc<dyn http::Outgoing>> {
+        None
+    }
+
+    /// Take no new work, finish what is under way within `deadline`, end.
+    async fn stop(&self, deadline: Duration);
+}
+
+/// An address that leads to a component.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Endpoint {
+    /// The component's id.
+    pub component: String,
+    /// What to open.
+    pub url: String,
+}

@@ -1,0 +1,1 @@
+//! Runs wasm: compiles and caches components, pools instances, enforces budgets.

@@ -1,0 +1,1 @@
+//! OTP supervision for tasks, threads and OS processes.

@@ -1,0 +1,1 @@
+//! What tests share: fixtures, temp state folders, wait_for.

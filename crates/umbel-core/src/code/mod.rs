@@ -11,6 +11,7 @@ pub(crate) use macros::codes;
 pub mod api;
 pub mod artifact;
 pub mod call;
+pub mod guest;
 pub mod host;
 pub mod identity;
 pub mod lattice;
@@ -67,6 +68,7 @@ pub fn all() -> impl Iterator<Item = Code> {
         artifact::ALL,
         runtime::ALL,
         call::ALL,
+        guest::ALL,
         lattice::ALL,
         supervisor::ALL,
         host::ALL,

@@ -1,0 +1,81 @@
+//! UM055x to UM059x: what a call into a component, or one of its own calls, can end with.
+
+use super::codes;
+
+codes! {
+    550 UNLINKED Unavailable {
+        title: "an import of the component has no link",
+        why: "The component called a contract that no link serves. Links may come later; until then such calls fail.",
+        help: "`umbel link put SOURCE TARGET CONTRACT`, or add a `link` trait to the manifest and deploy it",
+    }
+    551 TRAPPED Guest {
+        title: "the component trapped",
+        why: "The guest's code did something that WebAssembly forbids, or gave up: a panic in Rust ends as `unreachable`.",
+        help: "`umbel logs APP` has the guest's last lines and its backtrace",
+    }
+    552 CALL_TIMEOUT Timeout {
+        title: "the call took longer than the component may",
+        why: "The budget `call_time` bounds the time until a response begins, and between two pieces of its body.",
+        help: "raise `limits: {call_time: 60s}` in the manifest, or find what the component waits for",
+    }
+    553 MEMORY_LIMIT Guest {
+        title: "the component reached its memory limit",
+        why: "An instance asked for more linear memory than its budget `memory` allows, and could not go on without.",
+        help: "raise `limits: {memory: 512MiB}` in the manifest, or use less",
+    }
+    554 STACK_OVERFLOW Guest {
+        title: "the component recursed too deep",
+        why: "The guest's call stack is full; most often this is a recursion without an end.",
+        help: "look for the recursion in the backtrace of `umbel logs APP`",
+    }
+    555 NO_RESPONSE Guest {
+        title: "the component ended without a response",
+        why: "The guest's handler returned and never set a response.",
+        help: "every path of the handler must set a response, also the failing ones",
+    }
+    556 INSTANCES_LIMIT Exhausted {
+        title: "too many calls of the component at once",
+        why: "All instances that its budget allows are busy, and as many calls as may wait are waiting.",
+        help: "raise `limits: {instances: …, waiting: …}` in the manifest; `umbel ps` shows the use",
+    }
+    557 POOL_EXHAUSTED Exhausted {
+        title: "the host's instance pool is exhausted",
+        why: "All components together run as many instances as the host's pool has slots.",
+        help: "`umbel ps` shows who uses them; lower `instances` there, or raise `umbel up --instances`",
+    }
+    558 GUEST_ERROR Guest {
+        title: "the component answered with an error instead of a response",
+        why: "The handler returned an error code of wasi:http.",
+        help: "the cause names the error code; `umbel logs APP` may say more",
+    }
+    559 STOPPING Unavailable {
+        title: "the component is being stopped",
+        why: "It is draining: calls in flight finish, new ones are refused.",
+        help: "`umbel ps` shows whether it is to run again; retry",
+    }
+    560 HOST_DENIED Denied {
+        title: "the component may not call that host",
+        why: "The host is not in the component's budget `outbound_hosts`; an empty list allows none.",
+        help: "add it: `limits: {outbound_hosts: [\"api.example.com\"]}`, and deploy",
+    }
+    561 INSTANTIATE Guest {
+        title: "the component could not be instantiated",
+        why: "An instance could not be made: its start function trapped, or it needs more than a pool slot has.",
+        help: "the cause says what it needed; `umbel inspect` shows sizes",
+    }
+    562 COMMAND_FAILED Guest {
+        title: "the command ended with a failure",
+        why: "The component's `wasi:cli/run` returned an error or exited with a status other than 0.",
+        help: "`umbel logs APP` has what it printed",
+    }
+    563 INVALID_REQUEST Invalid {
+        title: "the request cannot be handed to a component",
+        why: "wasi:http needs an authority (Host) and a valid target.",
+        help: "send a request with a Host header",
+    }
+    564 NOT_HTTP Invalid {
+        title: "the component has no HTTP export",
+        why: "An HTTP route leads to a component that exports neither wasi:http/incoming-handler nor wasi:http/handler.",
+        help: "`umbel inspect APP` shows its exports; correct the link's target",
+    }
+}

@@ -4,7 +4,9 @@
 
 use crate::code::{Code, identity};
 use crate::error::Coded;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime};
 
 /// Why a text is not a name or an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +39,7 @@ impl Coded for IdError {
 }
 
 /// At most 40 characters of `text`, printable, for use in a message.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
@@ -146,6 +148,31 @@ text_newtype! {
     ProviderId, check_id
 }
 
+impl From<&crate::nkey::PublicKey> for HostId {
+    fn from(key: &crate::nkey::PublicKey) -> HostId {
+        HostId(key.as_str().into())
+    }
+}
+
+/// A fresh ULID: 26 characters that sort by time, as wadm gives to versions of applications. The time is the caller's, the rest
+/// is random.
+pub fn new_ulid(unix_time: Duration) -> String {
+    fresh(unix_time).to_string()
+}
+
+/// A fresh UUID made of a ULID's 16 bytes, as wasmCloud 1.x gives to events (`facts/wasmcloud.md` §4.3).
+pub fn new_uuid(unix_time: Duration) -> String {
+    let hex = HEXLOWER.encode(&fresh(unix_time).to_bytes());
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn fresh(unix_time: Duration) -> ulid::Ulid {
+    // A time that no clock shows (beyond the year 10889) is cut to the 48 bits that a ULID has.
+    let at =
+        Duration::from_millis(u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX) & ((1 << 48) - 1));
+    ulid::Ulid::from_datetime(SystemTime::UNIX_EPOCH + at)
+}
+
 /// The id that wadm gives a part of an application: `{app}-{part}`, where whatever is not a letter or digit becomes `_`
 /// (wasmCloud 1.x, `facts/wasmcloud.md` §4.7).
 pub fn application_part_id(app: &AppName, part: &str) -> String {
@@ -154,3 +181,6 @@ pub fn application_part_id(app: &AppName, part: &str) -> String {
     };
     format!("{}-{}", clean(app.as_str()), clean(part))
 }
+
+#[cfg(test)]
+mod tests;

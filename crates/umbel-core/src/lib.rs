@@ -4,18 +4,23 @@
 //! or how anything is done.
 //!
 //! Read in this order:
-//! [`id`] names things · [`nkey`] and [`claims`] say who vouches for them · [`mod@reference`] says where their bytes are ·
+//! [`id`] names things · [`nkey`] and [`claims`] say who vouches for them · [`mod@reference`] and [`digest`] say where and which their bytes are ·
 //! [`link`] binds an importer to a server · [`limits`] bounds what one may use · [`event`] tells what happened ·
 //! [`error`] and [`code`] tell what went wrong and what to do · [`clock`] says when.
 
+pub mod claims;
 pub mod clock;
 pub mod code;
+pub mod digest;
 pub mod error;
 pub mod event;
 pub mod id;
 pub mod limits;
 pub mod link;
+pub mod nkey;
+pub mod reference;
 
 pub use clock::{Clock, SystemClock};
 pub use code::Code;
+pub use digest::Digest;
 pub use error::{Coded, Kind, Problem};

@@ -1,1 +1,32 @@
 //! Who talks to whom: messages, queue groups and durable key-value with watches.
+//!
+//! Every service of a host talks to every other, here or on another host, through the [`Lattice`] trait and nothing else. This
+//! crate must not know what a payload means to its sender, nor who runs components or applications: the typed messages in
+//! [`control`], [`extension`] and [`wadm`] are shapes, not behaviour.
+//!
+//! ```text
+//!  publish / request ─▶ subjects (trie) ─▶ bounded queue ─▶ Subscription      plain: everybody, group: one, observer: may listen
+//!  bucket.put        ─▶ queue ─▶ writer thread: a batch, one fsync ─▶ memory ─▶ answer, watches
+//!  bucket.get, watch ─▶ memory (only what is durable is in it)
+//! ```
+//!
+//! Read in this order: [`lattice`] the traits · [`message`] · [`subject`] names and patterns · [`subscription`] ·
+//! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`subjects`],
+//! every implementation has to pass.
+
+pub mod bucket;
+pub mod control;
+pub mod error;
+pub mod extension;
+pub mod lattice;
+pub mod message;
+pub mod subject;
+pub mod subjects;
+pub mod subscription;
+pub mod wadm;
+
+pub use bucket::{Bucket, Entry, Watch, WatchEvent};
+pub use error::{LatticeError, Result};
+pub use lattice::{Lattice, SubscribeOptions};
+pub use message::{Headers, Message};
+pub use subscription::Subscription;

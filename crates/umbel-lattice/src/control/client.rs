@@ -1,0 +1,222 @@
+//! Asks hosts to do things, and what they have. All of it is requests on [`crate::subjects::ctl`] and
+//! [`crate::subjects::umbel`].
+
+use super::message::{
+    ComponentAuction, ComponentAuctionAck, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck, Scale, StartProvider, StopHost,
+    StopProvider, Update, link_body,
+};
+use super::response::CtlResponse;
+use super::view::{Host, Inventory};
+use super::ControlError;
+use crate::extension::{
+    ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned, ReferenceRequest,
+};
+use crate::message::to_json;
+use crate::subjects::{ctl, umbel};
+use crate::{Lattice, Message};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use umbel_core::id::{HostId, LatticeName};
+use umbel_core::link::{Link, LinkKey, Values};
+
+type Result<T, E = ControlError> = std::result::Result<T, E>;
+
+/// A client of the control protocol. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    lattice: Arc<dyn Lattice>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client whose every request has this deadline.
+    pub fn new(lattice: Arc<dyn Lattice>, timeout: Duration) -> Client {
+        Client { lattice, timeout }
+    }
+
+    /// The lattice that it asks on.
+    pub fn lattice(&self) -> &Arc<dyn Lattice> {
+        &self.lattice
+    }
+
+    /// The same client with another deadline.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Client {
+        Client { lattice: self.lattice.clone(), timeout }
+    }
+
+    /// All hosts that answer within the deadline.
+    pub async fn hosts(&self) -> Result<Vec<Host>> {
+        self.gather(ctl::host_ping(self.name()), Bytes::new()).await
+    }
+
+    /// Everything that runs on the host.
+    pub async fn inventory(&self, host: &HostId) -> Result<Inventory> {
+        self.expect(ctl::host_get(self.name(), host), Bytes::new()).await
+    }
+
+    /// Stops the host; calls in flight may take `drain` at most.
+    pub async fn stop_host(&self, host: &HostId, drain: Option<Duration>) -> Result<String> {
+        let timeout = drain.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        let body = StopHost { host_id: host.clone(), timeout };
+        self.command(ctl::host_stop(self.name(), host), to_json(&body)).await
+    }
+
+    /// Hosts that could run the component.
+    pub async fn auction_component(&self, auction: &ComponentAuction) -> Result<Vec<ComponentAuctionAck>> {
+        self.gather(ctl::component_auction(self.name()), to_json(auction)).await
+    }
+
+    /// Hosts that could run the provider.
+    pub async fn auction_provider(&self, auction: &ProviderAuction) -> Result<Vec<ProviderAuctionAck>> {
+        self.gather(ctl::provider_auction(self.name()), to_json(auction)).await
+    }
+
+    /// Starts, scales or stops a component on `scale.host_id`. The answer means accepted; events tell the outcome.
+    pub async fn scale(&self, scale: &Scale) -> Result<String> {
+        self.command(ctl::component_scale(self.name(), &scale.host_id), to_json(scale)).await
+    }
+
+    /// Replaces a component's image.
+    pub async fn update(&self, update: &Update) -> Result<String> {
+        self.command(ctl::component_update(self.name(), &update.host_id), to_json(update)).await
+    }
+
+    /// Starts a provider. The answer means accepted; events tell the outcome.
+    pub async fn start_provider(&self, start: &StartProvider) -> Result<String> {
+        self.command(ctl::provider_start(self.name(), &start.host_id), to_json(start)).await
+    }
+
+    /// Stops a provider.
+    pub async fn stop_provider(&self, stop: &StopProvider) -> Result<String> {
+        self.command(ctl::provider_stop(self.name(), &stop.host_id), to_json(stop)).await
+    }
+
+    /// Puts a link: one with the same key is replaced.
+    pub async fn put_link(&self, link: &Link) -> Result<String> {
+        self.command(ctl::link_put(self.name()), to_json(&link_body(link))).await
+    }
+
+    /// Deletes a link; none there is no error.
+    pub async fn del_link(&self, key: &LinkKey) -> Result<String> {
+        self.command(ctl::link_del(self.name()), to_json(key)).await
+    }
+
+    /// All links.
+    pub async fn links(&self) -> Result<Vec<Link>> {
+        self.expect(ctl::link_get(self.name()), Bytes::new()).await
+    }
+
+    /// Puts a config, whatever was there.
+    pub async fn put_config(&self, name: &str, values: &Values) -> Result<String> {
+        self.command(ctl::config_put(self.name(), name), to_json(values)).await
+    }
+
+    /// Reads a config.
+    pub async fn get_config(&self, name: &str) -> Result<Option<Values>> {
+        Ok(self.ask(ctl::config_get(self.name(), name), Bytes::new()).await?.response)
+    }
+
+    /// Deletes a config; none there is no error.
+    pub async fn del_config(&self, name: &str) -> Result<String> {
+        self.command(ctl::config_del(self.name(), name), Bytes::new()).await
+    }
+
+    /// Sets a label of a host.
+    pub async fn put_label(&self, host: &HostId, key: &str, value: &str) -> Result<String> {
+        let body = LabelValue { key: key.into(), value: value.into() };
+        self.command(ctl::label_put(self.name(), host), to_json(&body)).await
+    }
+
+    /// Deletes a label of a host.
+    pub async fn del_label(&self, host: &HostId, key: &str) -> Result<String> {
+        self.command(ctl::label_del(self.name(), host), to_json(&LabelKey { key: key.into() })).await
+    }
+
+    /// Claims of everything that was started.
+    pub async fn claims(&self) -> Result<Vec<BTreeMap<String, String>>> {
+        self.expect(ctl::claims_get(self.name()), Bytes::new()).await
+    }
+
+    /// Ours: the supervision tree of the host, as the supervisor prints and parses it.
+    pub async fn tree(&self, host: &HostId) -> Result<Value> {
+        self.expect(umbel::tree(self.name(), host), Bytes::new()).await
+    }
+
+    /// Ours: take no new calls, finish those in flight.
+    pub async fn drain(&self, host: &HostId) -> Result<String> {
+        self.command(umbel::drain(self.name(), host), Bytes::new()).await
+    }
+
+    /// Ours: fetch the artifact into the host's store and keep it.
+    pub async fn pin_artifact(&self, host: &HostId, reference: &str) -> Result<Pinned> {
+        let body = ReferenceRequest { reference: reference.into() };
+        self.expect(umbel::artifact_pin(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: what the component is, without running it.
+    pub async fn inspect(&self, host: &HostId, reference: &str) -> Result<ComponentInspect> {
+        let body = ReferenceRequest { reference: reference.into() };
+        self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: log lines that the host remembers.
+    pub async fn logs(&self, host: &HostId, request: &LogsRequest) -> Result<Vec<LogLine>> {
+        self.expect(umbel::logs(self.name(), host), to_json(request)).await
+    }
+
+    /// Ours: events that the host remembers.
+    pub async fn events(&self, host: &HostId, request: &EventsRequest) -> Result<EventsReply> {
+        self.expect(umbel::host_events(self.name(), host), to_json(request)).await
+    }
+
+    fn name(&self) -> &LatticeName {
+        self.lattice.name()
+    }
+
+    /// One request, its whole answer.
+    async fn ask<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<CtlResponse<T>> {
+        let reply = self.lattice.request(&subject, body, self.timeout).await?;
+        let answer: CtlResponse<T> = parse_answer(&subject, &reply)?;
+        if !answer.success {
+            return Err(ControlError::refused(answer.message, answer.problem));
+        }
+        Ok(answer)
+    }
+
+    /// One request that is answered with a message for people.
+    async fn command(&self, subject: String, body: Bytes) -> Result<String> {
+        Ok(self.ask::<Value>(subject, body).await?.message)
+    }
+
+    /// One request that is answered with a value.
+    async fn expect<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<T> {
+        let answer: CtlResponse<T> = self.ask(subject.clone(), body).await?;
+        answer.response.ok_or_else(|| {
+            let source = <serde_json::Error as serde::de::Error>::missing_field("response");
+            ControlError::Answer { subject, source: Arc::new(source) }
+        })
+    }
+
+    /// One request that every host may answer. An answer that cannot be read is left out: one odd host must not hide the others.
+    async fn gather<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<Vec<T>> {
+        let replies = self.lattice.request_all(&subject, body, self.timeout).await?;
+        let mut all = Vec::with_capacity(replies.len());
+        for reply in replies {
+            match parse_answer::<CtlResponse<T>>(&subject, &reply) {
+                Ok(answer) => all.extend(answer.response),
+                Err(error) => tracing::debug!(subject, %error, "left out an answer"),
+            }
+        }
+        Ok(all)
+    }
+}
+
+pub(crate) fn parse_answer<T: DeserializeOwned>(subject: &str, reply: &Message) -> Result<T> {
+    serde_json::from_slice(&reply.payload)
+        .map_err(|source| ControlError::Answer { subject: subject.to_string(), source: Arc::new(source) })
+}

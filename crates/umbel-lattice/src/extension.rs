@@ -1,0 +1,108 @@
+//! What is said on our own subjects, `umbel.v1.…` ([`crate::subjects::umbel`]). Requests are answered with a
+//! [`crate::control::CtlResponse`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use umbel_core::event::Event;
+use umbel_core::id::ComponentId;
+
+/// Names an artifact, as it was written in the manifest or on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceRequest {
+    /// A path, `file://…`, `oci://…` or an image.
+    pub reference: String,
+}
+
+/// The answer to a pin: the artifact is in the host's store and stays there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// `sha256:…` of the bytes.
+    pub digest: String,
+    /// Their number.
+    pub size: u64,
+}
+
+/// What a component is, without running it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ComponentInspect {
+    /// `component` or `module`.
+    pub kind: String,
+    /// What it imports, e.g. `wasi:http/outgoing-handler@0.2.6`.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// Bytes.
+    pub size: u64,
+    /// `sha256:…` of the bytes.
+    pub digest: String,
+    /// The claims that are embedded, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Value>,
+}
+
+/// One line that a component has logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Grows by one with each line of the host.
+    pub seq: u64,
+    /// When, in ms since 1970.
+    pub unix_ms: u64,
+    /// Which component.
+    pub component: ComponentId,
+    /// The application it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    pub level: String,
+    /// `stdout`, `stderr`, `log` (`wasi:logging`) or `host` (what the host says about the component).
+    pub stream: String,
+    /// The context that `wasi:logging` gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The text, without terminal escapes and line ends.
+    pub message: String,
+}
+
+/// Asks for log lines that the host remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsRequest {
+    /// Only of this component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentId>,
+    /// Only of this application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// At most so many, the newest.
+    pub limit: usize,
+    /// Only lines after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_seq: Option<u64>,
+}
+
+/// Asks for events that the host remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsRequest {
+    /// Only events after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_seq: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Events that the host remembers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventsReply {
+    /// In order.
+    pub events: Vec<NumberedEvent>,
+    /// The oldest that it remembers: what is before cannot be had.
+    pub oldest_seq: u64,
+}
+
+/// An event with its number; also what is published on [`crate::subjects::umbel::events`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumberedEvent {
+    /// Grows by one with each event of the host.
+    pub seq: u64,
+    /// The event.
+    pub event: Event,
+}

@@ -1,2 +1,53 @@
-//! Tasks of the workspace.
-fn main() {}
+//! Tasks of the workspace, run as `cargo xtask TASK`. It knows the layout of the repository and nothing of the product.
+//!
+//! ```text
+//! cargo xtask tidy        the rules of the house that no compiler checks
+//! cargo xtask test        everything that must pass: format, tidy, clippy, unit, integration and end-to-end tests
+//! cargo xtask fixtures    build the wasm of guests/ and examples/ that is stale
+//! cargo xtask bench       the figures of SPECIFICATION.md, peers beside ours
+//! ```
+
+#![allow(unreachable_pub, reason = "in a binary, `pub` says that other modules use it")]
+
+mod fixtures;
+mod run;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask TASK
+
+  tidy                     check the rules of the house (see STYLE.md)
+  test                     run everything that must pass
+  fixtures                 build the wasm of guests/ and examples/ that is stale
+    --check                only say whether anything is stale
+    --all                  build all of it
+    --languages            also build Python's, JavaScript's and Go's hello (not checked in)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let (task, options) = match arguments.split_first() {
+        Some((task, options)) => (task.as_str(), options),
+        None => ("help", arguments),
+    };
+    match task {
+        "fixtures" => fixtures::main(options),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("there is no task `{task}`\n\n{HELP}"),
+    }
+}

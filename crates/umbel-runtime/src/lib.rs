@@ -1,1 +1,43 @@
-//! Runs wasm: compiles and caches components, pools instances, enforces budgets.
+//! Runs wasm: compiles components once, keeps the machine code, and makes instances that stay within their budgets.
+//!
+//! It must not know links, the lattice or the network: what a guest calls leaves through [`calls::HostCalls`], and who asks for a call
+//! is the caller's business. It starts no thread and no process of its own: the epoch tick and the compile process are
+//! handed in, so that the host can supervise them.
+//!
+//! ```text
+//! bytes ─▶ cache ──hit──▶ Image (machine code, pre-linked) ─▶ Component (id, budget, host calls)
+//!            └─miss─▶ Worker (child process) ─▶ cache             │
+//!                                                        call ─▶ instance: fresh, or a warm one
+//! ```
+//!
+//! Read in this order: [`config`], [`engine`] (one engine, one pool, epochs) · [`compile`] and [`cache`] (bytes to machine code) · [`image`]
+//! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
+//! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
+
+pub mod body;
+pub mod budget;
+pub mod cache;
+pub mod calls;
+pub mod command;
+pub mod compile;
+pub mod component;
+pub mod config;
+pub mod ctx;
+pub mod engine;
+pub mod error;
+mod guest;
+mod http_p2;
+mod http_p3;
+pub mod image;
+pub mod inspect;
+pub mod linker;
+mod logs;
+mod warm;
+
+pub use budget::{Budget, Usage};
+pub use calls::HostCalls;
+pub use component::Component;
+pub use config::Config;
+pub use engine::Engine;
+pub use error::{CallError, LoadError};
+pub use image::{Image, Images, World};

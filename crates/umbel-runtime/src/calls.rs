@@ -1,0 +1,95 @@
+//! What a guest's calls reach: the one door from a component to the rest of the world.
+
+use crate::body::Body;
+use futures::future::BoxFuture;
+use std::time::Duration;
+use umbel_core::Problem;
+
+/// How urgent a line of a guest's log is: the levels of `wasi:logging`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Finest.
+    Trace,
+    /// For who debugs the component.
+    Debug,
+    /// Ordinary news; lines of stdout.
+    Info,
+    /// Something is not as it should be; lines of stderr.
+    Warn,
+    /// A call failed.
+    Error,
+    /// The component cannot go on.
+    Critical,
+}
+
+impl Level {
+    /// The name in a log line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Level::Trace => "trace",
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+            Level::Critical => "critical",
+        }
+    }
+}
+
+/// Where a log line comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// A line the guest wrote to standard output.
+    Stdout,
+    /// A line the guest wrote to standard error.
+    Stderr,
+    /// A call of `wasi:logging`.
+    Logging,
+    /// The host speaking of the component: a trap, a limit.
+    Host,
+}
+
+impl Stream {
+    /// The name in a log line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+            Stream::Logging => "logging",
+            Stream::Host => "host",
+        }
+    }
+}
+
+/// Timeouts that a guest set on an outgoing request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SendOptions {
+    /// Until the connection stands.
+    pub connect_timeout: Option<Duration>,
+    /// Until the response's head is there.
+    pub first_byte_timeout: Option<Duration>,
+    /// Between two frames of the body.
+    pub between_bytes_timeout: Option<Duration>,
+}
+
+/// One component's way out. Implemented by the host; every call finds the links of that moment.
+pub trait HostCalls: Send + Sync + 'static {
+    /// `wasi:http/outgoing-handler` and `wasi:http/client`. The runtime has checked `outbound_hosts` already.
+    fn http_send(
+        &self,
+        request: http::Request<Body>,
+        options: SendOptions,
+    ) -> BoxFuture<'static, Result<http::Response<Body>, Problem>>;
+
+    /// One value of `wasi:config`.
+    fn config_get(&self, key: &str) -> Option<String>;
+
+    /// All values of `wasi:config`.
+    fn config_all(&self) -> Vec<(String, String)>;
+
+    /// A line for the component's log, free of control characters and within the log rate.
+    fn log(&self, level: Level, stream: Stream, context: &str, message: &str);
+
+    /// The command that would link the given import, e.g. `umbel link put orders keyvalue wasi:keyvalue/store`.
+    fn link_help(&self, interface: &str) -> String;
+}

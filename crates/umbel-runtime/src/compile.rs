@@ -1,0 +1,118 @@
+//! Compiling, in a process of its own.
+//!
+//! The host starts the worker through [`Worker`], with limits on memory, CPU and time; the process runs [`worker_main`]. A
+//! hostile component can at worst end its own worker.
+
+use crate::cache::{Cache, Key};
+use crate::config::CompileLimits;
+use crate::engine::{Layout, settings};
+use crate::error::{Cause, LoadError};
+use crate::inspect;
+use async_trait::async_trait;
+use std::path::{Path, PathBuf};
+use umbel_core::{Coded, Problem};
+
+/// The hidden first argument with which a binary of ours becomes a compile process.
+pub const WORKER_ARG: &str = "__compile";
+
+/// One compilation.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The component.
+    pub input: PathBuf,
+    /// Where the machine code goes.
+    pub output: PathBuf,
+    /// For messages.
+    pub what: String,
+    /// The engine's layout of memories.
+    pub layout: Layout,
+    /// What it may use.
+    pub limits: CompileLimits,
+}
+
+impl Job {
+    /// The arguments of the compile process, after [`WORKER_ARG`].
+    pub fn args(&self) -> Vec<std::ffi::OsString> {
+        vec![self.layout.as_arg().into(), self.what.clone().into(), self.input.clone().into(), self.output.clone().into()]
+    }
+}
+
+/// How a compile process ended.
+#[derive(Debug, Clone)]
+pub enum Exit {
+    /// Status 0: the output file is there.
+    Done,
+    /// It printed a [`Problem`] as JSON and ended with another status.
+    Failed(Vec<u8>),
+    /// It was ended for exceeding the named limit.
+    Limit(String),
+}
+
+/// Runs compile processes, one after another or a few at once, as the host sees fit.
+#[async_trait]
+pub trait Worker: Send + Sync + 'static {
+    /// Runs one. `Err` says why no process could be run to its end.
+    async fn run(&self, job: &Job) -> Result<Exit, String>;
+}
+
+/// Compiles through the worker and puts the result into the cache.
+pub(crate) async fn compile(
+    worker: &dyn Worker,
+    cache: &Cache,
+    key: &Key,
+    input: &Path,
+    what: &str,
+    layout: Layout,
+    limits: CompileLimits,
+) -> Result<(), LoadError> {
+    let output = cache.scratch(key);
+    let job = Job { input: input.to_path_buf(), output: output.path().to_path_buf(), what: what.into(), layout, limits };
+    match worker.run(&job).await {
+        Ok(Exit::Done) => cache.adopt(key, output),
+        Ok(Exit::Failed(answer)) => Err(match serde_json::from_slice::<Problem>(&answer) {
+            Ok(problem) => LoadError::Told(problem),
+            Err(_) => LoadError::Worker { reason: String::from_utf8_lossy(&answer).trim().chars().take(400).collect() },
+        }),
+        Ok(Exit::Limit(limit)) => Err(LoadError::Limit { limit }),
+        Err(reason) => Err(LoadError::Worker { reason }),
+    }
+}
+
+/// The compile process: `LAYOUT WHAT INPUT OUTPUT`. Returns its exit status; the answer of a failure goes to standard output as JSON.
+pub fn worker_main(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
+    let args: Vec<_> = args.into_iter().collect();
+    let [layout, what, input, output] = args.as_slice() else {
+        return 2;
+    };
+    let layout = if layout.to_str() == Some("pool") { Layout::Pool(1) } else { Layout::OnDemand };
+    match precompile(layout, &what.to_string_lossy(), Path::new(input), Path::new(output)) {
+        Ok(()) => 0,
+        Err(error) => {
+            let problem = Problem::from(&error as &dyn Coded);
+            // If even this cannot be written, the exit status still says that it failed.
+            let _ = serde_json::to_writer(std::io::stdout(), &problem);
+            1
+        }
+    }
+}
+
+fn precompile(layout: Layout, what: &str, input: &Path, output: &Path) -> Result<(), LoadError> {
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |e: std::io::Error| LoadError::Cache { path, source: e.into() }
+    };
+    let bytes = std::fs::read(input).map_err(io(input))?;
+    inspect::check(what, &bytes)?;
+    let engine = wasmtime::Engine::new(&compile_settings(layout))
+        .map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
+    let code =
+        engine.precompile_component(&bytes).map_err(|e| LoadError::Compile { source: Cause::of(&e) })?;
+    std::fs::write(output, code).map_err(io(output))
+}
+
+/// The settings of the host's engine, without its pool: address space is limited in the compile process.
+fn compile_settings(layout: Layout) -> wasmtime::Config {
+    let mut config = settings(layout, 0);
+    config.allocation_strategy(wasmtime::InstanceAllocationStrategy::OnDemand);
+    config
+}

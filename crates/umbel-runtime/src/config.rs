@@ -1,0 +1,49 @@
+//! What the engine and its pool are built with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of one engine.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of the compiled code; made when absent, with mode 0700.
+    pub cache_dir: PathBuf,
+    /// Instances of all components that may run at once. Each slot reserves about 4 GiB of address space, no memory.
+    pub instances_max: u32,
+    /// Bytes of a linear memory that stay resident in a slot between two instances, so that the next one need not fault them in.
+    pub keep_resident_bytes: usize,
+    /// How often running guests are looked at: for their deadline, their CPU share, and to give way to others.
+    pub tick: Duration,
+    /// What one compilation may use.
+    pub compile: CompileLimits,
+}
+
+/// Limits of the compile process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Address space in bytes.
+    pub memory_bytes: u64,
+    /// CPU time of all its threads.
+    pub cpu: Duration,
+    /// Wall time.
+    pub wall: Duration,
+}
+
+impl Default for CompileLimits {
+    fn default() -> CompileLimits {
+        CompileLimits { memory_bytes: 4 << 30, cpu: Duration::from_secs(180), wall: Duration::from_secs(180) }
+    }
+}
+
+impl Config {
+    /// The defaults, with the cache in the given folder.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Config {
+        Config {
+            cache_dir: cache_dir.into(),
+            instances_max: 2_000,
+            keep_resident_bytes: 1 << 20,
+            tick: Duration::from_millis(1),
+            compile: CompileLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What belongs to one instance: its WASI context, its resources, and the hooks that tie it to its component.
+
+use crate::budget::Budget;
+use crate::calls::HostCalls;
+use crate::logs::LogPipe;
+use crate::{body, calls};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use umbel_core::code::{Code, guest};
+use umbel_core::limits::Limits;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Result};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+/// What all instances of one component share.
+pub(crate) struct Shared {
+    pub id: String,
+    pub budget: Arc<Budget>,
+    pub calls: Arc<dyn HostCalls>,
+}
+
+impl Shared {
+    pub(crate) fn limits(&self) -> &Limits {
+        self.budget.limits()
+    }
+}
+
+/// The data of one store.
+pub(crate) struct Ctx {
+    pub table: ResourceTable,
+    pub wasi: WasiCtx,
+    pub http: WasiHttpCtx,
+    pub hooks: Hooks,
+    pub limiter: Limiter,
+    /// The tick at which the call under way is out of time; moved on by its progress.
+    pub deadline: Arc<AtomicU64>,
+}
+
+impl Ctx {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Ctx {
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(LogPipe::new(shared, calls::Stream::Stdout));
+        wasi.stderr(LogPipe::new(shared, calls::Stream::Stderr));
+        wasi.allow_tcp(false).allow_udp(false);
+        Ctx {
+            table: ResourceTable::new(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            hooks: Hooks { shared: shared.clone() },
+            limiter: Limiter::new(shared.budget.clone()),
+            deadline: Arc::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.hooks.shared
+    }
+
+    pub(crate) fn is_late(&self, now: u64) -> bool {
+        now >= self.deadline.load(Relaxed)
+    }
+}
+
+impl WasiView for Ctx {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Ctx {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+    }
+}
+
+/// Holds an instance within its memory, and books what it has.
+pub(crate) struct Limiter {
+    budget: Arc<Budget>,
+    held: usize,
+    /// Whether growing was refused: a trap that follows is most likely its consequence.
+    pub refused: bool,
+}
+
+/// Elements that all tables of an instance may have; the pool's slots have room for as many.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+impl Limiter {
+    fn new(budget: Arc<Budget>) -> Limiter {
+        Limiter { budget, held: 0, refused: false }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        let held = self.held + (desired - current);
+        if held as u64 > self.budget.limits().memory_bytes_max {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.budget.memory_changed((desired - current) as i64);
+        self.held = held;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.budget.memory_changed(-(self.held as i64));
+    }
+}
+
+/// Where `wasi:http` asks the host.
+pub(crate) struct Hooks {
+    pub shared: Arc<Shared>,
+}
+
+type IoResult = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
+type Sending = Box<
+    dyn Future<Output = Result<(http::Response<WasiBody>, IoResult), wasmtime_wasi_http::Error>> + Send,
+>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_processed: IoResult,
+    ) -> Sending {
+        use wasmtime_wasi_http::Error;
+        let shared = self.shared.clone();
+        let options = options.map_or_else(calls::SendOptions::default, |o| calls::SendOptions {
+            connect_timeout: o.connect_timeout,
+            first_byte_timeout: o.first_byte_timeout,
+            between_bytes_timeout: o.between_bytes_timeout,
+        });
+        Box::new(async move {
+            let uri = request.uri();
+            let https = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+            let Some(host) = uri.host().map(str::to_string) else {
+                return Err(Error::HttpRequestUriInvalid);
+            };
+            let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+            if !shared.limits().allows_host(&host, port) {
+                let text = format!("{}: {} may not call {host}:{port}; {}", guest::HOST_DENIED, shared.id, guest::HOST_DENIED.entry().help);
+                shared.calls.log(calls::Level::Warn, calls::Stream::Host, "outbound", &text);
+                return Err(Error::HttpRequestDenied);
+            }
+            let request = request.map(body::from_wasi);
+            match shared.calls.http_send(request, options).await {
+                Ok(response) => {
+                    let response = response.map(|b| body::into_wasi(b).boxed_unsync());
+                    let io: IoResult = Box::new(async { Ok(()) });
+                    Ok((response, io))
+                }
+                Err(problem) => {
+                    shared.calls.log(calls::Level::Warn, calls::Stream::Host, "outbound", &format!("{problem}; {}", problem.help));
+                    Err(wasi_error(&problem))
+                }
+            }
+        })
+    }
+}
+
+/// The error code of wasi:http nearest to a problem. The text travels along where the code has room for one.
+fn wasi_error(problem: &umbel_core::Problem) -> wasmtime_wasi_http::Error {
+    use umbel_core::Kind;
+    use wasmtime_wasi_http::Error;
+    let is = |code: Code| problem.code == code;
+    match problem.kind {
+        _ if is(guest::UNLINKED) => Error::InternalError(Some(format!("{problem}; {}", problem.help))),
+        Kind::Timeout => Error::ConnectionTimeout,
+        Kind::Denied => Error::HttpRequestDenied,
+        Kind::Invalid => Error::HttpRequestUriInvalid,
+        _ => Error::InternalError(Some(problem.to_string())),
+    }
+}

@@ -1,0 +1,171 @@
+//! One engine and one pool for all components, whatever their limits.
+//!
+//! The pool reserves address space, not memory. Where address space is short (`ulimit -v`) the pool is made smaller step by
+//! step, at last instances are allocated on demand, and [`Engine::shortfall`] says so.
+
+use crate::config::Config;
+use crate::error::{Cause, LoadError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use umbel_core::Problem;
+use umbel_core::code::runtime::SMALL_POOL;
+use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Address space of one memory slot: 4 GiB and its guards.
+const SLOT_BYTES: u64 = (4 << 30) + (64 << 20);
+
+/// How memories are laid out. It decides the machine code, so the compile process must use the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A slot of a pool with this many; bounds are checked by guard pages.
+    Pool(u32),
+    /// Allocated when an instance is made; bounds are checked in code.
+    OnDemand,
+}
+
+impl Layout {
+    /// As an argument of the compile process.
+    pub fn as_arg(self) -> &'static str {
+        match self {
+            Layout::Pool(_) => "pool",
+            Layout::OnDemand => "on-demand",
+        }
+    }
+}
+
+/// The engine, its pool and its clock of epochs.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    ticks: Arc<AtomicU64>,
+    tick_ms: u64,
+    layout: Layout,
+    shortfall: Option<Problem>,
+}
+
+impl Engine {
+    /// Starts the engine with the largest pool that the machine allows, up to `config.instances_max`.
+    pub fn new(config: &Config) -> Result<Engine, LoadError> {
+        let wanted = config.instances_max.max(1);
+        let mut slots = wanted.min(slots_by_address_space());
+        let mut last = None;
+        while slots > 0 {
+            match wasmtime::Engine::new(&settings(Layout::Pool(slots), config.keep_resident_bytes)) {
+                Ok(inner) => {
+                    let shortfall = (slots < wanted).then(|| small_pool(wanted, Some(slots), last.as_ref()));
+                    return Ok(Engine::with(inner, config, Layout::Pool(slots), shortfall));
+                }
+                Err(error) => last = Some(error),
+            }
+            slots /= 4;
+        }
+        let inner = wasmtime::Engine::new(&settings(Layout::OnDemand, 0))
+            .map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
+        let shortfall = Some(small_pool(wanted, None, last.as_ref()));
+        Ok(Engine::with(inner, config, Layout::OnDemand, shortfall))
+    }
+
+    fn with(inner: wasmtime::Engine, config: &Config, layout: Layout, shortfall: Option<Problem>) -> Engine {
+        let tick_ms = u64::try_from(config.tick.as_millis()).unwrap_or(1).max(1);
+        Engine { inner, ticks: Arc::new(AtomicU64::new(0)), tick_ms, layout, shortfall }
+    }
+
+    /// Advances the epoch. Whoever owns the engine calls this once per [`Config::tick`].
+    pub fn tick(&self) {
+        self.ticks.fetch_add(1, Relaxed);
+        self.inner.increment_epoch();
+    }
+
+    /// A handle that only ticks, for the thread that does it.
+    pub fn ticker(&self) -> impl Fn() + Send + 'static {
+        let engine = self.clone();
+        move || engine.tick()
+    }
+
+    /// How memories are laid out.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// What is smaller than configured, if anything: to be announced.
+    pub fn shortfall(&self) -> Option<&Problem> {
+        self.shortfall.as_ref()
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.ticks.load(Relaxed)
+    }
+
+    /// The tick at which something that starts now and may take `ms` is over; `u64::MAX` when 0 (no limit).
+    pub(crate) fn deadline(&self, ms: u64) -> u64 {
+        if ms == 0 { u64::MAX } else { self.now() + ms.div_ceil(self.tick_ms) + 1 }
+    }
+}
+
+/// The settings that decide the machine code and the pool.
+pub(crate) fn settings(layout: Layout, keep_resident: usize) -> wasmtime::Config {
+    let mut config = wasmtime::Config::new();
+    config.epoch_interruption(true);
+    config.wasm_component_model_async(true);
+    config.memory_init_cow(true);
+    config.generate_address_map(true);
+    config.max_wasm_stack(1 << 20);
+    config.async_stack_size(2 << 20);
+    match layout {
+        Layout::Pool(slots) => {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, keep_resident)));
+        }
+        Layout::OnDemand => {
+            config.memory_reservation(0);
+            config.memory_guard_size(0);
+            config.memory_reservation_for_growth(1 << 20);
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        }
+    }
+    config
+}
+
+fn pool(slots: u32, keep_resident: usize) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(8))
+        .total_memories(slots)
+        .total_tables(slots.saturating_mul(2))
+        .total_stacks(slots)
+        .max_core_instances_per_component(400)
+        .max_memories_per_component(16)
+        .max_tables_per_component(64)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .table_elements(100_000)
+        .max_unused_warm_slots(64)
+        .linear_memory_keep_resident(keep_resident)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// How many slots a limited address space can hold, leaving room for everything else.
+fn slots_by_address_space() -> u32 {
+    let Some(bytes) = rustix::process::getrlimit(rustix::process::Resource::As).current else {
+        return u32::MAX;
+    };
+    u32::try_from(bytes / 2 / SLOT_BYTES).unwrap_or(u32::MAX)
+}
+
+fn small_pool(wanted: u32, slots: Option<u32>, error: Option<&wasmtime::Error>) -> Problem {
+    let message = match slots {
+        Some(slots) => format!("the instance pool has {slots} slots instead of {wanted}: address space is short"),
+        None => format!("instances are allocated on demand instead of from {wanted} pool slots: address space is short"),
+    };
+    let problem = Problem::new(SMALL_POOL, message);
+    match error {
+        Some(error) => problem.with_cause(format!("{error:#}")),
+        None => problem,
+    }
+}

@@ -1,0 +1,233 @@
+//! An image: one component, compiled and pre-linked, shared by all components of the same bytes.
+
+use crate::cache::{Cache, Key};
+use crate::compile::{Worker, compile};
+use crate::config::Config;
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::error::{Cause, LoadError};
+use crate::linker::Linker;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use wasmtime::component::InstancePre;
+use wasmtime_wasi::p2::bindings as p2;
+use wasmtime_wasi::p3::bindings as p3;
+use wasmtime_wasi_http::p2::bindings as http_p2;
+use wasmtime_wasi_http::p3::bindings as http_p3;
+
+/// How an image can be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum World {
+    /// `wasi:http/incoming-handler@0.2`.
+    HttpP2,
+    /// `wasi:http/handler@0.3`.
+    HttpP3,
+    /// `wasi:cli/run@0.2`.
+    CommandP2,
+    /// `wasi:cli/run@0.3`.
+    CommandP3,
+}
+
+impl World {
+    /// Whether it answers HTTP requests.
+    pub fn is_http(self) -> bool {
+        matches!(self, World::HttpP2 | World::HttpP3)
+    }
+}
+
+pub(crate) enum Entry {
+    HttpP2(http_p2::ProxyPre<Ctx>),
+    HttpP3(http_p3::ServicePre<Ctx>),
+    CommandP2(p2::CommandPre<Ctx>),
+    CommandP3(p3::CommandPre<Ctx>),
+}
+
+/// A compiled, pre-linked component.
+pub struct Image {
+    digest: String,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    unlinked: Vec<String>,
+    code_bytes: u64,
+    pub(crate) entry: Entry,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image").field("digest", &self.digest).field("world", &self.world()).finish()
+    }
+}
+
+impl Image {
+    /// The digest of the component's bytes.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// How it can be called.
+    pub fn world(&self) -> World {
+        match self.entry {
+            Entry::HttpP2(_) => World::HttpP2,
+            Entry::HttpP3(_) => World::HttpP3,
+            Entry::CommandP2(_) => World::CommandP2,
+            Entry::CommandP3(_) => World::CommandP3,
+        }
+    }
+
+    /// The names of its imports, as in its WIT world.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// The names of its exports.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
+    }
+
+    /// The imports that the host does not serve itself, so that they need a link.
+    pub fn needs_link(&self) -> &[String] {
+        &self.unlinked
+    }
+
+    /// Bytes of machine code and data that are mapped.
+    pub fn code_bytes(&self) -> u64 {
+        self.code_bytes
+    }
+}
+
+type Loading = Shared<BoxFuture<'static, Result<Arc<Image>, LoadError>>>;
+
+/// All images of a host: found by digest, compiled at most once.
+#[derive(Clone)]
+pub struct Images {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    linker: Linker,
+    cache: Cache,
+    worker: Arc<dyn Worker>,
+    limits: crate::config::CompileLimits,
+    // Held only to look up or insert; never while anything is compiled or read.
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    ready: HashMap<String, Weak<Image>>,
+    loading: HashMap<String, Loading>,
+}
+
+impl Images {
+    /// Opens the cache and prepares the linker.
+    pub fn new(engine: Engine, config: &Config, worker: Arc<dyn Worker>) -> Result<Images, LoadError> {
+        let cache = Cache::open(&config.cache_dir)?;
+        let linker = Linker::new(&engine).map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
+        let inner = Inner { engine, linker, cache, worker, limits: config.compile, known: Mutex::default() };
+        Ok(Images { inner: Arc::new(inner) })
+    }
+
+    /// The engine they run on.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Whether the compiled code is at hand, so that [`Images::load`] will be quick.
+    pub fn is_compiled(&self, digest: &str) -> bool {
+        let known = self.inner.known();
+        if known.ready.get(digest).is_some_and(|image| image.strong_count() > 0) {
+            return true;
+        }
+        drop(known);
+        let key = Key::of(digest, self.inner.engine.wasmtime());
+        self.inner.cache.contains(&key)
+    }
+
+    /// The image of the component at `path` whose bytes have the digest. Whoever asks for the same digest meanwhile waits for
+    /// the same work; a caller that goes away does not stop it for the others.
+    pub async fn load(&self, digest: &str, path: &Path, what: &str) -> Result<Arc<Image>, LoadError> {
+        let loading = {
+            let mut known = self.inner.known();
+            if let Some(image) = known.ready.get(digest).and_then(Weak::upgrade) {
+                return Ok(image);
+            }
+            let start = || {
+                let inner = self.inner.clone();
+                let (digest, path, what) = (digest.to_string(), path.to_path_buf(), what.to_string());
+                async move { inner.load(digest, path, what).await }.boxed().shared()
+            };
+            known.loading.entry(digest.to_string()).or_insert_with(start).clone()
+        };
+        let result = loading.await;
+        self.inner.known().loading.remove(digest);
+        result
+    }
+}
+
+impl Inner {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        // Both maps are valid at every moment, so a panic elsewhere cannot have broken them.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn load(self: Arc<Self>, digest: String, path: PathBuf, what: String) -> Result<Arc<Image>, LoadError> {
+        let key = Key::of(&digest, self.engine.wasmtime());
+        let component = match self.clone().read(key.clone()).await? {
+            Some(component) => component,
+            None => {
+                let layout = self.engine.layout();
+                compile(&*self.worker, &self.cache, &key, &path, &what, layout, self.limits).await?;
+                self.clone().read(key).await?.ok_or_else(|| LoadError::Worker {
+                    reason: "the code that it wrote is not there or not authentic".into(),
+                })?
+            }
+        };
+        let image = Arc::new(self.link(digest.clone(), &component)?);
+        self.known().ready.insert(digest, Arc::downgrade(&image));
+        Ok(image)
+    }
+
+    /// Reads and verifies on a thread for blocking work: a large file takes a while.
+    async fn read(self: Arc<Self>, key: Key) -> Result<Option<wasmtime::component::Component>, LoadError> {
+        let task = tokio::task::spawn_blocking(move || self.cache.load(&key, self.engine.wasmtime()));
+        task.await.unwrap_or_else(|e| Err(LoadError::Worker { reason: e.to_string() }))
+    }
+
+    fn link(&self, digest: String, component: &wasmtime::component::Component) -> Result<Image, LoadError> {
+        let linked = self.linker.link(component)?;
+        let exports = exports(self.engine.wasmtime(), component);
+        let entry = entry(linked.pre, &exports)?;
+        let range = component.image_range();
+        let code_bytes = (range.end as usize - range.start as usize) as u64;
+        Ok(Image { digest, imports: linked.imports, exports, unlinked: linked.unlinked, code_bytes, entry })
+    }
+}
+
+fn exports(engine: &wasmtime::Engine, component: &wasmtime::component::Component) -> Vec<String> {
+    component.component_type().exports(engine).map(|(name, _)| name.to_string()).collect()
+}
+
+/// Chooses the first world that fits, HTTP before commands: a component that has both is a service.
+fn entry(pre: InstancePre<Ctx>, exports: &[String]) -> Result<Entry, LoadError> {
+    let has = |prefix: &str| exports.iter().any(|e| e.starts_with(prefix));
+    let failed = |e: wasmtime::Error| LoadError::Import { import: "its world".into(), source: Cause::of(&e) };
+    if has("wasi:http/handler@0.3") {
+        return http_p3::ServicePre::new(pre).map(Entry::HttpP3).map_err(failed);
+    }
+    if has("wasi:http/incoming-handler@0.2") {
+        return http_p2::ProxyPre::new(pre).map(Entry::HttpP2).map_err(failed);
+    }
+    if has("wasi:cli/run@0.3") {
+        return p3::CommandPre::new(pre).map(Entry::CommandP3).map_err(failed);
+    }
+    if has("wasi:cli/run@0.2") {
+        return p2::CommandPre::new(pre).map(Entry::CommandP2).map_err(failed);
+    }
+    let exports = if exports.is_empty() { "nothing".to_string() } else { exports.join(", ") };
+    Err(LoadError::World { exports })
+}

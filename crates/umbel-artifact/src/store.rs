@@ -1,0 +1,326 @@
+//! The content-addressed store.
+
+use crate::{ARTIFACT_BYTES_MAX, ArtifactError, source};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use umbel_core::digest::Digest;
+use umbel_core::reference::{Location, Reference};
+
+const COPY_BUFFER_BYTES: usize = 128 << 10;
+
+/// Bytes that are in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// What they are.
+    pub digest: Digest,
+    /// How many.
+    pub size: u64,
+    /// Where they are: a complete file that nobody changes.
+    pub path: PathBuf,
+}
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// How many blobs.
+    pub blobs: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// A folder of blobs named by their digests. One process at a time may have it open; within the process it is shared freely.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    bytes_max: u64,
+    partials: AtomicU64,
+    /// What was put or found since the last collection: somebody may be about to refer to it.
+    recent: Mutex<HashSet<Digest>>,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made if it is missing. What an earlier process left half-written is removed, so
+    /// the caller must hold the lock of the state folder.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Store, ArtifactError> {
+        let store = Store {
+            folder: folder.into(),
+            bytes_max: ARTIFACT_BYTES_MAX,
+            partials: AtomicU64::new(0),
+            recent: Mutex::default(),
+        };
+        store.prepare().map_err(|source| store.failed(source))?;
+        Ok(store)
+    }
+
+    /// The same store with another limit of bytes per artifact.
+    #[must_use]
+    pub fn with_bytes_max(mut self, bytes_max: u64) -> Store {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    /// The folder that it was opened in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        for folder in [self.blobs(), self.partial(), self.damaged()] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        for entry in fs::read_dir(self.partial())? {
+            fs::remove_file(entry?.path())?;
+        }
+        // The folder is there, but is it writable? Better to know now than at the first deployment.
+        let (probe, file) = self.new_partial()?;
+        drop((file, probe));
+        Ok(())
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.folder.join("sha256")
+    }
+
+    fn partial(&self) -> PathBuf {
+        self.folder.join("partial")
+    }
+
+    fn damaged(&self) -> PathBuf {
+        self.folder.join("damaged")
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    fn failed(&self, source: io::Error) -> ArtifactError {
+        ArtifactError::Store { folder: self.folder.clone(), source }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        // The set is whole after every statement that changes it.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gets what a reference names into the store. A file that is stored already is read, and not written again.
+    pub fn resolve(&self, reference: &Reference) -> Result<Artifact, ArtifactError> {
+        match reference.location() {
+            Location::File(path) => self.put_file(path),
+            Location::Digest(digest) => self.get(digest),
+            Location::Oci(_) => Err(ArtifactError::NoRegistryClient { reference: reference.to_string() }),
+            Location::Builtin(_) => Err(ArtifactError::NotAnArtifact { reference: reference.to_string() }),
+        }
+    }
+
+    /// Stores bytes. When this returns they are on the disk.
+    pub fn put(&self, bytes: &[u8]) -> Result<Artifact, ArtifactError> {
+        if bytes.len() as u64 > self.bytes_max {
+            return Err(source::too_large(None, self.bytes_max));
+        }
+        if let Some(artifact) = self.find(&Digest::of(bytes), Some(bytes.len() as u64))? {
+            return Ok(artifact);
+        }
+        self.store(&mut &bytes[..], None)
+    }
+
+    /// Stores a file. When this returns its bytes are on the disk. If the file changes meanwhile, the digest is that of the
+    /// bytes that were stored.
+    pub fn put_file(&self, path: &Path) -> Result<Artifact, ArtifactError> {
+        let mut file = source::open(path, self.bytes_max)?;
+        let seen = self.copy(&mut file, &mut io::sink(), Some(path))?;
+        if let Some(artifact) = self.find(&seen.digest, Some(seen.size))? {
+            return Ok(artifact);
+        }
+        file.rewind().map_err(|source| source::failed(path, source))?;
+        self.store(&mut file, Some(path))
+    }
+
+    /// Writes everything that `from` gives to a partial file, and gives that its name.
+    fn store(&self, from: &mut dyn Read, name: Option<&Path>) -> Result<Artifact, ArtifactError> {
+        let (partial, mut file) = self.new_partial().map_err(|source| self.failed(source))?;
+        let copied = self.copy(from, &mut file, name)?;
+        let path = self.blob(&copied.digest);
+        self.name(&file, partial, &copied.digest, &path).map_err(|source| self.failed(source))?;
+        Ok(Artifact { digest: copied.digest, size: copied.size, path })
+    }
+
+    fn copy(
+        &self,
+        from: &mut dyn Read,
+        to: &mut dyn Write,
+        name: Option<&Path>,
+    ) -> Result<Copied, ArtifactError> {
+        copy(from, to, self.bytes_max).map_err(|error| match (error, name) {
+            (CopyError::TooLarge, name) => source::too_large(name, self.bytes_max),
+            (CopyError::Read(cause), Some(name)) => source::failed(name, cause),
+            (CopyError::Read(cause) | CopyError::Write(cause), _) => self.failed(cause),
+        })
+    }
+
+    /// Syncs the bytes, then the name: after a crash a blob is whole or not there.
+    fn name(&self, file: &File, partial: Partial, digest: &Digest, path: &Path) -> io::Result<()> {
+        file.sync_all()?;
+        {
+            let mut recent = self.recent();
+            partial.rename(path)?;
+            recent.insert(*digest);
+        }
+        File::open(self.blobs())?.sync_all()
+    }
+
+    fn new_partial(&self) -> io::Result<(Partial, File)> {
+        let name = self.partials.fetch_add(1, Ordering::Relaxed).to_string();
+        let path = self.partial().join(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path)?;
+        Ok((Partial { path: Some(path) }, file))
+    }
+
+    /// The artifact of a digest that is in the store. Its bytes are not read: [`Store::read`] does that.
+    pub fn get(&self, digest: &Digest) -> Result<Artifact, ArtifactError> {
+        self.find(digest, None)?.ok_or(ArtifactError::UnknownDigest { digest: *digest })
+    }
+
+    /// The blob, unless it is missing or cannot be what it should. Whoever is told of a blob may count on it until the second
+    /// collection from now.
+    fn find(&self, digest: &Digest, size: Option<u64>) -> Result<Option<Artifact>, ArtifactError> {
+        let path = self.blob(digest);
+        let mut recent = self.recent();
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(self.failed(source)),
+        };
+        if !metadata.is_file() || size.is_some_and(|size| size != metadata.len()) {
+            return Ok(None);
+        }
+        recent.insert(*digest);
+        Ok(Some(Artifact { digest: *digest, size: metadata.len(), path }))
+    }
+
+    /// The bytes of a digest, checked. Damaged ones are put aside, so that the next put stores them anew.
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
+        let artifact = self.get(digest)?;
+        let read = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::with_capacity(usize::try_from(artifact.size).unwrap_or(0));
+            File::open(&artifact.path)?.take(artifact.size + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|source| self.failed(source))?;
+        let found = Digest::of(&bytes);
+        if found == *digest {
+            return Ok(bytes);
+        }
+        let aside = self.damaged().join(digest.hex());
+        fs::rename(&artifact.path, aside).map_err(|source| self.failed(source))?;
+        Err(ArtifactError::Damaged { digest: *digest, found })
+    }
+
+    /// Everything that is stored, in the order of digests.
+    pub fn list(&self) -> Result<Vec<Artifact>, ArtifactError> {
+        let list = || -> io::Result<Vec<Artifact>> {
+            let mut artifacts = Vec::new();
+            for entry in fs::read_dir(self.blobs())? {
+                let entry = entry?;
+                // What has another name is not ours: leave it alone.
+                let name = entry.file_name();
+                let Some(digest) = name.to_str().and_then(|hex| Digest::new(format!("sha256:{hex}")).ok())
+                else {
+                    continue;
+                };
+                artifacts.push(Artifact { digest, size: entry.metadata()?.len(), path: entry.path() });
+            }
+            artifacts.sort_by_key(|artifact| artifact.digest);
+            Ok(artifacts)
+        };
+        list().map_err(|source| self.failed(source))
+    }
+
+    /// Removes what is not in `keep` and was not put or found since the collection before this one: between getting a digest
+    /// and writing it down somewhere durable there may be one collection, not two.
+    pub fn collect(&self, keep: &HashSet<Digest>) -> Result<Collected, ArtifactError> {
+        let earlier = std::mem::take(&mut *self.recent());
+        let mut collected = Collected::default();
+        for artifact in self.list()? {
+            if keep.contains(&artifact.digest) || earlier.contains(&artifact.digest) {
+                continue;
+            }
+            // Held for one removal at a time, so that nobody waits long and nobody is told of a blob that is going.
+            let recent = self.recent();
+            if recent.contains(&artifact.digest) {
+                continue;
+            }
+            fs::remove_file(&artifact.path).map_err(|source| self.failed(source))?;
+            drop(recent);
+            collected.blobs += 1;
+            collected.bytes += artifact.size;
+        }
+        Ok(collected)
+    }
+}
+
+/// A file that is being written. Dropped without a name, it is removed.
+struct Partial {
+    path: Option<PathBuf>,
+}
+
+impl Partial {
+    fn rename(mut self, path: &Path) -> io::Result<()> {
+        let partial = self.path.as_ref().expect("only this function takes the path");
+        fs::rename(partial, path)?;
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What cannot be removed now is removed when the store is opened again.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Copied {
+    digest: Digest,
+    size: u64,
+}
+
+#[derive(Debug)]
+enum CopyError {
+    Read(io::Error),
+    Write(io::Error),
+    TooLarge,
+}
+
+/// Copies everything and digests what is written. The limit holds for a file that grows while it is read, too.
+fn copy(from: &mut dyn Read, to: &mut dyn Write, bytes_max: u64) -> Result<Copied, CopyError> {
+    let mut sha = Sha256::new();
+    let mut size = 0;
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(CopyError::Read(error)),
+        };
+        size += read as u64;
+        if size > bytes_max {
+            return Err(CopyError::TooLarge);
+        }
+        sha.update(&buffer[..read]);
+        to.write_all(&buffer[..read]).map_err(CopyError::Write)?;
+    }
+    Ok(Copied { digest: Digest::from_sha256(sha.finalize().into()), size })
+}
+
+#[cfg(test)]
+mod tests;

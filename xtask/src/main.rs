@@ -11,6 +11,7 @@
 
 mod fixtures;
 mod run;
+mod tidy;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ const HELP: &str = "\
 usage: cargo xtask TASK
 
   tidy                     check the rules of the house (see STYLE.md)
+    --fast                 without cargo fmt and clippy
   test                     run everything that must pass
   fixtures                 build the wasm of guests/ and examples/ that is stale
     --check                only say whether anything is stale
@@ -43,6 +45,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         None => ("help", arguments),
     };
     match task {
+        "tidy" => tidy::main(options),
         "fixtures" => fixtures::main(options),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

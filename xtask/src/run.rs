@@ -27,7 +27,8 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 pub fn step(name: &str, command: &mut Command) -> Result<()> {
     eprintln!("==> {name}");
     let start = Instant::now();
-    let status = command.status().with_context(|| format!("{name}: {:?} cannot be run", command.get_program()))?;
+    let status =
+        command.status().with_context(|| format!("{name}: {:?} cannot be run", command.get_program()))?;
     eprintln!("==> {name}: {:.1} s", start.elapsed().as_secs_f64());
     if !status.success() {
         bail!("{name} failed ({status})");

@@ -11,6 +11,7 @@
 
 mod fixtures;
 mod run;
+mod test;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -46,6 +47,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     };
     match task {
         "tidy" => tidy::main(options),
+        "test" => test::main(options),
         "fixtures" => fixtures::main(options),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -1,0 +1,81 @@
+//! Everything that must pass, in the order of what fails fastest. The last line counts.
+
+use crate::{run, tidy};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Instant;
+
+pub fn main(options: &[String]) -> Result<()> {
+    if let Some(option) = options.first() {
+        bail!("there is no option `{option}`");
+    }
+    let start = Instant::now();
+    tidy::main(&[])?;
+
+    // All targets at once: the binary that e2e runs, and every test, with one set of features, so that nothing is compiled twice.
+    let mut build = run::command("cargo");
+    build.args(["build", "--release", "--workspace", "--all-targets"]).current_dir(run::root());
+    run::step("build", &mut build)?;
+
+    let (counts, succeeded) = run_tests()?;
+    eprintln!("==> all of it: {:.0} s", start.elapsed().as_secs_f64());
+    println!("{} passed, {} failed{}", counts.passed, counts.failed, counts.skipped());
+    if !succeeded {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+/// Runs all tests, even after a failure, and passes their output on.
+fn run_tests() -> Result<(Counts, bool)> {
+    eprintln!("==> test");
+    let mut cargo = run::command("cargo");
+    cargo.args(["test", "--release", "--workspace", "--no-fail-fast"]).current_dir(run::root());
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cargo cannot be run")?;
+    let output = child.stdout.take().expect("it is piped");
+    let mut counts = Counts::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        counts.add(&line);
+    }
+    let succeeded = child.wait()?.success() && counts.failed == 0;
+    Ok((counts, succeeded))
+}
+
+/// The sums over all test binaries.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+impl Counts {
+    /// Adds what a line like `test result: ok. 3 passed; 0 failed; 1 ignored; …` says.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        for part in result.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<usize>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    fn skipped(&self) -> String {
+        match self.ignored {
+            0 => String::new(),
+            ignored => format!(", {ignored} skipped"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

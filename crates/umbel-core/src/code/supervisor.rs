@@ -3,5 +3,89 @@
 use super::codes;
 
 codes! {
-
+    701 CHILD_ENDED Unhealthy {
+        title: "a child that must keep running has ended",
+        why: "The child returned without an error although its restart is permanent.",
+        help: "see why it ended: umbel logs",
+    }
+    702 CHILD_PANICKED Internal {
+        title: "a child panicked",
+        why: "This is a fault in Umbel or in a library that it uses. The panic was contained; the child is restarted by its policy.",
+        help: "please report it with the message and the output of: umbel doctor",
+    }
+    703 START_TIMEOUT Timeout {
+        title: "a child was not ready in time",
+        why: "The child was started, but did not say that it is ready before its start deadline.",
+        help: "see what it waits for: umbel logs",
+    }
+    704 CHILD_KILLED Timeout {
+        title: "a child did not stop in time and was killed",
+        why: "It was asked to stop, and was still running when its stop deadline had passed.",
+        help: "see what it was doing: umbel logs",
+    }
+    705 CHILD_ABANDONED Internal {
+        title: "a child did not end even when it was killed",
+        why: "A task that never yields, or a thread that does not look at its stop flag, cannot be ended from outside.",
+        help: "restart the host: umbel down && umbel up",
+    }
+    706 INTENSITY_EXCEEDED Unhealthy {
+        title: "a supervisor gave up restarting its children",
+        why: "Its children failed more often than its intensity allows, and the failure was passed to its parent.",
+        help: "see which child fails, and why: umbel tree",
+    }
+    707 CHILD_EXISTS Conflict {
+        title: "a child of that id exists already",
+        why: "Ids are unique among the children of one supervisor.",
+        help: "see the children: umbel tree",
+    }
+    708 CHILD_UNKNOWN NotFound {
+        title: "no child has that id",
+        why: "It was never started here, or it has been removed.",
+        help: "see the children: umbel tree",
+    }
+    709 SUPERVISOR_STOPPED Unavailable {
+        title: "the supervisor is not running",
+        why: "It is stopping or stopped, or it is between two restarts.",
+        help: "see its state: umbel tree",
+    }
+    710 CHILD_STOPPED Unavailable {
+        title: "the child was stopped before it was ready",
+        why: "Somebody stopped or removed it while it was starting.",
+        help: "see its state: umbel tree",
+    }
+    720 PROCESS_NOT_STARTED Internal {
+        title: "a process could not be started",
+        why: "The program is missing or not executable, or the machine has no room for another process.",
+        help: "check the machine: umbel doctor",
+    }
+    721 PROCESS_FAILED Unhealthy {
+        title: "a process ended with a failure",
+        why: "Its exit status was not zero, or a signal ended it.",
+        help: "see what it printed: umbel logs",
+    }
+    722 PROCESS_DEADLINE Timeout {
+        title: "a process did not end in time and was killed",
+        why: "It ran longer than its wall-clock deadline. The whole process group was killed.",
+        help: "see what it printed: umbel logs",
+    }
+    723 PROCESS_CPU_LIMIT Exhausted {
+        title: "a process used up its CPU time",
+        why: "It used more CPU seconds than its limit allows, and the system ended it.",
+        help: "see what it printed: umbel logs",
+    }
+    724 PROCESS_STOPPED Unavailable {
+        title: "a process was stopped",
+        why: "What started it was asked to stop. The whole process group was ended.",
+        help: "try again when the host runs: umbel ps",
+    }
+    725 PROCESS_IO Internal {
+        title: "talking to a process failed",
+        why: "A pipe to the process, or waiting for its end, failed with a system error.",
+        help: "check the machine: umbel doctor",
+    }
+    730 THREAD_NOT_STARTED Exhausted {
+        title: "a thread could not be started",
+        why: "The machine, or a limit of this user, has no room for another thread.",
+        help: "check the machine: umbel doctor",
+    }
 }

@@ -12,12 +12,14 @@
 //!
 //! Read in this order: [`lattice`] the traits · [`message`] · [`subject`] names and patterns · [`subscription`] ·
 //! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`subjects`],
-//! every implementation has to pass.
+//! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`error`].
+
 
 pub mod bucket;
 pub mod control;
 pub mod error;
 pub mod extension;
+pub mod inprocess;
 pub mod lattice;
 pub mod message;
 pub mod subject;
@@ -27,6 +29,7 @@ pub mod wadm;
 
 pub use bucket::{Bucket, Entry, Watch, WatchEvent};
 pub use error::{LatticeError, Result};
+pub use inprocess::InProcess;
 pub use lattice::{Lattice, SubscribeOptions};
 pub use message::{Headers, Message};
 pub use subscription::Subscription;

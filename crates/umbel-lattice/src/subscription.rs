@@ -75,10 +75,6 @@ impl Sender {
         !state.receiver_gone && state.queue.len() < self.0.queue_len_max
     }
 
-    /// Counts a message that was dropped before it reached the queue.
-    pub fn count_lost(&self) {
-        self.0.lock().lost += 1;
-    }
 }
 
 impl Drop for Sender {

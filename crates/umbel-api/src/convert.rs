@@ -1,0 +1,225 @@
+//! Lattice messages as documents of the API.
+
+use crate::document as doc;
+use umbel_core::Problem;
+use umbel_core::code::api;
+use umbel_core::link::{Contract, DEFAULT_LINK_NAME, Distance, Link};
+use umbel_lattice::control::{ComponentView, Inventory, ProviderKind, ProviderView};
+use umbel_lattice::extension::{ComponentInspect, LogLine};
+use umbel_lattice::wadm::{PartKind, PartStatus, Status, StatusType, Summary};
+use umbel_supervisor::{State, Tree};
+
+pub(crate) fn host(inventory: Inventory) -> doc::Host {
+    let id = inventory.host_id.to_string();
+    doc::Host {
+        name: inventory.friendly_name,
+        version: inventory.version,
+        labels: inventory.labels,
+        uptime_s: inventory.uptime_seconds,
+        components: inventory.components.into_iter().map(|view| component(view, &id)).collect(),
+        providers: inventory.providers.into_iter().map(|view| provider(view, &id)).collect(),
+        id,
+    }
+}
+
+fn component(view: ComponentView, host_id: &str) -> doc::Component {
+    let usage = view.usage;
+    doc::Component {
+        id: view.id.to_string(),
+        name: view.name,
+        application: view.application,
+        host_id: host_id.into(),
+        reference: view.image_ref,
+        digest: view.digest,
+        state: view.state.to_string(),
+        problem: view.problem,
+        instances_max: view.max_instances,
+        generation: view.generation,
+        limits: view.limits_set,
+        usage: doc::Usage {
+            calls: usage.calls,
+            calls_in_flight: usage.calls_in_flight,
+            refused: usage.refused,
+            traps: usage.traps,
+            cpu_us: usage.cpu_us,
+            memory_bytes: usage.memory_bytes,
+            memory_bytes_max_seen: usage.memory_bytes_max_seen,
+            log_bytes: usage.log_bytes,
+            log_bytes_dropped: usage.log_bytes_dropped,
+        },
+        imports: view.imports,
+        exports: view.exports,
+        unlinked: view.unlinked,
+    }
+}
+
+fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
+    let kind = match view.kind {
+        Some(ProviderKind::Builtin) => "builtin",
+        Some(ProviderKind::Component) => "component",
+        // Hosts that are not ours do not say, and theirs are processes.
+        Some(ProviderKind::Process) | None => "process",
+    };
+    let endpoints = view.endpoints.into_iter();
+    doc::Provider {
+        id: view.id.to_string(),
+        name: view.name,
+        application: view.application,
+        host_id: host_id.into(),
+        reference: view.image_ref,
+        kind: kind.into(),
+        state: view.state.to_string(),
+        problem: view.problem,
+        endpoints: endpoints.map(|e| doc::Endpoint { component: e.component, url: e.url }).collect(),
+    }
+}
+
+pub(crate) fn tree(tree: &Tree) -> doc::TreeNode {
+    let (state, retry_in_ms) = match tree.state {
+        State::Starting => ("starting", None),
+        State::Running => ("running", None),
+        State::BackingOff { retry_in_ms } => ("backing-off", Some(retry_in_ms)),
+        State::CrashLoop => ("crash-loop", None),
+        State::Stopping => ("stopping", None),
+        State::Stopped => ("stopped", None),
+        State::Completed => ("completed", None),
+    };
+    doc::TreeNode {
+        id: tree.id.clone(),
+        kind: tree.kind.clone(),
+        state: state.into(),
+        retry_in_ms,
+        restarts: tree.restarts,
+        since_unix_ms: tree.since_unix_ms,
+        last_exit: tree.last_exit.clone(),
+        detail: tree.detail.clone(),
+        children: tree.children.iter().map(|child| self::tree(child)).collect(),
+    }
+}
+
+pub(crate) fn status_word(kind: StatusType) -> String {
+    match kind {
+        StatusType::Undeployed => "undeployed",
+        StatusType::Reconciling => "reconciling",
+        StatusType::Deployed => "deployed",
+        StatusType::Failed => "failed",
+        StatusType::Waiting => "waiting",
+        StatusType::Unhealthy => "unhealthy",
+    }
+    .into()
+}
+
+pub(crate) fn application(summary: Summary) -> doc::Application {
+    doc::Application {
+        name: summary.name,
+        description: summary.description.filter(|text| !text.is_empty()),
+        version: summary.version,
+        deployed_version: summary.deployed_version.filter(|text| !text.is_empty()),
+        status: status_word(summary.status),
+        message: Some(summary.status_message).filter(|text| !text.is_empty()),
+        urls: summary.detailed_status.urls,
+    }
+}
+
+pub(crate) fn status(name: &str, status: Status) -> doc::ApplicationStatus {
+    doc::ApplicationStatus {
+        name: name.into(),
+        version: status.version,
+        status: status_word(status.status.kind),
+        message: Some(status.status.message).filter(|text| !text.is_empty()),
+        parts: status.parts.into_iter().map(part).collect(),
+        urls: status.urls,
+        problems: status.problems,
+    }
+}
+
+fn part(part: PartStatus) -> doc::Part {
+    let kind = match part.kind {
+        PartKind::Component => "component",
+        PartKind::Provider => "provider",
+        PartKind::Link => "link",
+        PartKind::Config => "config",
+    };
+    doc::Part {
+        name: part.name,
+        id: part.id,
+        kind: kind.into(),
+        state: part.state.to_string(),
+        reference: part.image,
+        host_id: part.host_id.map(|id| id.to_string()),
+        instances_max: part.instances,
+        problem: part.problem,
+    }
+}
+
+pub(crate) fn link(link: Link) -> doc::Link {
+    doc::Link {
+        source_id: link.source_id,
+        target: link.target,
+        name: link.name,
+        wit_namespace: link.contract.namespace,
+        wit_package: link.contract.package,
+        interfaces: link.contract.interfaces,
+        source_config: link.source_config,
+        target_config: link.target_config,
+        distance: match link.distance {
+            Distance::Local => "local",
+            Distance::Any => "any",
+            Distance::Remote => "remote",
+        }
+        .into(),
+    }
+}
+
+pub(crate) fn put_link(link: doc::PutLink) -> Result<Link, Problem> {
+    let distance = match link.distance.as_deref() {
+        None | Some("any") => Distance::Any,
+        Some("local") => Distance::Local,
+        Some("remote") => Distance::Remote,
+        Some(other) => {
+            let message = format!("`{}` is not a distance: local, any or remote", other.escape_debug());
+            return Err(Problem::new(api::BAD_REQUEST, message));
+        }
+    };
+    if link.interfaces.is_empty() {
+        return Err(Problem::new(api::BAD_REQUEST, "a link needs at least one interface"));
+    }
+    Ok(Link {
+        source_id: link.source_id,
+        target: link.target,
+        name: link.name.unwrap_or_else(|| DEFAULT_LINK_NAME.into()),
+        contract: Contract {
+            namespace: link.wit_namespace,
+            package: link.wit_package,
+            interfaces: link.interfaces,
+        },
+        source_config: link.source_config,
+        target_config: link.target_config,
+        distance,
+    })
+}
+
+pub(crate) fn log(line: LogLine) -> doc::LogEntry {
+    doc::LogEntry {
+        seq: line.seq,
+        unix_ms: line.unix_ms,
+        component: line.component.to_string(),
+        application: line.application,
+        level: line.level,
+        stream: line.stream,
+        context: line.context,
+        message: line.message,
+    }
+}
+
+pub(crate) fn inspection(reference: String, inspect: ComponentInspect) -> doc::Inspection {
+    doc::Inspection {
+        reference,
+        kind: inspect.kind,
+        size: inspect.size,
+        digest: inspect.digest,
+        imports: inspect.imports,
+        exports: inspect.exports,
+        claims: inspect.claims,
+    }
+}

@@ -196,3 +196,6 @@ impl Coded for Problem {
         self.help.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

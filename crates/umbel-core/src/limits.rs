@@ -51,18 +51,21 @@ impl Limits {
 
 fn host_matches(pattern: &str, host: &str, port: u16) -> bool {
     let (name, wanted_port) = match pattern.rsplit_once(':') {
-        Some((name, port)) if !name.ends_with(':') && port.parse::<u16>().is_ok() => (name, port.parse().ok()),
+        Some((name, port)) if !name.ends_with(':') && port.parse::<u16>().is_ok() => {
+            (name, port.parse().ok())
+        }
         _ => (pattern, None),
     };
     if wanted_port.is_some_and(|wanted: u16| wanted != port) {
         return false;
     }
     match name.strip_prefix("*.") {
-        Some(parent) => {
-            host.len() > parent.len() + 1
-                && host[..host.len() - parent.len()].ends_with('.')
-                && host[host.len() - parent.len()..].eq_ignore_ascii_case(parent)
-        }
+        // At least one more label: `*.example.com` is neither `example.com` nor `.example.com`.
+        Some(parent) => host.len().checked_sub(parent.len()).is_some_and(|at| {
+            at > 1
+                && host.as_bytes()[at - 1] == b'.'
+                && host.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(parent))
+        }),
         None => name == "*" || name.eq_ignore_ascii_case(host),
     }
 }
@@ -77,3 +80,6 @@ pub enum InstanceMode {
     /// An instance serves one call after another while it stays healthy.
     Reuse,
 }
+
+#[cfg(test)]
+mod tests;

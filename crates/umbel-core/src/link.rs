@@ -55,6 +55,12 @@ pub enum Distance {
     Remote,
 }
 
+impl Distance {
+    fn is_any(&self) -> bool {
+        *self == Distance::Any
+    }
+}
+
 /// The name under which a source keeps several links of one contract; `default` unless said.
 pub const DEFAULT_LINK_NAME: &str = "default";
 
@@ -91,8 +97,8 @@ pub struct Link {
     /// Names of configs for the target's side.
     #[serde(default)]
     pub target_config: Vec<String>,
-    /// How far the target may be.
-    #[serde(default)]
+    /// How far the target may be; not in the JSON when it is `any`, so that wasmCloud 1.x reads what it knows.
+    #[serde(default, skip_serializing_if = "Distance::is_any")]
     pub distance: Distance,
 }
 
@@ -125,3 +131,6 @@ pub struct ResolvedLink {
     /// The merged values of `target_config`.
     pub target_values: Values,
 }
+
+#[cfg(test)]
+mod tests;

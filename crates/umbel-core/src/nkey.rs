@@ -127,7 +127,7 @@ pub enum KeyError {
 impl Coded for KeyError {
     fn code(&self) -> Code {
         match self {
-            KeyError::Public { .. } | KeyError::Seed { .. } => identity::INVALID_KEY,
+            KeyError::Public { .. } | KeyError::Seed { .. } => identity::INVALID_NKEY,
             KeyError::Kind { .. } => identity::WRONG_KEY_KIND,
             KeyError::CannotSign { .. } => identity::CANNOT_SIGN,
             KeyError::Mismatch { .. } => identity::SIGNATURE_MISMATCH,

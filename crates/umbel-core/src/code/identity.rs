@@ -13,7 +13,7 @@ codes! {
         why: "Ids become subjects and file names: 1 to 256 visible ASCII characters without spaces, `*`, `>`, `/` and `\\`.",
         help: "use letters, digits, `_`, `-` and `.`",
     }
-    103 INVALID_KEY Invalid {
+    103 INVALID_NKEY Invalid {
         title: "the key is not usable",
         why: "A public key has 56 and a seed 58 characters of A-Z and 2-7; the last ones are a checksum, so a mistyped key is noticed.",
         help: "copy the whole key again; public keys begin with N, M, V, A, C or X, seeds with S and then that letter",

@@ -54,30 +54,32 @@ impl Code {
 
     /// Finds a code by what a user types: `UM0401`, `um401`, `401`.
     pub fn find(text: &str) -> Option<Code> {
-        let digits = text.trim().trim_start_matches(['u', 'U']).trim_start_matches(['m', 'M']);
+        let text = text.trim();
+        let prefix = text.get(..2).filter(|start| start.eq_ignore_ascii_case("um"));
+        let digits = &text[prefix.map_or(0, str::len)..];
         let number: u16 = digits.parse().ok()?;
         all().find(|code| code.0.number == number)
     }
 }
 
+/// The areas, each with the first two digits of its numbers, its name and its codes.
+pub const AREAS: &[(u16, &str, &[Code])] = &[
+    (1, "identity", identity::ALL),
+    (2, "manifest", manifest::ALL),
+    (3, "artifact", artifact::ALL),
+    (4, "runtime", runtime::ALL),
+    (5, "call", call::ALL),
+    (5, "guest", guest::ALL),
+    (6, "lattice", lattice::ALL),
+    (7, "supervisor", supervisor::ALL),
+    (8, "host", host::ALL),
+    (9, "manager", manager::ALL),
+    (10, "api", api::ALL),
+];
+
 /// All codes, by area and in the order of their numbers within it.
 pub fn all() -> impl Iterator<Item = Code> {
-    [
-        identity::ALL,
-        manifest::ALL,
-        artifact::ALL,
-        runtime::ALL,
-        call::ALL,
-        guest::ALL,
-        lattice::ALL,
-        supervisor::ALL,
-        host::ALL,
-        manager::ALL,
-        api::ALL,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    AREAS.iter().flat_map(|(_, _, codes)| codes.iter().copied())
 }
 
 impl PartialEq for Code {
@@ -113,3 +115,6 @@ impl<'de> serde::Deserialize<'de> for Code {
         Ok(Code::find(&text).unwrap_or(api::UNKNOWN_CODE))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,10 @@ impl Supervisor {
         // The mailbox is open before the task runs, so that commands can be sent at once.
         let mailbox = shared.open(stop.clone());
         let run = task::run(shared.clone(), spec, env, stop.clone(), mailbox, None);
-        // The root is the one task that no supervisor holds; the handle does.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the root is the one task that no supervisor holds; the handle does"
+        )]
         tokio::spawn(async move {
             // How it ended is told by `Handle::ended`.
             let _ = run.await;
@@ -267,7 +270,8 @@ impl Shared {
     pub(crate) fn sub(&self, child: &ChildSpec, env: &Env) -> Option<Arc<Shared>> {
         let Start::Supervisor(spec) = &child.start else { return None };
         let mut slots = self.lock();
-        let sub = slots.subs.entry(child.id.clone()).or_insert_with(|| Shared::new(child.id.clone(), env)).clone();
+        let sub =
+            slots.subs.entry(child.id.clone()).or_insert_with(|| Shared::new(child.id.clone(), env)).clone();
         drop(slots);
         sub.add_subs(&spec.children, env);
         Some(sub)

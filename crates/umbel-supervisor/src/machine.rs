@@ -220,7 +220,10 @@ impl Machine {
     /// Whether a child may be started out of turn: always when children do not depend on one another's restarts.
     fn group_is_settled(&self) -> bool {
         self.strategy == Strategy::OneForOne
-            || (self.to_stop.is_empty() && self.leaving.is_empty() && self.to_start.is_empty() && self.rising.is_empty())
+            || (self.to_stop.is_empty()
+                && self.leaving.is_empty()
+                && self.to_start.is_empty()
+                && self.rising.is_empty())
     }
 
     fn restart_by_hand(&mut self, now: Time, key: Key) {
@@ -290,7 +293,9 @@ impl Machine {
                     }
                     self.to_stop.insert(key);
                 }
-                Phase::Waiting(_) | Phase::BackingOff { .. } => self.enter(key, Phase::Stopped { held: false }),
+                Phase::Waiting(_) | Phase::BackingOff { .. } => {
+                    self.enter(key, Phase::Stopped { held: false })
+                }
                 _ => {}
             }
         }
@@ -443,16 +448,19 @@ impl Machine {
             Err(problem) if problem.code == code::CHILD_ABANDONED => Err(problem),
             _ if killed => {
                 let waited = child.policy.shutdown.as_secs_f64();
-                Err(Problem::new(code::CHILD_KILLED, format!("it did not stop within {waited} s and was killed")))
+                Err(Problem::new(
+                    code::CHILD_KILLED,
+                    format!("it did not stop within {waited} s and was killed"),
+                ))
             }
             exit => exit,
         };
         let goal = std::mem::take(&mut child.goal);
-        if !matches!(goal, Goal::Up | Goal::Fault(_)) {
-            if let Err(problem) = &exit {
-                child.last_exit = Some(problem.clone());
-                self.effects.push(Effect::Failed { key, problem: problem.clone() });
-            }
+        if let Err(problem) = &exit
+            && !matches!(goal, Goal::Up | Goal::Fault(_))
+        {
+            child.last_exit = Some(problem.clone());
+            self.effects.push(Effect::Failed { key, problem: problem.clone() });
         }
         match goal {
             Goal::Up => self.decide(now, key, exit),
@@ -511,7 +519,9 @@ impl Machine {
         match self.strategy {
             Strategy::OneForOne => Vec::new(),
             Strategy::OneForAll => self.children.keys().copied().filter(|other| *other != key).collect(),
-            Strategy::RestForOne => self.children.range(key..).map(|(other, _)| *other).filter(|k| *k != key).collect(),
+            Strategy::RestForOne => {
+                self.children.range(key..).map(|(other, _)| *other).filter(|k| *k != key).collect()
+            }
         }
     }
 
@@ -531,7 +541,9 @@ impl Machine {
                     child.goal = if temporary { Goal::Remove } else { Goal::Regroup };
                     self.to_stop.insert(other);
                 }
-                Phase::Stopping { .. } if matches!(child.goal, Goal::Again | Goal::Fault(_)) => child.goal = Goal::Regroup,
+                Phase::Stopping { .. } if matches!(child.goal, Goal::Again | Goal::Fault(_)) => {
+                    child.goal = Goal::Regroup
+                }
                 Phase::Completed => self.enter(other, Phase::Waiting(Cause::Group)),
                 Phase::Waiting(_) | Phase::BackingOff { .. } => {}
                 Phase::Stopping { .. } | Phase::Stopped { .. } | Phase::CrashLoop => continue,
@@ -551,7 +563,8 @@ impl Machine {
         let last_exit = child.last_exit.clone();
         self.enter(key, Phase::CrashLoop);
         if self.escalate && !own {
-            let mut problem = Problem::new(code::INTENSITY_EXCEEDED, format!("its children failed too often: {why}"));
+            let mut problem =
+                Problem::new(code::INTENSITY_EXCEEDED, format!("its children failed too often: {why}"));
             if let Some(cause) = last_exit {
                 problem = problem.with_cause(cause.to_string());
                 problem.causes.extend(cause.causes);
@@ -562,13 +575,18 @@ impl Machine {
             let child = self.children.get_mut(&other).expect("the keys were just read");
             match child.phase {
                 Phase::Starting { .. } | Phase::Running => {
-                    child.goal = if child.policy.restart == Restart::Temporary { Goal::Remove } else { Goal::Held };
+                    child.goal =
+                        if child.policy.restart == Restart::Temporary { Goal::Remove } else { Goal::Held };
                     self.to_stop.insert(other);
                 }
-                Phase::Stopping { .. } if matches!(child.goal, Goal::Again | Goal::Fault(_) | Goal::Regroup) => {
+                Phase::Stopping { .. }
+                    if matches!(child.goal, Goal::Again | Goal::Fault(_) | Goal::Regroup) =>
+                {
                     child.goal = Goal::Held;
                 }
-                Phase::Waiting(_) | Phase::BackingOff { .. } => self.enter(other, Phase::Stopped { held: true }),
+                Phase::Waiting(_) | Phase::BackingOff { .. } => {
+                    self.enter(other, Phase::Stopped { held: true })
+                }
                 _ => {}
             }
             self.to_start.remove(&other);

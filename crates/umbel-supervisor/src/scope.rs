@@ -98,11 +98,13 @@ impl Drop for Scope {
 impl Spawner {
     /// As [`Scope::spawn`].
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "this is the scope that the ban points to")]
         self.add(|task| tokio::spawn(task.run(future)).abort_handle())
     }
 
     /// As [`Scope::spawn_local`].
     pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "this is the scope that the ban points to")]
         self.add(|task| tokio::task::spawn_local(task.run(future)).abort_handle())
     }
 

@@ -117,7 +117,10 @@ impl Task {
     async fn live(mut self, children: &[ChildSpec], mut commands: mpsc::Receiver<Command>) -> Exit {
         for child in children {
             if self.ids.contains_key(&child.id) {
-                return Err(Problem::new(code::CHILD_EXISTS, format!("the child `{}` is listed twice", child.id)));
+                return Err(Problem::new(
+                    code::CHILD_EXISTS,
+                    format!("the child `{}` is listed twice", child.id),
+                ));
             }
             self.add(child.clone());
         }
@@ -205,8 +208,12 @@ impl Task {
                 }
             }
             Command::Stop { id, reply } => self.command(&id, reply, Wait::Down, |key| Event::Stop { key }),
-            Command::Remove { id, reply } => self.command(&id, reply, Wait::Down, |key| Event::Remove { key }),
-            Command::Restart { id, reply } => self.command(&id, reply, Wait::Up, |key| Event::Restart { key }),
+            Command::Remove { id, reply } => {
+                self.command(&id, reply, Wait::Down, |key| Event::Remove { key })
+            }
+            Command::Restart { id, reply } => {
+                self.command(&id, reply, Wait::Up, |key| Event::Restart { key })
+            }
         }
     }
 

@@ -80,12 +80,14 @@ pub struct Tree {
 impl Tree {
     /// The node at the path of ids below this one; the empty path is this node.
     pub fn find<'a>(&'a self, path: &[&str]) -> Option<&'a Tree> {
-        path.iter().try_fold(self, |node, id| node.children.iter().find(|child| child.id == *id).map(Arc::as_ref))
+        path.iter()
+            .try_fold(self, |node, id| node.children.iter().find(|child| child.id == *id).map(Arc::as_ref))
     }
 
     /// Whether this node and all below it are `running` or `completed`.
     pub fn is_healthy(&self) -> bool {
-        matches!(self.state, State::Running | State::Completed) && self.children.iter().all(|child| child.is_healthy())
+        matches!(self.state, State::Running | State::Completed)
+            && self.children.iter().all(|child| child.is_healthy())
     }
 
     fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +98,9 @@ impl Tree {
         if let Some(detail) = &self.detail {
             write!(f, "  {detail}")?;
         }
-        if let (Some(problem), false) = (&self.last_exit, matches!(self.state, State::Running | State::Completed)) {
+        if let (Some(problem), false) =
+            (&self.last_exit, matches!(self.state, State::Running | State::Completed))
+        {
             write!(f, "  {problem}")?;
         }
         Ok(())

@@ -1,0 +1,3 @@
+//! Real processes: every limit is hit, and nothing is left.
+
+mod process;

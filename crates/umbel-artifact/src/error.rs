@@ -24,7 +24,7 @@ pub enum ArtifactError {
         what: &'static str,
     },
     /// More bytes than the store takes.
-    #[error("{} has more than {} MiB", name.as_deref().map_or("the artifact".into(), shown), bytes_max >> 20)]
+    #[error("{} has more than {}", name.as_deref().map_or("the artifact".into(), shown), size(*bytes_max))]
     TooLarge {
         /// The file, if it came from one.
         name: Option<PathBuf>,
@@ -109,4 +109,9 @@ impl Coded for ArtifactError {
 fn shown(path: &Path) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     path.to_string_lossy().chars().map(escape).collect()
+}
+
+/// A limit for people.
+fn size(bytes: u64) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }

@@ -77,6 +77,7 @@ impl Store {
         for entry in fs::read_dir(self.partial())? {
             fs::remove_file(entry?.path())?;
         }
+        File::open(&self.folder)?.sync_all()?;
         // The folder is there, but is it writable? Better to know now than at the first deployment.
         let (probe, file) = self.new_partial()?;
         drop((file, probe));

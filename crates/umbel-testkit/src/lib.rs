@@ -6,11 +6,15 @@
 //! ```text
 //! wait_for("it is running", || state() == Running).await     a condition, not a duration
 //! guest("trap"), example("hello")                            bytes of guests/ and examples/
+//! http::get(address, "hello.localhost", "/")                 a client of its own, free of the code under test
+//! Load { rate: 500.0, … }.run(&stop)                         requests when they are due; failures and latencies
 //! ```
 //!
-//! Read in this order: [`wait`], [`fixture`].
+//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`].
 
 pub mod fixture;
+pub mod http;
+pub mod load;
 pub mod wait;
 
 pub use fixture::{example, guest};

@@ -45,3 +45,8 @@ pub fn output(command: &mut Command) -> Result<String> {
     }
     String::from_utf8(output.stdout).with_context(|| format!("{program:?} did not print UTF-8"))
 }
+
+/// Whether a program can be run at all.
+pub fn has(program: &str) -> bool {
+    command(program).arg("--version").output().is_ok()
+}

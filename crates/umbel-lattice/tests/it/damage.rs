@@ -1,0 +1,1 @@
+//! State files that cannot be used: a coded error, and the file as it was.

@@ -1,1 +1,36 @@
-//! The Virtual Host: the tree's root, components, providers, links, inventory.
+//! The Virtual Host: one process of a lattice that runs components and providers as a tree that can be watched.
+//!
+//! It takes orders over the lattice (the control subjects of wasmCloud 1.x) and tells what happens there; it must not know who
+//! gives the orders: the manager, Nomad, Consul and Vault are strangers to it, and so are the kinds of builtin providers.
+//!
+//! ```text
+//!  control ──▶ components ──▶ Slot (id) ──▶ runtime::Component ◀── calls ── providers (http-server …)
+//!     │    └─▶ providers  ──▶ ProviderSlot (id)                               ▲
+//!     └──────▶ lattice buckets ──watch──▶ tables (links, configs) ────────────┘  live, without a restart
+//! ```
+//!
+//! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
+//! configs) · [`component`] and [`slot`] · [`provider`] · [`door`] (what guests' calls reach) · [`control`] (orders) · [`inventory`], [`heartbeat`],
+//! [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes).
+
+pub mod component;
+pub mod config;
+pub mod control;
+pub mod door;
+pub mod error;
+pub mod event_log;
+pub mod heartbeat;
+pub mod inventory;
+pub mod logs;
+pub mod provider;
+pub mod shared;
+pub mod slot;
+pub mod state;
+pub mod tables;
+pub mod tree;
+pub mod worker;
+
+pub use config::Config;
+pub use error::HostError;
+pub use shared::{Deps, Host};
+pub use state::StateDir;

@@ -76,6 +76,11 @@ impl Engine {
         self.inner.increment_epoch();
     }
 
+    /// How often [`Engine::tick`] is to be called.
+    pub fn tick_every(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.tick_ms)
+    }
+
     /// A handle that only ticks, for the thread that does it.
     pub fn ticker(&self) -> impl Fn() + Send + 'static {
         let engine = self.clone();

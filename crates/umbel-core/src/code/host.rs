@@ -3,5 +3,74 @@
 use super::codes;
 
 codes! {
-
+    801 STATE_LOCKED Conflict {
+        title: "another host runs on this state folder",
+        why: "A state folder belongs to one host at a time, so that two hosts cannot write over one another.",
+        help: "use the running one (`umbel ps`), stop it (`umbel down`), or give this one a folder of its own: `umbel up --state DIR`",
+    }
+    802 STATE_UNUSABLE Internal {
+        title: "the state folder cannot be used",
+        why: "It could not be made, read or written: permissions, a full disk, or a read-only file system.",
+        help: "check the folder that the message names with `ls -ld` and `df`, or choose another: `umbel up --state DIR`",
+    }
+    803 HOST_KEY_DAMAGED Conflict {
+        title: "the host's key is damaged",
+        why: "The file with the host's seed does not hold a seed of a host key (SN…).",
+        help: "restore the file from a backup; or move it away, and the host starts as a new one",
+    }
+    804 STALE_GENERATION Conflict {
+        title: "the request is older than what runs",
+        why: "Each deployment has a generation, and a later one has already reached this host.",
+        help: "nothing needs to be done; `umbel ps` shows what runs",
+    }
+    805 WRONG_HOST Invalid {
+        title: "the request names another host",
+        why: "The host id in the request is not the one of the subject that it came on.",
+        help: "list the hosts' ids with `umbel ps -o json`",
+    }
+    806 UNKNOWN_COMPONENT NotFound {
+        title: "no component of that id runs here",
+        why: "The id is not in this host's inventory.",
+        help: "`umbel ps` lists components",
+    }
+    807 UNKNOWN_PROVIDER NotFound {
+        title: "no provider of that id or kind is here",
+        why: "The id is not in the inventory, or the reference names no builtin of this build.",
+        help: "`umbel ps` lists providers; builtin ones are `builtin:http-server` and `builtin:http-client`",
+    }
+    808 PROVIDER_EXISTS Conflict {
+        title: "a provider of that id runs already, from another image",
+        why: "A provider id stands for one provider; its image cannot be changed in place.",
+        help: "stop the provider first, or give the new one another id",
+    }
+    809 UNKNOWN_CONFIG NotFound {
+        title: "a config that the link names does not exist",
+        why: "Links and parts name configs; each must be there before it is named.",
+        help: "add the config with its properties to the manifest, and deploy",
+    }
+    810 HOST_STOPPING Unavailable {
+        title: "the host is stopping",
+        why: "It drains what runs and takes nothing new.",
+        help: "`umbel up --detach` starts it again",
+    }
+    811 RESERVED_LABEL Denied {
+        title: "labels that begin with `hostcore.` belong to the host",
+        why: "They say what machine it is, and schedulers rely on them.",
+        help: "choose another key",
+    }
+    812 INVALID_CONTROL Invalid {
+        title: "the control request is not usable",
+        why: "A field is missing, has the wrong type, or does not fit the others.",
+        help: "the cause says which field; compare `umbel version` on both sides",
+    }
+    813 WORKER_UNAVAILABLE Internal {
+        title: "a part of the host does not answer",
+        why: "A task of the host is being restarted or has given up.",
+        help: "`umbel tree` shows which and why",
+    }
+    814 PROCESS_PROVIDER Invalid {
+        title: "provider archives do not run on this host",
+        why: "This build has the builtin providers only.",
+        help: "use `builtin:http-server` or `builtin:http-client`, or an image whose name ends so",
+    }
 }

@@ -1,0 +1,269 @@
+//! The child that runs one component: loads what is desired, puts it into the slot, replaces it without losing a call.
+
+use crate::door::Door;
+use crate::shared::Shared;
+use crate::slot::{Slot, limits_of};
+use std::sync::Arc;
+use std::time::Duration;
+use umbel_artifact::Artifact;
+use umbel_core::digest::Digest;
+use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Fact};
+use umbel_core::reference::Reference;
+use umbel_core::{Coded, Problem};
+use umbel_lattice::control::{PartState, Scale};
+use umbel_runtime::{Component, Image};
+use umbel_supervisor::{Backoff, ChildContext, ChildSpec, Intensity, Restart};
+
+/// The id of the components' supervisor.
+pub const BRANCH: &str = "components";
+
+/// The child of one slot.
+pub fn child(shared: &Arc<Shared>, slot: &Arc<Slot>) -> ChildSpec {
+    let (shared, drain) = (shared.clone(), shared.config.drain);
+    let (id, slot) = (slot.id.to_string(), slot.clone());
+    ChildSpec::task(id, move |cx| run(shared.clone(), slot.clone(), cx))
+        .kind("component")
+        .restart(Restart::Transient)
+        .backoff(Backoff::default())
+        .intensity(Intensity::new(5, Duration::from_secs(300)))
+        .ready_at_once()
+        // Draining is ours to bound; the supervisor waits a little longer.
+        .shutdown(drain + Duration::from_secs(2))
+}
+
+/// What was loaded for an order.
+struct Loaded {
+    image: Arc<Image>,
+    digest: String,
+    claims: Option<umbel_core::event::ComponentClaims>,
+    public_key: Option<String>,
+}
+
+/// Follows the orders of the slot until it is stopped.
+async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(), Problem> {
+    let mut desired = slot.desired.subscribe();
+    loop {
+        let want = desired.borrow_and_update().clone();
+        shared.bind(&slot);
+        let loaded = tokio::select! {
+            loaded = load(&shared, &slot, &want) => loaded,
+            () = cx.stop.requested() => return finish(&shared, &slot).await,
+        };
+        match loaded {
+            Ok(loaded) => {
+                let component = install(&shared, &slot, &want, loaded, &cx).await;
+                if !component.image().world().is_http() {
+                    match command(&slot, &component, &cx, &mut desired).await? {
+                        After::Again => continue,
+                        After::Ended => return finish(&shared, &slot).await,
+                    }
+                }
+            }
+            Err(problem) => {
+                refuse(&shared, &slot, &want, &problem, &cx).await;
+                // What a later try can mend is tried again by the supervisor; the rest waits for another order.
+                if slot.current.load().is_none() && (problem.kind.is_retryable() || problem.kind.is_ours()) {
+                    return Err(problem);
+                }
+            }
+        }
+        tokio::select! {
+            changed = desired.changed() => if changed.is_err() { return finish(&shared, &slot).await },
+            () = cx.stop.requested() => return finish(&shared, &slot).await,
+        }
+    }
+}
+
+async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded, Problem> {
+    if slot.current.load().is_none() {
+        slot.update(|s| s.state = PartState::Starting);
+    }
+    let (artifact, claims) = fetch(shared, want).await?;
+    let digest = artifact.digest.to_string();
+    if slot.current.load().is_none() && !shared.images.is_compiled(&digest) {
+        slot.update(|s| s.state = PartState::Compiling);
+    }
+    let image = shared
+        .images
+        .load(&digest, &artifact.path, &want.component_ref)
+        .await
+        .map_err(|e| Problem::from(&e as &dyn Coded))?;
+    let (claims, public_key) = match claims {
+        Some(token) => {
+            let shown = token.for_event(shared.clock.unix_time());
+            (Some(shown), Some(token.claims().subject.to_string()))
+        }
+        None => (None, None),
+    };
+    Ok(Loaded { image, digest, claims, public_key })
+}
+
+type Token = umbel_core::claims::Token<umbel_core::claims::Component>;
+
+/// Gets the bytes into the store and checks their claims, on a thread that may wait for the disk.
+async fn fetch(shared: &Arc<Shared>, want: &Scale) -> Result<(Artifact, Option<Token>), Problem> {
+    let (shared, reference, digest) = (shared.clone(), want.component_ref.clone(), want.digest.clone());
+    let work = move || -> Result<(Artifact, Option<Token>), Problem> {
+        let artifact = match digest {
+            Some(digest) => {
+                let digest = Digest::new(&digest).map_err(|e| Problem::from(&e as &dyn Coded))?;
+                shared.store.get(&digest)
+            }
+            None => {
+                let reference = Reference::new(&reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
+                shared.store.resolve(&reference)
+            }
+        }
+        .map_err(|e| Problem::from(&e as &dyn Coded))?;
+        let bytes = shared.store.read(&artifact.digest).map_err(|e| Problem::from(&e as &dyn Coded))?;
+        // Not wasm at all is the loader's to say.
+        let claims = if bytes.starts_with(b"\0asm") {
+            umbel_core::claims::verify_wasm(&bytes, shared.clock.unix_time())
+                .map_err(|e| Problem::from(&e as &dyn Coded))?
+        } else {
+            None
+        };
+        Ok((artifact, claims))
+    };
+    blocking(work).await
+}
+
+/// Runs work that waits for the disk on a thread for that.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(join) => {
+            Err(Problem::new(umbel_core::code::host::WORKER_UNAVAILABLE, "a part of the host panicked").with_cause(join.to_string()))
+        }
+    }
+}
+
+/// Puts the new revision into the slot: from this moment calls go there. The old one drains.
+async fn install(shared: &Arc<Shared>, slot: &Arc<Slot>, want: &Scale, loaded: Loaded, cx: &ChildContext) -> Component {
+    let limits = limits_of(want);
+    let budget = slot.budget_for(&limits);
+    let door = Door {
+        id: slot.id.clone(),
+        application: want.application.clone(),
+        bindings: slot.bindings.clone(),
+        logs: shared.logs.clone(),
+    };
+    let component = Component::new(
+        shared.images.engine(),
+        slot.id.as_str(),
+        loaded.image,
+        want.instance_mode.unwrap_or_default(),
+        budget,
+        Arc::new(door),
+    );
+    slot.update(|s| {
+        s.state = PartState::Running;
+        s.problem = None;
+        s.image_ref = want.component_ref.clone();
+        s.digest = Some(loaded.digest);
+        s.claims = loaded.claims.clone();
+        s.public_key = loaded.public_key.clone();
+    });
+    // Calls in flight hold the old revision; its instances go with the last of them.
+    slot.current.store(Some(Arc::new(component.clone())));
+    cx.detail.set(want.component_ref.clone());
+    shared
+        .tell(&Fact::ComponentScaled(ComponentScaled {
+            annotations: want.annotations.clone().unwrap_or_default(),
+            claims: loaded.claims,
+            component_id: slot.id.to_string(),
+            host_id: shared.id.to_string(),
+            image_ref: want.component_ref.clone(),
+            max_instances: want.count,
+            public_key: loaded.public_key,
+        }))
+        .await;
+    component
+}
+
+/// The order cannot be followed: what runs goes on, and the reason is shown.
+async fn refuse(shared: &Shared, slot: &Slot, want: &Scale, problem: &Problem, cx: &ChildContext) {
+    slot.update(|s| {
+        s.problem = Some(problem.clone());
+        if slot.current.load().is_none() {
+            s.state = PartState::Failed;
+            s.image_ref = want.component_ref.clone();
+            s.digest = want.digest.clone();
+        }
+    });
+    cx.detail.set(problem.to_string());
+    shared
+        .tell(&Fact::ComponentScaleFailed(ComponentScaleFailed {
+            annotations: want.annotations.clone().unwrap_or_default(),
+            claims: None,
+            component_id: slot.id.to_string(),
+            error: problem.to_string(),
+            host_id: shared.id.to_string(),
+            image_ref: want.component_ref.clone(),
+            max_instances: want.count,
+            public_key: None,
+        }))
+        .await;
+}
+
+enum After {
+    /// Another order has come.
+    Again,
+    /// Stopped.
+    Ended,
+}
+
+/// Runs a command to its end. A failure is the supervisor's to repeat; after success the slot waits for another order.
+async fn command(
+    slot: &Slot,
+    component: &Component,
+    cx: &ChildContext,
+    desired: &mut tokio::sync::watch::Receiver<Arc<Scale>>,
+) -> Result<After, Problem> {
+    let run = component.run();
+    tokio::pin!(run);
+    tokio::select! {
+        result = &mut run => match result {
+            Ok(()) => slot.update(|s| s.state = PartState::Completed),
+            Err(error) => {
+                let problem = Problem::from(&error as &dyn Coded);
+                slot.update(|s| {
+                    s.state = PartState::Failed;
+                    s.problem = Some(problem.clone());
+                });
+                slot.current.store(None);
+                return Err(problem);
+            }
+        },
+        changed = desired.changed() => return Ok(if changed.is_ok() { desired.mark_changed(); After::Again } else { After::Ended }),
+        () = cx.stop.requested() => return Ok(After::Ended),
+    }
+    tokio::select! {
+        changed = desired.changed() => Ok(if changed.is_ok() { desired.mark_changed(); After::Again } else { After::Ended }),
+        () = cx.stop.requested() => Ok(After::Ended),
+    }
+}
+
+/// Refuses new calls, lets those in flight finish within the host's drain time, and leaves.
+async fn finish(shared: &Shared, slot: &Slot) -> Result<(), Problem> {
+    slot.update(|s| s.state = PartState::Draining);
+    let budget = slot.status().budget;
+    slot.current.store(None);
+    if let Some(budget) = budget {
+        budget.stop();
+        let drained = async {
+            // Looked at every few ms: calls end without telling anybody.
+            while !budget.is_idle() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(shared.config.drain, drained).await;
+    }
+    slot.update(|s| {
+        s.state = PartState::Stopped;
+        s.budget = None;
+    });
+    Ok(())
+}

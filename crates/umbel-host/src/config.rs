@@ -1,0 +1,36 @@
+//! What a host is started with.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use umbel_core::id::LatticeName;
+
+/// Plain settings of one host.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The lattice it belongs to.
+    pub lattice: LatticeName,
+    /// A name for people.
+    pub friendly_name: String,
+    /// Labels, beside the `hostcore.*` ones that it adds.
+    pub labels: BTreeMap<String, String>,
+    /// How often it publishes its inventory.
+    pub heartbeat: Duration,
+    /// How long calls in flight may take when a component or provider is stopped or replaced.
+    pub drain: Duration,
+    /// Compile processes at the same moment.
+    pub compilers: usize,
+}
+
+impl Config {
+    /// The defaults on the given lattice.
+    pub fn new(lattice: LatticeName) -> Config {
+        Config {
+            lattice,
+            friendly_name: "umbel".into(),
+            labels: BTreeMap::new(),
+            heartbeat: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+            compilers: 1,
+        }
+    }
+}

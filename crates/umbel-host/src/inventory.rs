@@ -1,0 +1,147 @@
+//! What runs here, as wasmCloud 1.x shows it and with what is ours beside it.
+
+use crate::door::HTTP_OUTGOING;
+use crate::provider::ProviderSlot;
+use crate::shared::Shared;
+use crate::slot::Slot;
+use std::collections::BTreeMap;
+use umbel_lattice::control::{
+    ComponentView, Endpoint, Host, Inventory, PartState, ProviderKind, ProviderView, Usage,
+};
+use umbel_supervisor::{State, Tree};
+
+/// The inventory of this moment.
+pub fn inventory(shared: &Shared) -> Inventory {
+    let tree = shared.root().map(|root| root.tree());
+    let states = |branch: &str| -> BTreeMap<String, State> {
+        let Some(node) = tree.as_ref().and_then(|t: &std::sync::Arc<Tree>| t.find(&[branch])) else {
+            return BTreeMap::new();
+        };
+        node.children.iter().map(|c| (c.id.to_string(), c.state.clone())).collect()
+    };
+    let component_states = states(crate::component::BRANCH);
+    let slots = shared.slots.load_full();
+    let mut components: Vec<ComponentView> =
+        slots.values().map(|slot| component(slot, component_states.get(slot.id.as_str()))).collect();
+    components.sort_by(|a, b| a.id.cmp(&b.id));
+    let provider_states = states(crate::provider::BRANCH);
+    let slots = shared.providers.load_full();
+    let mut providers: Vec<ProviderView> = slots
+        .values()
+        .map(|slot| provider(slot, provider_states.get(slot.order.provider_id.as_str())))
+        .collect();
+    providers.sort_by(|a, b| a.id.cmp(&b.id));
+    let host = host(shared);
+    Inventory {
+        components,
+        providers,
+        host_id: host.id,
+        friendly_name: host.friendly_name,
+        labels: host.labels,
+        version: host.version,
+        uptime_human: host.uptime_human,
+        uptime_seconds: host.uptime_seconds,
+    }
+}
+
+/// The answer to a ping.
+pub fn host(shared: &Shared) -> Host {
+    let uptime = shared.uptime().as_secs();
+    Host {
+        rpc_host: "in-process".into(),
+        ctl_host: "in-process".into(),
+        friendly_name: shared.config.friendly_name.clone(),
+        id: shared.id.clone(),
+        labels: shared.labels.load().as_ref().clone(),
+        lattice: shared.config.lattice.clone(),
+        js_domain: None,
+        uptime_human: human(uptime),
+        uptime_seconds: uptime,
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+fn human(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, s) => format!("{m}m {s}s"),
+        (0, h, m, s) => format!("{h}h {m}m {s}s"),
+        (d, h, m, s) => format!("{d}d {h}h {m}m {s}s"),
+    }
+}
+
+/// The supervisor knows better than the child when the child is down.
+fn seen(own: PartState, supervisor: Option<&State>) -> PartState {
+    match supervisor {
+        Some(State::CrashLoop) => PartState::CrashLoop,
+        Some(State::BackingOff { .. }) => PartState::BackingOff,
+        _ => own,
+    }
+}
+
+fn component(slot: &Slot, state: Option<&State>) -> ComponentView {
+    let order = slot.desired.borrow().clone();
+    let status = slot.status();
+    let mut view = ComponentView::new(slot.id.clone(), status.image_ref, order.count);
+    view.annotations = order.annotations.clone();
+    view.name = status.claims.as_ref().and_then(|c| c.name.clone());
+    view.revision = status.claims.as_ref().and_then(|c| c.revision).unwrap_or(0);
+    view.state = seen(status.state, state);
+    view.problem = status.problem;
+    view.digest = status.digest;
+    view.generation = order.generation;
+    view.application = order.application.clone();
+    view.limits_set = status.budget.as_ref().map(|b| b.limits().clone());
+    view.usage = usage(slot);
+    if let Some(component) = slot.current.load().as_ref() {
+        let image = component.image();
+        view.imports = image.imports().to_vec();
+        view.exports = image.exports().to_vec();
+        view.unlinked = unlinked(slot, image);
+    }
+    view
+}
+
+/// Imports that need a link and have none.
+fn unlinked(slot: &Slot, image: &umbel_runtime::Image) -> Vec<String> {
+    let bindings = slot.bindings.load();
+    let outgoing = |import: &&String| HTTP_OUTGOING.contains(&import.split('@').next().unwrap_or(import));
+    image
+        .needs_link()
+        .iter()
+        .chain(image.imports().iter().filter(outgoing))
+        .filter(|import| !bindings.serves(import))
+        .cloned()
+        .collect()
+}
+
+fn usage(slot: &Slot) -> Usage {
+    let used = slot.usage();
+    Usage {
+        calls: used.calls,
+        calls_in_flight: used.calls_in_flight,
+        refused: used.refused,
+        traps: used.traps,
+        cpu_us: used.cpu_us,
+        memory_bytes: used.memory_bytes,
+        memory_bytes_max_seen: used.memory_bytes_max_seen,
+        log_bytes: used.log_bytes,
+        log_bytes_dropped: used.log_bytes_dropped,
+    }
+}
+
+fn provider(slot: &ProviderSlot, state: Option<&State>) -> ProviderView {
+    let (own, problem) = slot.status();
+    let mut view = ProviderView::new(slot.order.provider_id.clone(), slot.order.provider_ref.clone());
+    view.annotations = slot.order.annotations.clone();
+    view.kind = Some(ProviderKind::Builtin);
+    view.state = seen(own, state);
+    view.problem = problem;
+    view.application = slot.order.application.clone();
+    view.generation = slot.order.generation;
+    if let Some(provider) = slot.running() {
+        let endpoint = |e: umbel_provider::Endpoint| Endpoint { component: e.component, url: e.url };
+        view.endpoints = provider.endpoints().into_iter().map(endpoint).collect();
+    }
+    view
+}

@@ -1,0 +1,155 @@
+//! The log hub: lines of all components, numbered, kept for a while, and published.
+//!
+//! Lines arrive from the data path without waiting; what does not fit the queue is counted, and the count is told as a line.
+
+use crate::error::HostError;
+use crate::shared::Shared;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use umbel_core::id::ComponentId;
+use umbel_core::{Clock, Problem};
+use umbel_lattice::extension::{LogLine, LogsRequest};
+use umbel_lattice::{Message, subjects};
+use umbel_runtime::calls::{Level, Stream};
+use umbel_supervisor::ChildContext;
+
+/// Lines that may wait to be taken in.
+const QUEUE: usize = 8_192;
+/// Lines kept of one component.
+const LINES_MAX: usize = 1_000;
+/// Bytes kept of one component.
+const BYTES_MAX: usize = 256 << 10;
+/// Lines of one answer.
+const ANSWER_MAX: usize = 1_000;
+
+enum Ask {
+    Line(Box<LogLine>),
+    History(LogsRequest, oneshot::Sender<Vec<LogLine>>),
+}
+
+/// Where lines are handed in.
+#[derive(Clone)]
+pub struct LogSender {
+    tx: mpsc::Sender<Ask>,
+    lost: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The other end, held by whichever run of the child is on.
+pub struct LogInbox(Mutex<mpsc::Receiver<Ask>>);
+
+/// A hub's two ends.
+pub fn channel(clock: Arc<dyn Clock>) -> (LogSender, LogInbox) {
+    let (tx, rx) = mpsc::channel(QUEUE);
+    (LogSender { tx, lost: Arc::default(), clock }, LogInbox(Mutex::new(rx)))
+}
+
+impl LogSender {
+    /// Hands a line in. Never waits.
+    pub fn send(
+        &self,
+        component: &ComponentId,
+        application: Option<&str>,
+        level: Level,
+        stream: Stream,
+        context: &str,
+        message: &str,
+    ) {
+        let line = LogLine {
+            seq: 0,
+            unix_ms: u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX),
+            component: component.clone(),
+            application: application.map(str::to_string),
+            level: level.as_str().into(),
+            stream: stream.as_str().into(),
+            context: (!context.is_empty()).then(|| context.to_string()),
+            message: message.into(),
+        };
+        if self.tx.try_send(Ask::Line(Box::new(line))).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Lines that were kept, oldest first.
+    pub async fn history(&self, request: LogsRequest) -> Result<Vec<LogLine>, HostError> {
+        let away = HostError::Away { part: "logs" };
+        let (answer, answered) = oneshot::channel();
+        if self.tx.send(Ask::History(request, answer)).await.is_err() {
+            return Err(away);
+        }
+        answered.await.map_err(|_| away)
+    }
+
+    /// Lines lost so far because the queue was full.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+}
+
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.message.len();
+        self.lines.push_back(line);
+        while self.lines.len() > LINES_MAX || self.bytes > BYTES_MAX {
+            match self.lines.pop_front() {
+                Some(old) => self.bytes -= old.message.len(),
+                None => break,
+            }
+        }
+    }
+}
+
+/// The child that owns the lines.
+pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
+    let mut inbox = shared.log_inbox.0.lock().await;
+    let mut kept: BTreeMap<ComponentId, Kept> = BTreeMap::new();
+    // Numbers go on over a restart of the host, so that whoever follows a log can resume: they begin at its start time in µs.
+    let mut seq = u64::try_from(shared.clock.unix_time().as_micros()).unwrap_or(0);
+    cx.ready.notify();
+    loop {
+        let ask = tokio::select! {
+            biased;
+            ask = inbox.recv() => ask,
+            () = cx.stop.requested() => return Ok(()),
+        };
+        match ask {
+            None => return Ok(()),
+            Some(Ask::Line(mut line)) => {
+                seq += 1;
+                line.seq = seq;
+                publish(&shared, &line).await;
+                kept.entry(line.component.clone()).or_default().push(*line);
+            }
+            // The asker may have gone; then nobody misses the answer.
+            Some(Ask::History(request, answer)) => drop(answer.send(history(&kept, &request))),
+        }
+    }
+}
+
+async fn publish(shared: &Shared, line: &LogLine) {
+    let subject = subjects::umbel::log(&shared.config.lattice, &line.component);
+    if let Err(error) = shared.lattice.publish(Message::json(subject, line)).await {
+        tracing::debug!(%error, "a log line was not published");
+    }
+}
+
+fn history(kept: &BTreeMap<ComponentId, Kept>, request: &LogsRequest) -> Vec<LogLine> {
+    let wanted = |line: &&LogLine| {
+        request.component.as_ref().is_none_or(|c| *c == line.component)
+            && request.application.as_ref().is_none_or(|a| line.application.as_ref() == Some(a))
+            && request.since_seq.is_none_or(|seq| line.seq > seq)
+    };
+    let mut lines: Vec<LogLine> =
+        kept.values().flat_map(|k| k.lines.iter()).filter(wanted).cloned().collect();
+    lines.sort_by_key(|line| line.seq);
+    let limit = if request.limit == 0 { ANSWER_MAX } else { request.limit.min(ANSWER_MAX) };
+    lines.split_off(lines.len().saturating_sub(limit))
+}

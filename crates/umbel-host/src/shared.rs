@@ -1,0 +1,240 @@
+//! What the children of the tree share: immutable parts, and the snapshots that their owners publish.
+
+use crate::component;
+use crate::config::Config;
+use crate::door::Bindings;
+use crate::error::HostError;
+use crate::event_log::Ask;
+use crate::logs::{self, LogInbox, LogSender};
+use crate::provider::ProviderSlot;
+use crate::slot::{HttpExport, Slot};
+use crate::state::StateDir;
+use crate::tables::{Records, Tables};
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, mpsc, watch};
+use umbel_artifact::Store;
+use umbel_core::event::{Event, Fact};
+use umbel_core::id::{ComponentId, HostId, ProviderId};
+use umbel_core::nkey::KeyPair;
+use umbel_core::{Clock, Problem};
+use umbel_lattice::{Lattice, Message, subjects};
+use umbel_provider::http::Handler;
+use umbel_provider::{Factory, Targets};
+use umbel_runtime::Images;
+use umbel_supervisor::{Handle, Stop};
+
+/// What a host is built from.
+pub struct Deps {
+    /// The lattice.
+    pub lattice: Arc<dyn Lattice>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Compiled components.
+    pub images: Images,
+    /// Component bytes.
+    pub store: Arc<Store>,
+    /// The builtin providers of this build.
+    pub factories: Vec<Arc<dyn Factory>>,
+}
+
+/// Parts and snapshots of one host.
+pub struct Shared {
+    /// Its settings.
+    pub config: Config,
+    /// Its folder.
+    pub state: StateDir,
+    /// Its id: the public key.
+    pub id: HostId,
+    /// The lattice.
+    pub lattice: Arc<dyn Lattice>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Compiled components.
+    pub images: Images,
+    /// Component bytes.
+    pub store: Arc<Store>,
+    /// Builtin providers by name.
+    pub factories: Vec<Arc<dyn Factory>>,
+    /// When it started.
+    pub started: Instant,
+    /// Links and configs, by their owner `tables`.
+    pub tables: watch::Sender<Arc<Tables>>,
+    /// Components by id. Replaced whole when one comes or goes.
+    pub slots: ArcSwap<HashMap<ComponentId, Arc<Slot>>>,
+    /// Providers by id.
+    pub providers: ArcSwap<HashMap<ProviderId, Arc<ProviderSlot>>>,
+    /// Labels, with the `hostcore.*` ones.
+    pub labels: ArcSwap<BTreeMap<String, String>>,
+    /// Where guests' lines go.
+    pub logs: LogSender,
+    /// Where they arrive.
+    pub log_inbox: LogInbox,
+    /// Questions to the event log.
+    pub event_asks: mpsc::Sender<Ask>,
+    /// Where they arrive.
+    pub event_inbox: Mutex<mpsc::Receiver<Ask>>,
+    /// Requested when somebody asked the host to stop.
+    pub stop_requested: Stop,
+    /// Whether new work is refused.
+    pub draining: AtomicBool,
+    records: Records,
+    root: OnceLock<Handle>,
+}
+
+/// A host before and while it runs.
+#[derive(Clone)]
+pub struct Host(pub Arc<Shared>);
+
+impl Host {
+    /// Prepares a host; [`crate::tree::children`] is what runs of it.
+    pub async fn new(config: Config, state: StateDir, key: &KeyPair, deps: Deps) -> Result<Host, Problem> {
+        let id = HostId::new(key.public_key().as_str()).map_err(|e| Problem::from(&e))?;
+        let records = Records::open(&*deps.lattice, &config.lattice).await.map_err(|e| Problem::from(&e))?;
+        let (logs, log_inbox) = logs::channel(deps.clock.clone());
+        let (event_asks, event_inbox) = mpsc::channel(256);
+        let labels = labels(&config);
+        Ok(Host(Arc::new(Shared {
+            config,
+            state,
+            id,
+            lattice: deps.lattice,
+            clock: deps.clock,
+            images: deps.images,
+            store: deps.store,
+            factories: deps.factories,
+            started: Instant::now(),
+            tables: watch::Sender::new(Arc::default()),
+            slots: ArcSwap::default(),
+            providers: ArcSwap::default(),
+            labels: ArcSwap::from_pointee(labels),
+            logs,
+            log_inbox,
+            event_asks,
+            event_inbox: Mutex::new(event_inbox),
+            stop_requested: Stop::new(),
+            draining: AtomicBool::new(false),
+            records,
+            root: OnceLock::new(),
+        })))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &HostId {
+        &self.0.id
+    }
+
+    /// Tells it the root of the tree that its children run in, for inventory and for starting components.
+    pub fn attach(&self, root: Handle) {
+        // Attached once, by whoever starts the tree.
+        let _ = self.0.root.set(root);
+    }
+
+    /// Ends when somebody asked the host to stop over the lattice.
+    pub async fn stop_requested(&self) {
+        self.0.stop_requested.requested().await;
+    }
+}
+
+/// wasmCloud's own labels, so that requirements of its manifests match, and those that were given.
+fn labels(config: &Config) -> BTreeMap<String, String> {
+    let mut labels = config.labels.clone();
+    labels.insert("hostcore.arch".into(), std::env::consts::ARCH.into());
+    labels.insert("hostcore.os".into(), std::env::consts::OS.into());
+    labels.insert("hostcore.osfamily".into(), std::env::consts::FAMILY.into());
+    labels
+}
+
+impl Shared {
+    /// The durable side of links and configs.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The root of the tree.
+    pub fn root(&self) -> Option<&Handle> {
+        self.root.get()
+    }
+
+    /// The component of that id.
+    pub fn slot(&self, id: &str) -> Option<Arc<Slot>> {
+        let id = ComponentId::new(id).ok()?;
+        self.slots.load().get(&id).cloned()
+    }
+
+    /// The provider of that id.
+    pub fn provider(&self, id: &str) -> Option<Arc<ProviderSlot>> {
+        let id = ProviderId::new(id).ok()?;
+        self.providers.load().get(&id).cloned()
+    }
+
+    /// Resolves the links of a slot anew.
+    pub fn bind(&self, slot: &Slot) {
+        let tables = self.tables.borrow().clone();
+        let bindings = Bindings::resolve(&slot.desired.borrow().clone(), &tables, |id| self.provider(id));
+        slot.bindings.store(Arc::new(bindings));
+    }
+
+    /// Publishes an event. Losing one is logged, not fatal: events tell, they do not decide.
+    pub async fn tell(&self, fact: &Fact) {
+        let event = Event::new(&self.id, self.clock.unix_time(), fact);
+        let subject = subjects::evt::event(&self.config.lattice, fact.name());
+        if let Err(error) = self.lattice.publish(Message::json(subject, &event)).await {
+            tracing::warn!(%error, event = fact.name(), "an event was not published");
+        }
+    }
+
+    /// Fails when the host takes nothing new.
+    pub fn check_open(&self) -> Result<(), HostError> {
+        if self.draining.load(Relaxed) { Err(HostError::Stopping) } else { Ok(()) }
+    }
+
+    /// How often running guests are looked at.
+    pub fn tick(&self) -> Duration {
+        self.images.engine().tick_every()
+    }
+
+    /// How long it has been up.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The child with that id of the root, if it runs.
+    pub fn branch(&self, id: &str) -> Result<Handle, HostError> {
+        let part = if id == component::BRANCH { "components" } else { "providers" };
+        self.root().and_then(|root| root.child(id)).ok_or(HostError::Away { part })
+    }
+}
+
+/// What providers see of the host.
+pub struct HostTargets(pub Arc<Shared>);
+
+impl Targets for HostTargets {
+    fn http(&self, component: &str) -> Option<Arc<dyn Handler>> {
+        let slot = self.0.slot(component)?;
+        Some(Arc::new(HttpExport(slot)))
+    }
+
+    fn application_of(&self, component: &str) -> Option<String> {
+        self.0.slot(component)?.desired.borrow().application.clone()
+    }
+}
+
+/// The child that resolves links anew when links, configs or providers change. Coalesces what comes at once.
+pub async fn rebind(shared: Arc<Shared>, cx: umbel_supervisor::ChildContext) -> Result<(), Problem> {
+    let mut tables = shared.tables.subscribe();
+    cx.ready.notify();
+    loop {
+        tokio::select! {
+            () = cx.stop.requested() => return Ok(()),
+            changed = tables.changed() => if changed.is_err() { return Ok(()) },
+        }
+        tables.borrow_and_update();
+        for slot in shared.slots.load_full().values() {
+            shared.bind(slot);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A slot: one component id, whatever revision runs under it. Calls come in here and take the revision of that moment.
+
+use crate::door::Bindings;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use umbel_core::id::ComponentId;
+use umbel_core::limits::Limits;
+use umbel_core::{Coded, Problem};
+use umbel_lattice::control::{PartState, Scale};
+use umbel_provider::http::{Handler, Request, Response};
+use umbel_runtime::{Budget, CallError, Component, Usage};
+
+/// One component id.
+pub struct Slot {
+    /// The id.
+    pub id: ComponentId,
+    /// What should run.
+    pub desired: watch::Sender<Arc<Scale>>,
+    /// What runs.
+    pub current: ArcSwapOption<Component>,
+    /// What its calls reach.
+    pub bindings: Arc<ArcSwap<Bindings>>,
+    // Written by the slot's task alone; read by inventory.
+    status: Mutex<Status>,
+}
+
+/// How a slot is.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Its state.
+    pub state: PartState,
+    /// Why it is not running, or why the newest order could not be followed.
+    pub problem: Option<Problem>,
+    /// The reference that runs.
+    pub image_ref: String,
+    /// The digest that runs.
+    pub digest: Option<String>,
+    /// The claims of what runs, as events show them.
+    pub claims: Option<umbel_core::event::ComponentClaims>,
+    /// The key that the claims are about.
+    pub public_key: Option<String>,
+    /// The budget, kept over updates that leave the limits alone.
+    pub budget: Option<Arc<Budget>>,
+    /// Use under earlier budgets of this id.
+    pub past: Usage,
+}
+
+impl Slot {
+    /// A slot that nothing runs in yet.
+    pub fn new(scale: Scale) -> Slot {
+        let status = Status {
+            state: PartState::Starting,
+            problem: None,
+            image_ref: scale.component_ref.clone(),
+            digest: None,
+            claims: None,
+            public_key: None,
+            budget: None,
+            past: Usage::default(),
+        };
+        Slot {
+            id: scale.component_id.clone(),
+            desired: watch::Sender::new(Arc::new(scale)),
+            current: ArcSwapOption::empty(),
+            bindings: Arc::new(ArcSwap::from_pointee(Bindings::default())),
+            status: Mutex::new(status),
+        }
+    }
+
+    /// A copy of its status.
+    pub fn status(&self) -> Status {
+        self.lock().clone()
+    }
+
+    /// Changes its status.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.lock());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Status> {
+        // Plain data that is valid at every moment.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The annotations of the newest order.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        self.desired.borrow().annotations.clone().unwrap_or_default()
+    }
+
+    /// The budget for these limits: the one it has, or a new one when they changed.
+    pub fn budget_for(&self, limits: &Limits) -> Arc<Budget> {
+        let mut status = self.lock();
+        if let Some(budget) = &status.budget
+            && budget.limits() == limits
+        {
+            return budget.clone();
+        }
+        if let Some(old) = status.budget.take() {
+            add(&mut status.past, old.usage());
+        }
+        let budget = Budget::new(self.id.as_str(), limits.clone());
+        status.budget = Some(budget.clone());
+        budget
+    }
+
+    /// What it has used, over all its budgets.
+    pub fn usage(&self) -> Usage {
+        let status = self.lock();
+        let mut usage = status.past;
+        if let Some(budget) = &status.budget {
+            let now = budget.usage();
+            add(&mut usage, now);
+            usage.calls_in_flight = now.calls_in_flight;
+            usage.calls_waiting = now.calls_waiting;
+            usage.memory_bytes = now.memory_bytes;
+        }
+        usage
+    }
+}
+
+fn add(sum: &mut Usage, more: Usage) {
+    sum.calls += more.calls;
+    sum.refused += more.refused;
+    sum.traps += more.traps;
+    sum.cpu_us += more.cpu_us;
+    sum.log_bytes += more.log_bytes;
+    sum.log_bytes_dropped += more.log_bytes_dropped;
+    sum.cpu_throttled += more.cpu_throttled;
+    sum.memory_bytes_max_seen = sum.memory_bytes_max_seen.max(more.memory_bytes_max_seen);
+}
+
+/// The limits that an order asks for, with those of wasmCloud's own fields where ours are absent.
+pub fn limits_of(scale: &Scale) -> Limits {
+    let mut limits = scale.limits.clone().unwrap_or_default();
+    if scale.limits.is_none()
+        && let Some(given) = &scale.component_limits
+    {
+        limits.memory_bytes_max = given.memory_bytes_max().unwrap_or(limits.memory_bytes_max);
+        limits.call_ms_max = given.call_ms_max().unwrap_or(limits.call_ms_max);
+    }
+    // wasmCloud's scale is the number of calls that may run at once.
+    limits.instances_max = limits.instances_max.min(scale.count.max(1));
+    limits
+}
+
+/// The HTTP export of a slot.
+pub struct HttpExport(pub Arc<Slot>);
+
+impl Handler for HttpExport {
+    fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, Problem>> {
+        let current = self.0.current.load_full();
+        let slot = self.0.clone();
+        async move {
+            match current {
+                Some(component) => component.http(request).await.map_err(|e| Problem::from(&e as &dyn Coded)),
+                None => Err(not_running(&slot)),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn not_running(slot: &Slot) -> Problem {
+    let status = slot.status();
+    match status.problem {
+        Some(problem) => Problem::new(umbel_core::code::guest::STOPPING, format!("{} is {}", slot.id, status.state))
+            .with_cause(problem.to_string())
+            .with_help(problem.help),
+        None => Problem::from(&CallError::Stopping { component: slot.id.to_string() } as &dyn Coded),
+    }
+}

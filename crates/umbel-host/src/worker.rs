@@ -1,0 +1,69 @@
+//! Compile processes: ourselves, started again with a hidden argument, under limits.
+
+use async_trait::async_trait;
+use std::path::PathBuf;
+use tokio::sync::Semaphore;
+use umbel_runtime::compile::{Exit, Job, WORKER_ARG, Worker};
+use umbel_supervisor::Stop;
+use umbel_supervisor::process::{Limits, ProcessError, Spec, Status, run};
+
+/// Starts compile processes, a few at a time.
+pub struct CompileProcesses {
+    program: PathBuf,
+    places: Semaphore,
+}
+
+impl CompileProcesses {
+    /// Processes of `program`, at most `at_once` at the same moment.
+    pub fn new(program: PathBuf, at_once: usize) -> CompileProcesses {
+        CompileProcesses { program, places: Semaphore::new(at_once.max(1)) }
+    }
+}
+
+/// Linux's numbers of the signals that the limits end a process with.
+const SIGKILL: i32 = 9;
+const SIGXCPU: i32 = 24;
+
+#[async_trait]
+impl Worker for CompileProcesses {
+    async fn run(&self, job: &Job) -> Result<Exit, String> {
+        let _place = self.places.acquire().await.map_err(|e| e.to_string())?;
+        let limits = Limits {
+            as_bytes: Some(job.limits.memory_bytes),
+            cpu_s: Some(job.limits.cpu.as_secs()),
+            nofile: Some(64),
+        };
+        // Below everything that serves requests.
+        let spec = Spec::new(&self.program)
+            .arg(WORKER_ARG)
+            .args(job.args())
+            .limits(limits)
+            .nice(10)
+            .deadline(job.limits.wall);
+        match run(&spec, &Stop::new()).await {
+            Ok(output) => Ok(match output.status {
+                Status::Exited(0) => Exit::Done,
+                Status::Signaled(SIGXCPU) => Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs())),
+                Status::Signaled(SIGKILL) if output.usage.cpu >= job.limits.cpu => {
+                    Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs()))
+                }
+                // An allocation that fails aborts the process; with the limit on address space that is the usual cause.
+                Status::Signaled(_) if out_of_memory(&output.stderr.bytes) => {
+                    Exit::Limit(format!("memory of {} MiB", job.limits.memory_bytes >> 20))
+                }
+                Status::Exited(1) => Exit::Failed(output.stdout.bytes.to_vec()),
+                status => {
+                    let said = String::from_utf8_lossy(&output.stderr.bytes);
+                    return Err(format!("it ended with {status}: {}", said.trim().chars().take(400).collect::<String>()));
+                }
+            }),
+            Err(ProcessError::Deadline { .. }) => Ok(Exit::Limit(format!("time of {} s", job.limits.wall.as_secs()))),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+fn out_of_memory(stderr: &[u8]) -> bool {
+    let said = String::from_utf8_lossy(stderr);
+    ["memory allocation", "out of memory", "Cannot allocate memory", "os error 12"].iter().any(|text| said.contains(text))
+}

@@ -259,6 +259,7 @@ fn what_is_not_wasm_is_refused() {
         [module, &[1, 2, 0]].concat(),
         [module, &[1, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat(),
         [module, &[1, 0xff, 0xff, 0xff, 0xff, 0x1f]].concat(),
+        [module, &[1, 0x80, 0x80, 0x80, 0x80, 0x10]].concat(),
         [module, &[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0]].concat(),
         [module, &[0, 0]].concat(),
         [module, &[0, 2, 9, b'x']].concat(),

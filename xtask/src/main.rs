@@ -9,6 +9,7 @@
 
 #![allow(unreachable_pub, reason = "in a binary, `pub` says that other modules use it")]
 
+mod bench;
 mod fixtures;
 mod run;
 mod test;
@@ -23,6 +24,13 @@ usage: cargo xtask TASK
   tidy                     check the rules of the house (see STYLE.md)
     --fast                 without cargo fmt and clippy
   test                     run everything that must pass
+  bench [FIGURE]...        measure the figures of SPECIFICATION.md: binary cpu latency launch scale update
+    --rounds N             rounds of which the median counts [3]
+    --seconds N            length of one load [4]
+    --requests N           requests of the update figure [100000]
+    --profile NAME         the profile to build umbel with [dist]
+    --umbel FILE           measure this binary instead of building one
+    --peers                first build what is compared with, if it is not there
   fixtures                 build the wasm of guests/ and examples/ that is stale
     --check                only say whether anything is stale
     --all                  build all of it
@@ -48,6 +56,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match task {
         "tidy" => tidy::main(options),
         "test" => test::main(options),
+        "bench" => bench::main(options),
         "fixtures" => fixtures::main(options),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

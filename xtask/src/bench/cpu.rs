@@ -52,7 +52,8 @@ pub fn resident_bytes(root: u32) -> Result<u64> {
 
 fn resident_of(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process without memory")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process without memory")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib << 10)
 }

@@ -43,9 +43,13 @@ pub fn wasmtime(example: &str, instances: Instances) -> Result<Process> {
     }
     let port = free_port()?;
     let mut arguments: Vec<String> =
-        ["serve", "--addr", &format!("127.0.0.1:{port}"), "-Sp3", "-Wcomponent-model-async"].map(String::from).into();
+        ["serve", "--addr", &format!("127.0.0.1:{port}"), "-Sp3", "-Wcomponent-model-async"]
+            .map(String::from)
+            .into();
     let settings: &[&str] = match instances {
-        Instances::Fresh => &["--max-instance-reuse-count", "1", "--max-instance-concurrent-reuse-count", "1"],
+        Instances::Fresh => {
+            &["--max-instance-reuse-count", "1", "--max-instance-concurrent-reuse-count", "1"]
+        }
         Instances::Reused => &["--max-instance-reuse-count", "1000000", "-Opooling-allocator=y"],
     };
     arguments.extend(settings.iter().map(ToString::to_string));

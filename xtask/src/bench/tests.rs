@@ -11,7 +11,8 @@ fn wrk_is_read() {
     let text = "Running 4s test @ http://127.0.0.1:1/\n  1 threads and 32 connections\n  116994 requests in 2.10s, 15.51MB read\n\
                 Requests/sec:  55714.29\nTransfer/sec:      7.39MB\n";
     assert_eq!(wrk::parse(text).unwrap(), wrk::Counted { requests: 116_994.0, per_second: 55_714.29 });
-    for failure in ["  Non-2xx or 3xx responses: 7", "  Socket errors: connect 0, read 3, write 0, timeout 0"] {
+    for failure in ["  Non-2xx or 3xx responses: 7", "  Socket errors: connect 0, read 3, write 0, timeout 0"]
+    {
         assert!(wrk::parse(&format!("{text}{failure}\n")).is_err());
     }
 }
@@ -30,7 +31,11 @@ fn a_report_says_what_is_missed() {
     report.at_most("slow", 123.4, 3.0, " ms");
     report.state("size", "20 MiB".to_owned());
     assert_eq!(report.missed(), 1);
-    let rows = ["| fast | 2.00 × | ≤ 3.00 × | reached |", "| slow | 123 ms | ≤ 3.00 ms | MISSED |", "| size | 20 MiB |  |  |"];
+    let rows = [
+        "| fast | 2.00 × | ≤ 3.00 × | reached |",
+        "| slow | 123 ms | ≤ 3.00 ms | MISSED |",
+        "| size | 20 MiB |  |  |",
+    ];
     for row in rows {
         assert!(report.markdown().contains(row), "{}", report.markdown());
     }

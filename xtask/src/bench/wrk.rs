@@ -25,7 +25,8 @@ pub fn parse(text: &str) -> Result<Counted> {
     if let Some(line) = text.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
         bail!("not every request succeeded: {}", line.trim());
     }
-    let requests = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no requests")?.0;
+    let requests =
+        text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no requests")?.0;
     let per_second = text.lines().find_map(|line| line.strip_prefix("Requests/sec:")).context("no rate")?;
     Ok(Counted { requests: requests.parse()?, per_second: per_second.trim().parse()? })
 }

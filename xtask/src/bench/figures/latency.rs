@@ -1,0 +1,49 @@
+//! Latency at half of what the server can do, and of hyper at the same rate.
+
+use crate::bench::platform::{Platform, application};
+use crate::bench::process::address;
+use crate::bench::report::Report;
+use crate::bench::{Bench, median, peers, wrk};
+use anyhow::{Result, bail};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use umbel_testkit::load::Load;
+
+const CONNECTIONS: u32 = 16;
+
+pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
+    let platform = Platform::up(&bench.umbel)?;
+    platform.deploy(&application("hello", "v1", &umbel_testkit::example("hello"), "fresh"))?;
+    platform.wait_for_answer("hello.localhost")?;
+    let hyper = peers::hyper()?;
+
+    wrk::run(platform.port, "hello.localhost", 1)?;
+    let rate = wrk::run(platform.port, "hello.localhost", bench.seconds)?.per_second / 2.0;
+    let (mut ours, mut hypers) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds {
+        hypers.push(p99(hyper.port, "localhost", rate, bench.seconds)?);
+        ours.push(p99(platform.port, "hello.localhost", rate, bench.seconds)?);
+    }
+    let (ours, hypers) = (median(ours), median(hypers));
+    report.state("p99 at half saturation, hyper", format!("{hypers:.2} ms at {rate:.0} requests/s"));
+    report.state("p99 at half saturation, umbel P2 fresh", format!("{ours:.2} ms"));
+    report.at_most("p99, umbel ÷ hyper at the same rate", ours / hypers, 3.0, "");
+    Ok(())
+}
+
+/// In milliseconds.
+fn p99(port: u16, host: &str, rate: f64, seconds: u32) -> Result<f64> {
+    let load = Load {
+        address: address(port),
+        host: host.to_owned(),
+        path: "/".to_owned(),
+        rate,
+        connections: CONNECTIONS,
+        duration: Duration::from_secs(seconds.into()),
+    };
+    let outcome = load.run(&AtomicBool::new(false));
+    if outcome.failed > 0 {
+        bail!("{} of {} failed: {:?}", outcome.failed, outcome.succeeded + outcome.failed, outcome.examples);
+    }
+    Ok(outcome.quantile(0.99).as_secs_f64() * 1e3)
+}

@@ -319,12 +319,14 @@ impl Machine {
             let child = self.children.get_mut(&key).expect("a timer belongs to a child");
             let run = child.run;
             match child.phase {
+                // Its turn to be stopped comes anyway.
+                Phase::Starting { .. } if child.goal != Goal::Up => {
+                    self.enter(key, Phase::Starting { until: None })
+                }
                 Phase::Starting { .. } => {
                     let waited = child.policy.start_deadline.as_secs_f64();
                     let message = format!("it was not ready within {waited} s");
-                    if child.goal == Goal::Up {
-                        child.goal = Goal::Fault(Box::new(Problem::new(code::START_TIMEOUT, message)));
-                    }
+                    child.goal = Goal::Fault(Box::new(Problem::new(code::START_TIMEOUT, message)));
                     self.ask_to_stop(now, key);
                 }
                 Phase::BackingOff { .. } if self.to_start.contains(&key) => {
@@ -422,6 +424,7 @@ impl Machine {
             child.restarts = child.restarts.saturating_add(1);
         }
         child.run = Run(child.run.0 + 1);
+        child.shutdown = child.policy.shutdown;
         child.goal = Goal::Up;
         child.why = None;
         child.ready_at = (!child.policy.waits_for_ready).then_some(now);
@@ -435,7 +438,7 @@ impl Machine {
 
     fn ask_to_stop(&mut self, now: Time, key: Key) {
         let child = self.children.get_mut(&key).expect("only known children are stopped");
-        let until = now.checked_add(child.policy.shutdown);
+        let until = now.checked_add(child.shutdown);
         self.effects.push(Effect::Stop { key, run: child.run });
         self.enter(key, Phase::Stopping { until, killed: false });
     }
@@ -447,7 +450,7 @@ impl Machine {
         let exit = match exit {
             Err(problem) if problem.code == code::CHILD_ABANDONED => Err(problem),
             _ if killed => {
-                let waited = child.policy.shutdown.as_secs_f64();
+                let waited = child.shutdown.as_secs_f64();
                 Err(Problem::new(
                     code::CHILD_KILLED,
                     format!("it did not stop within {waited} s and was killed"),

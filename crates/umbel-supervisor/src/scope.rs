@@ -72,9 +72,9 @@ impl Scope {
         self.len() == 0
     }
 
-    /// Starts nothing new, waits for the tasks to end, and aborts those that run at the deadline. Returns how many were aborted.
+    /// Waits for the tasks to end, and aborts those that run at the deadline; then nothing can be started here any more. Returns how
+    /// many were aborted. Tasks may start others while they drain: what is in flight may need helpers to finish.
     pub async fn drain(&self, deadline: Duration) -> usize {
-        self.spawner.close();
         if tokio::time::timeout(deadline, self.spawner.ended()).await.is_ok() {
             return 0;
         }
@@ -131,10 +131,6 @@ impl Spawner {
         true
     }
 
-    fn close(&self) {
-        self.inner.lock().closed = true;
-    }
-
     pub(crate) fn abort_all(&self) -> usize {
         let handles: Vec<AbortHandle> = {
             let mut tasks = self.inner.lock();
@@ -149,13 +145,18 @@ impl Spawner {
         handles.len()
     }
 
+    /// Waits until no task is left, and closes the scope in that moment.
     async fn ended(&self) {
         loop {
             let empty = self.inner.empty.notified();
             tokio::pin!(empty);
             empty.as_mut().enable();
-            if self.inner.lock().running.is_empty() {
-                return;
+            {
+                let mut tasks = self.inner.lock();
+                if tasks.running.is_empty() {
+                    tasks.closed = true;
+                    return;
+                }
             }
             empty.await;
         }

@@ -117,3 +117,6 @@ impl ChildSpec {
         spec.kind("thread")
     }
 }
+
+#[cfg(test)]
+mod tests;

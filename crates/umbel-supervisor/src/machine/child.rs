@@ -108,6 +108,8 @@ pub(crate) struct Child {
     pub(crate) goal: Goal,
     /// Counts the runs; what is told of an earlier run is ignored.
     pub(crate) run: Run,
+    /// The stop deadline of the present run; a changed policy is for the next.
+    pub(crate) shutdown: Duration,
     /// Restarts by the supervisor, ever.
     pub(crate) restarts: u32,
     /// Failures in a row, for the backoff.
@@ -124,6 +126,7 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn new(policy: Policy) -> Child {
         Child {
+            shutdown: policy.shutdown,
             policy,
             phase: Phase::Waiting(Cause::First),
             goal: Goal::Up,

@@ -11,14 +11,13 @@ use super::plan::{Change, Place, Stored, Sums, checksum, fnv};
 use super::{io_problem, problem};
 use crate::error::StateProblem;
 use crate::{LatticeError, Result};
-use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition};
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The format of the tables below. It grows when they change.
 pub(crate) const FORMAT: u64 = 1;
@@ -28,6 +27,9 @@ const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Longest file that is verified; ours stay far below, because entries are limited.
 const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// How much longer than twice its length a file may become while it is recovered.
+const REHEARSAL_SLACK_BYTES: u64 = 16 << 20;
 
 /// Memory for the engine's pages. Reads come from our own memory, so it needs little.
 const CACHE_BYTES: usize = 4 << 20;
@@ -84,8 +86,7 @@ impl File {
     fn fill(&self, file: fs::File) -> Result<()> {
         // A crash may have left a part of one.
         file.set_len(0).map_err(|e| io_problem(&self.path, e))?;
-        let db = open_engine(Backend(file), &self.path)?;
-        RedbTable { db, path: self.path.clone() }.store(&[], &Sums::default())
+        create(Backend(file), &self.path)
     }
 
     fn publish(&self, new: &Path) -> Result<()> {
@@ -165,11 +166,8 @@ fn read_all(file: &fs::File) -> io::Result<Vec<u8>> {
 }
 
 /// Recovers and checks a copy in memory.
-fn verify(bytes: Vec<u8>, path: &Path) -> Result<()> {
-    let backend = InMemoryBackend::new();
-    let filled = backend.set_len(bytes.len() as u64).and_then(|()| backend.write(0, &bytes));
-    filled.map_err(|e| io_problem(path, e))?;
-    drop(bytes);
+pub(super) fn verify(bytes: Vec<u8>, path: &Path) -> Result<()> {
+    let backend = Rehearsal { len_max: bytes.len() as u64 * 2 + REHEARSAL_SLACK_BYTES, bytes: RwLock::new(bytes) };
     guarded(path, || {
         let mut db = open_engine(backend, path)?;
         if !db.check_integrity().map_err(|e| database_problem(path, e))? {
@@ -179,8 +177,13 @@ fn verify(bytes: Vec<u8>, path: &Path) -> Result<()> {
     })
 }
 
+/// Makes empty state.
+pub(super) fn create(backend: impl StorageBackend, path: &Path) -> Result<()> {
+    RedbTable { db: open_engine(backend, path)?, path: path.to_path_buf() }.store(&[], &Sums::default())
+}
+
 /// Opens and reads what has been verified.
-pub(crate) fn load(backend: impl StorageBackend, path: &Path) -> Result<Loaded> {
+pub(super) fn load(backend: impl StorageBackend, path: &Path) -> Result<Loaded> {
     guarded(path, || {
         let db = open_engine(backend, path)?;
         let (entries, sums) = read(&db, path)?;
@@ -394,5 +397,45 @@ impl StorageBackend for Backend {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// A copy of the file in memory. A damaged header may ask for any length, so there is a limit.
+#[derive(Debug)]
+struct Rehearsal {
+    bytes: RwLock<Vec<u8>>,
+    len_max: u64,
+}
+
+fn range_of(offset: u64, length: usize, available: usize) -> io::Result<std::ops::Range<usize>> {
+    let start = usize::try_from(offset).map_err(|_| ErrorKind::UnexpectedEof)?;
+    let end = start.checked_add(length).filter(|end| *end <= available).ok_or(ErrorKind::UnexpectedEof)?;
+    Ok(start..end)
+}
+
+impl StorageBackend for Rehearsal {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.read().unwrap_or_else(PoisonError::into_inner).len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
+        out.copy_from_slice(&bytes[range_of(offset, out.len(), bytes.len())?]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).ok().filter(|_| len <= self.len_max).ok_or(ErrorKind::InvalidData)?;
+        self.bytes.write().unwrap_or_else(PoisonError::into_inner).resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut bytes = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
+        let range = range_of(offset, data.len(), bytes.len())?;
+        bytes[range].copy_from_slice(data);
+        Ok(())
+    }
+}
+

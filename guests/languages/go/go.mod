@@ -1,0 +1,3 @@
+module umbel.dev/guests/go
+
+go 1.21

@@ -1,1 +1,15 @@
-//! The providers that ship in the binary.
+//! The providers that ship in the binary: one module each, behind the contract of `umbel-provider`.
+//!
+//! They know links, config and values; they must not know the host that runs them, wasm, or the lattice's messages. What they
+//! call is a [`umbel_provider::http::Handler`]; what runs behind it is nobody's business here.
+//!
+//! ```text
+//!  browser, curl ──▶ http_server ──▶ Handler (a component)          one shared listener, routed by host name and path
+//!                                        │
+//!  other services ◀── http_client ◀──────┘ Outgoing                 pooled connections, TLS, deadlines
+//! ```
+//!
+//! Read in this order: [`http_server`], [`http_client`].
+
+pub mod http_client;
+pub mod http_server;

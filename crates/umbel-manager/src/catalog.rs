@@ -1,0 +1,103 @@
+//! Versions, read once: the parsed manifest of every version in use, and what an application wants by it.
+
+use crate::desired::Desired;
+use crate::error::ManagerError;
+use crate::store::{AppRecord, Store, VersionRecord};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use umbel_core::id::AppName;
+use umbel_manifest::{Application, Part, Source};
+
+/// So many versions are kept parsed.
+const CACHE_MAX: usize = 4_096;
+
+/// A version with its manifest parsed.
+#[derive(Debug)]
+pub struct Version {
+    /// As stored.
+    pub record: VersionRecord,
+    /// As parsed.
+    pub application: Application,
+}
+
+/// Reads versions through a cache: a version never changes, so what was read stays true until its application is gone.
+pub struct Catalog {
+    store: Store,
+    cache: Mutex<HashMap<(AppName, String), Arc<Version>>>,
+}
+
+impl Catalog {
+    /// A catalog of the store.
+    pub fn new(store: Store) -> Catalog {
+        Catalog { store, cache: Mutex::default() }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A version of an application.
+    pub async fn version(&self, name: &AppName, version: &str) -> Result<Arc<Version>, ManagerError> {
+        let key = (name.clone(), version.to_owned());
+        if let Some(known) = self.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let record = self.store.version(name, version).await?;
+        let missing = || ManagerError::VersionNotFound { name: name.to_string(), version: version.to_owned() };
+        let record = record.ok_or_else(missing)?;
+        let application = umbel_manifest::parse(&record.file, record.manifest.as_bytes())
+            .map_err(|problems| ManagerError::Manifest { problems })?;
+        let read = Arc::new(Version { record, application });
+        let mut cache = self.lock();
+        if cache.len() >= CACHE_MAX {
+            cache.clear();
+        }
+        cache.insert(key, read.clone());
+        Ok(read)
+    }
+
+    /// Forgets the versions of an application that is deleted: a later one of that name may have others.
+    pub fn forget(&self, name: &AppName) {
+        self.lock().retain(|(app, _), _| app != name);
+    }
+
+    /// What the application wants.
+    pub async fn desired(&self, record: &AppRecord) -> Result<Desired, ManagerError> {
+        let owned = self.store.owned(&record.name).await?;
+        let Some(version) = record.deployed.as_ref().filter(|_| !record.deleted) else {
+            return Ok(Desired::nothing(record.name.clone(), record.generation, owned));
+        };
+        let version = self.version(&record.name, version).await?;
+        let shared = self.shared(&version.application).await?;
+        let find = |app: &AppName, part: &Part| shared.get(app).and_then(|other| shared_id(other, part));
+        Ok(Desired::of(&version.application, &version.record, record.generation, owned, &find))
+    }
+
+    /// The deployed versions of the applications that `application` takes parts of.
+    async fn shared(&self, application: &Application) -> Result<BTreeMap<AppName, Arc<Version>>, ManagerError> {
+        let mut shared = BTreeMap::new();
+        for part in &application.parts {
+            let Source::Shared { application: other, .. } = &part.source else { continue };
+            if shared.contains_key(other) {
+                continue;
+            }
+            let record = self.store.app(other).await?;
+            if let Some(version) = record.and_then(|record| record.deployed) {
+                shared.insert(other.clone(), self.version(other, &version).await?);
+            }
+        }
+        Ok(shared)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(AppName, String), Arc<Version>>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The id that the other application gives the part, if it shares it.
+fn shared_id(other: &Version, part: &Part) -> Option<String> {
+    let Source::Shared { part: name, .. } = &part.source else { return None };
+    let found = other.application.part(name).filter(|found| found.kind == part.kind)?;
+    (other.application.is_shared() && matches!(found.source, Source::Image(_))).then(|| found.id.clone())
+}

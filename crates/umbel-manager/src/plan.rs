@@ -1,0 +1,367 @@
+//! What to do: a pure function from what an application wants and what is there to steps.
+//!
+//! Doing the steps and planning again gives no steps. Only what carries the application's annotation, or is in its record of
+//! what it made, is ever changed or taken away.
+//!
+//! ```text
+//! PutConfig ▶ StartProvider ▶ Start/Scale/UpdateComponent ▶ PutLink ▶ DelLink ▶ StopComponent ▶ StopProvider ▶ DelConfig
+//! ```
+
+use crate::desired::{Annotations, Desired, DesiredPart, is_ours};
+use crate::place::{Placement, Site, place};
+use crate::store::Owned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use umbel_core::Problem;
+use umbel_core::code::manager as code;
+use umbel_core::id::{ComponentId, HostId, ProviderId};
+use umbel_core::link::{Link, LinkKey, Values};
+use umbel_lattice::control::{Inventory, PartState, Scale, StartProvider, StopProvider};
+use umbel_manifest::PartKind;
+
+/// What is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct World {
+    /// What runs on each host.
+    pub hosts: Arc<BTreeMap<HostId, Inventory>>,
+    /// All links; `None` when nobody could tell. Nothing is planned for links then.
+    pub links: Option<Arc<Vec<Link>>>,
+    /// The configs that were looked at; `None` is one that does not exist. Nothing is planned for those not looked at.
+    pub configs: BTreeMap<String, Option<Values>>,
+}
+
+/// One thing to do. Doing it twice is the same as doing it once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Makes or changes a config.
+    PutConfig {
+        /// Its name.
+        name: String,
+        /// Its values.
+        values: Values,
+    },
+    /// Starts a provider.
+    StartProvider(StartProvider),
+    /// Stops a provider that runs with another image or config, and starts it anew.
+    ReplaceProvider(StartProvider),
+    /// Starts a component.
+    StartComponent(Scale),
+    /// Changes the number of a component's instances.
+    ScaleComponent(Scale),
+    /// Replaces a component by one of another image, config or budget: new instances first, then the old ones drain.
+    UpdateComponent(Scale),
+    /// Makes or changes a link.
+    PutLink(Link),
+    /// Takes a link away.
+    DelLink(LinkKey),
+    /// Stops a component.
+    StopComponent(Scale),
+    /// Stops a provider.
+    StopProvider(StopProvider),
+    /// Takes a config away.
+    DelConfig {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Step {
+    /// When it is done: all steps of one phase before those of the next.
+    pub fn phase(&self) -> u8 {
+        match self {
+            Step::PutConfig { .. } => 0,
+            Step::StartProvider(_) | Step::ReplaceProvider(_) => 1,
+            Step::StartComponent(_) | Step::ScaleComponent(_) | Step::UpdateComponent(_) => 2,
+            Step::PutLink(_) => 3,
+            Step::DelLink(_) => 4,
+            Step::StopComponent(_) => 5,
+            Step::StopProvider(_) => 6,
+            Step::DelConfig { .. } => 7,
+        }
+    }
+
+    /// What it is about; two steps about the same thing are about its present and its future.
+    pub fn subject(&self) -> String {
+        match self {
+            Step::PutConfig { name, .. } | Step::DelConfig { name } => config_subject(name),
+            Step::StartProvider(start) | Step::ReplaceProvider(start) => {
+                part_subject(&start.host_id, start.provider_id.as_str())
+            }
+            Step::StopProvider(stop) => part_subject(&stop.host_id, stop.provider_id.as_str()),
+            Step::StartComponent(scale)
+            | Step::ScaleComponent(scale)
+            | Step::UpdateComponent(scale)
+            | Step::StopComponent(scale) => part_subject(&scale.host_id, scale.component_id.as_str()),
+            Step::PutLink(link) => link_subject(&link.key()),
+            Step::DelLink(key) => link_subject(key),
+        }
+    }
+
+    /// The id of the component or provider that it starts or stops.
+    pub fn part_id(&self) -> Option<&str> {
+        match self {
+            Step::StartProvider(start) | Step::ReplaceProvider(start) => Some(start.provider_id.as_str()),
+            Step::StopProvider(stop) => Some(stop.provider_id.as_str()),
+            Step::StartComponent(scale)
+            | Step::ScaleComponent(scale)
+            | Step::UpdateComponent(scale)
+            | Step::StopComponent(scale) => Some(scale.component_id.as_str()),
+            _ => None,
+        }
+    }
+}
+
+/// The subject of steps about a part on a host.
+pub fn part_subject(host: &HostId, id: &str) -> String {
+    format!("part {id} on {host}")
+}
+
+/// The subject of steps about a link.
+pub fn link_subject(key: &LinkKey) -> String {
+    format!("link {} {}:{} of {}", key.name, key.wit_namespace, key.wit_package, key.source_id)
+}
+
+/// The subject of steps about a config.
+pub fn config_subject(name: &str) -> String {
+    format!("config {name}")
+}
+
+/// What to do, and what cannot be done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// In the order in which they are done.
+    pub steps: Vec<Step>,
+    /// What stands in the way, by the name of a part, or the subject of a link or config.
+    pub problems: BTreeMap<String, Problem>,
+    /// Where each part is to be, by its id.
+    pub placements: BTreeMap<String, Placement>,
+    /// What must be recorded as the application's own before the steps are done.
+    pub owned: Owned,
+}
+
+/// Plans one application.
+pub fn plan(desired: &Desired, world: &World) -> Plan {
+    let mut planner = Planner { desired, world, plan: Plan::default() };
+    for (name, problem) in &desired.missing {
+        planner.plan.problems.insert(name.clone(), problem.clone());
+    }
+    planner.configs();
+    planner.parts();
+    planner.surplus_parts();
+    planner.links();
+    let mut plan = planner.plan;
+    plan.steps.sort_by_cached_key(|step| (step.phase(), step.subject()));
+    plan
+}
+
+struct Planner<'a> {
+    desired: &'a Desired,
+    world: &'a World,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn configs(&mut self) {
+        for (name, values) in &self.desired.configs {
+            let is_owned = self.desired.owned.configs.contains(name);
+            match self.world.configs.get(name) {
+                None if is_owned => drop(self.plan.owned.configs.insert(name.clone())),
+                None => {}
+                Some(Some(found)) if !is_owned && found != values => {
+                    let message = format!("the config `{name}` exists with other values");
+                    let problem = Problem::new(code::CONFIG_TAKEN, message);
+                    self.plan.problems.insert(config_subject(name), problem);
+                }
+                Some(Some(_)) if !is_owned => {}
+                Some(found) => {
+                    self.plan.owned.configs.insert(name.clone());
+                    if found.as_ref() != Some(values) {
+                        self.plan.steps.push(Step::PutConfig { name: name.clone(), values: values.clone() });
+                    }
+                }
+            }
+        }
+        let made = self.desired.owned.configs.iter();
+        for name in made.filter(|name| !self.desired.configs.contains_key(*name)) {
+            if !matches!(self.world.configs.get(name), Some(None)) {
+                self.plan.owned.configs.insert(name.clone());
+                self.plan.steps.push(Step::DelConfig { name: name.clone() });
+            }
+        }
+    }
+
+    fn parts(&mut self) {
+        let mut loads: BTreeMap<&HostId, usize> = BTreeMap::new();
+        for (host, inventory) in self.world.hosts.iter() {
+            loads.insert(host, inventory.components.len() + inventory.providers.len());
+        }
+        for part in &self.desired.parts {
+            let sites = self.sites(part, &loads);
+            let (placement, unmatched) = place(&part.id, part.kind, &part.scale, part.limits.as_ref(), &sites);
+            if self.world.hosts.is_empty() {
+                let problem = Problem::new(code::NO_HOST, format!("no host answers that could run `{}`", part.name));
+                self.plan.problems.insert(part.name.clone(), problem);
+            } else if !unmatched.is_empty() {
+                let message = format!("no host has the labels of `{}` for `{}`", unmatched.join("`, `"), part.name);
+                self.plan.problems.insert(part.name.clone(), Problem::new(code::NO_HOST_MATCHES, message));
+            }
+            for (host, count) in &placement {
+                if !sites[host].has_part
+                    && let Some(load) = loads.get_mut(host)
+                {
+                    *load += 1;
+                }
+                match part.kind {
+                    PartKind::Component => self.component(part, host, *count),
+                    PartKind::Provider => self.provider(part, host),
+                }
+            }
+            self.plan.placements.insert(part.id.clone(), placement);
+        }
+    }
+
+    fn sites(&self, part: &DesiredPart, loads: &BTreeMap<&HostId, usize>) -> BTreeMap<HostId, Site> {
+        let site = |(host, inventory): (&HostId, &Inventory)| {
+            let has_part = match part.kind {
+                PartKind::Component => inventory.components.iter().any(|view| {
+                    view.id.as_str() == part.id && is_ours(view.annotations.as_ref(), &self.desired.name)
+                }),
+                PartKind::Provider => inventory.providers.iter().any(|view| {
+                    view.id.as_str() == part.id && is_ours(view.annotations.as_ref(), &self.desired.name)
+                }),
+            };
+            (host.clone(), Site { labels: inventory.labels.clone(), load: loads[host], has_part })
+        };
+        self.world.hosts.iter().map(site).collect()
+    }
+
+    fn component(&mut self, part: &DesiredPart, host: &HostId, count: u32) {
+        let Ok(id) = ComponentId::new(&part.id) else { return };
+        let mut scale = Scale::new(host.clone(), id, part.reference.clone(), count);
+        scale.config = part.config.clone();
+        scale.allow_update = true;
+        scale.annotations = Some(part.annotations.clone());
+        scale.limits = part.limits.clone();
+        scale.instance_mode = part.instance;
+        scale.digest = part.digest.clone();
+        scale.generation = Some(self.desired.generation);
+        scale.application = Some(self.desired.name.to_string());
+        let found = self.world.hosts[host].components.iter().find(|view| view.id.as_str() == part.id);
+        let Some(view) = found else {
+            self.plan.steps.push(Step::StartComponent(scale));
+            return;
+        };
+        if !is_ours(view.annotations.as_ref(), &self.desired.name) {
+            self.id_taken(part, host);
+            return;
+        }
+        let is_as_wanted = view.annotations.as_ref() == Some(&part.annotations)
+            && view.image_ref == part.reference
+            && (view.digest.is_none() || part.digest.is_none() || view.digest == part.digest);
+        if !is_as_wanted || self.is_to_be_retried(view.state, view.generation) {
+            self.plan.steps.push(Step::UpdateComponent(scale));
+        } else if view.max_instances != count {
+            self.plan.steps.push(Step::ScaleComponent(scale));
+        }
+    }
+
+    fn provider(&mut self, part: &DesiredPart, host: &HostId) {
+        let Ok(id) = ProviderId::new(&part.id) else { return };
+        let mut start = StartProvider::new(host.clone(), id, part.reference.clone());
+        start.config = part.config.clone();
+        start.annotations = Some(part.annotations.clone());
+        start.generation = Some(self.desired.generation);
+        start.application = Some(self.desired.name.to_string());
+        let found = self.world.hosts[host].providers.iter().find(|view| view.id.as_str() == part.id);
+        let Some(view) = found else {
+            self.plan.steps.push(Step::StartProvider(start));
+            return;
+        };
+        if !is_ours(view.annotations.as_ref(), &self.desired.name) {
+            self.id_taken(part, host);
+            return;
+        }
+        // The reference that hosts of wasmCloud 1.x show may have lost its scheme; our annotation tells whether it changed.
+        let is_as_wanted = view.annotations.as_ref() == Some(&part.annotations);
+        if !is_as_wanted || self.is_to_be_retried(view.state, view.generation) {
+            self.plan.steps.push(Step::ReplaceProvider(start));
+        }
+    }
+
+    /// A deploy is a reason to try again what had failed before it.
+    fn is_to_be_retried(&self, state: PartState, generation: Option<u64>) -> bool {
+        matches!(state, PartState::Failed | PartState::CrashLoop)
+            && generation.is_some_and(|generation| generation < self.desired.generation)
+    }
+
+    fn id_taken(&mut self, part: &DesiredPart, host: &HostId) {
+        let message = format!("something else runs on {host} as `{}`, the id of `{}`", part.id, part.name);
+        self.plan.problems.insert(part.name.clone(), Problem::new(code::ID_TAKEN, message));
+    }
+
+    /// Stops what is ours and has no place any more.
+    fn surplus_parts(&mut self) {
+        let name = &self.desired.name;
+        let ours = |annotations: Option<&Annotations>| is_ours(annotations, name);
+        let mut steps = Vec::new();
+        for (host, inventory) in self.world.hosts.iter() {
+            let is_wanted = |id: &str, kind: PartKind| {
+                self.desired.parts.iter().any(|part| part.id == id && part.kind == kind)
+                    && self.plan.placements.get(id).is_some_and(|placement| placement.contains_key(host))
+            };
+            for view in inventory.components.iter().filter(|view| ours(view.annotations.as_ref())) {
+                if !is_wanted(view.id.as_str(), PartKind::Component) {
+                    let mut scale = Scale::new(host.clone(), view.id.clone(), view.image_ref.clone(), 0);
+                    scale.annotations = view.annotations.clone();
+                    scale.generation = Some(self.desired.generation);
+                    scale.application = Some(name.to_string());
+                    steps.push(Step::StopComponent(scale));
+                }
+            }
+            for view in inventory.providers.iter().filter(|view| ours(view.annotations.as_ref())) {
+                if !is_wanted(view.id.as_str(), PartKind::Provider) {
+                    let stop = StopProvider { host_id: host.clone(), provider_id: view.id.clone() };
+                    steps.push(Step::StopProvider(stop));
+                }
+            }
+        }
+        self.plan.steps.extend(steps);
+    }
+
+    fn links(&mut self) {
+        let Some(links) = &self.world.links else {
+            self.plan.owned.links.clone_from(&self.desired.owned.links);
+            return;
+        };
+        if self.desired.links.is_empty() && self.desired.owned.links.is_empty() {
+            return;
+        }
+        let found: BTreeMap<LinkKey, &Link> = links.iter().map(|link| (link.key(), link)).collect();
+        let mut wanted: BTreeMap<LinkKey, &Link> = BTreeMap::new();
+        for link in &self.desired.links {
+            let key = link.key();
+            let is_owned = self.desired.owned.links.contains(&key);
+            match found.get(&key) {
+                Some(there) if !is_owned && *there != link => {
+                    let message = format!("another link is in the way: it goes to `{}`", there.target);
+                    let problem = Problem::new(code::LINK_TAKEN, message);
+                    self.plan.problems.insert(link_subject(&key), problem);
+                }
+                Some(_) if !is_owned => {}
+                there => {
+                    if there.copied() != Some(link) {
+                        self.plan.steps.push(Step::PutLink(link.clone()));
+                    }
+                    self.plan.owned.links.insert(key.clone());
+                }
+            }
+            wanted.insert(key, link);
+        }
+        for key in self.desired.owned.links.iter().filter(|key| !wanted.contains_key(*key)) {
+            if found.contains_key(key) {
+                self.plan.owned.links.insert(key.clone());
+                self.plan.steps.push(Step::DelLink(key.clone()));
+            }
+        }
+    }
+}

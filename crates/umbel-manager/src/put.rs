@@ -1,0 +1,236 @@
+//! Stores a manifest as a version: parses it, pins what its images mean now, and tells whether anything is new.
+
+use crate::catalog::{Catalog, Version};
+use crate::error::ManagerError;
+use crate::observe::Observer;
+use crate::store::{AppRecord, Pin, VERSIONS_MAX, VersionMeta, VersionRecord};
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use umbel_core::id::{HostId, new_ulid};
+use umbel_core::reference::Reference;
+use umbel_core::{Clock, Problem};
+use umbel_lattice::control::{Client, ControlError};
+use umbel_lattice::wadm::{PutReply, PutResult};
+use umbel_manifest::{Application, PartKind, Source};
+
+/// Images fetched at once for one manifest.
+const PINS_AT_ONCE: usize = 8;
+
+/// Stores manifests.
+pub struct Putter {
+    /// Where to.
+    pub catalog: Arc<Catalog>,
+    /// Who fetches images.
+    pub client: Client,
+    /// Which hosts there are.
+    pub observer: Arc<Observer>,
+    /// Stamps versions.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Putter {
+    /// Stores a manifest. `file` is its name; if that is an absolute path, relative images are looked for beside it.
+    pub async fn put(&self, file: &str, text: &[u8]) -> Result<PutReply, ManagerError> {
+        let application =
+            umbel_manifest::parse(file, text).map_err(|problems| ManagerError::Manifest { problems })?;
+        let pins = self.pins(file, &application).await?;
+        let name = &application.name;
+        let store = self.catalog.store();
+        let before = store.app(name).await?.filter(|record| !record.deleted).unwrap_or_else(|| AppRecord::new(name.clone()));
+        let version = match self.same_or_new(&before, &application, &pins).await? {
+            Decision::Same(version) => return Ok(reply(&before, &version, PutResult::NewVersion, "unchanged")),
+            Decision::New(version) => version,
+        };
+        let record = VersionRecord {
+            version: version.clone(),
+            named: application.version().map(str::to_owned),
+            manifest: String::from_utf8_lossy(text).into_owned(),
+            file: file.to_owned(),
+            created_unix_ms: u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX),
+            pins,
+        };
+        store.put_version(name, &record).await?;
+        let meta = VersionMeta { version: version.clone(), created_unix_ms: record.created_unix_ms };
+        let (after, (is_first, dropped)) = store.change(name, |app| add_version(app, &meta)).await?;
+        for version in dropped {
+            store.del_version(name, &version).await?;
+        }
+        if is_first {
+            self.catalog.forget(name);
+        }
+        let result = if is_first { PutResult::Created } else { PutResult::NewVersion };
+        Ok(reply(&after, &version, result, ""))
+    }
+
+    /// Finds a version of the same content, or the name of a new one.
+    ///
+    /// A manifest that names its version keeps it when only the content behind an image changes: that becomes `v1+2`.
+    async fn same_or_new(
+        &self,
+        app: &AppRecord,
+        application: &Application,
+        pins: &BTreeMap<String, Pin>,
+    ) -> Result<Decision, ManagerError> {
+        let Some(named) = application.version() else {
+            if let Some(newest) = app.newest() {
+                let known = self.catalog.version(&app.name, &newest.version).await?;
+                if known.application == *application && known.record.pins == *pins {
+                    return Ok(Decision::Same(newest.version.clone()));
+                }
+            }
+            return Ok(Decision::New(new_ulid(self.clock.unix_time())));
+        };
+        let mut count = 0;
+        for meta in app.versions.iter().rev() {
+            if meta.version != named && !meta.version.starts_with(&format!("{named}+")) {
+                continue;
+            }
+            let known: Arc<Version> = self.catalog.version(&app.name, &meta.version).await?;
+            if known.record.named.as_deref() != Some(named) {
+                continue;
+            }
+            if known.application != *application {
+                return Err(ManagerError::VersionExists { name: app.name.to_string(), version: named.to_owned() });
+            }
+            if known.record.pins == *pins {
+                return Ok(Decision::Same(meta.version.clone()));
+            }
+            count += 1;
+        }
+        let mut version = if count == 0 { named.to_owned() } else { format!("{named}+{}", count + 1) };
+        while app.has(&version) {
+            count += 1;
+            version = format!("{named}+{}", count + 1);
+        }
+        Ok(Decision::New(version))
+    }
+
+    /// What every image of the manifest means now.
+    async fn pins(&self, file: &str, application: &Application) -> Result<BTreeMap<String, Pin>, ManagerError> {
+        let mut pins = BTreeMap::new();
+        let mut problems = Vec::new();
+        let mut to_fetch: BTreeMap<String, String> = BTreeMap::new();
+        for part in &application.parts {
+            let Source::Image(image) = &part.source else { continue };
+            match resolve(file, image) {
+                Ok(reference) if part.kind == PartKind::Component && reference.builtin().is_none() => {
+                    to_fetch.insert(image.clone(), reference.as_str().to_owned());
+                }
+                Ok(reference) => {
+                    let pin = Pin { reference: reference.as_str().to_owned(), digest: None, size: None };
+                    pins.insert(image.clone(), pin);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ManagerError::Manifest { problems });
+        }
+        if to_fetch.is_empty() {
+            return Ok(pins);
+        }
+        let hosts = self.observer.hosts().await?;
+        if hosts.is_empty() {
+            return Err(ManagerError::NoHost { name: application.name.to_string() });
+        }
+        let hosts: Arc<[HostId]> = hosts.into();
+        let fetches = to_fetch.into_iter().map(|(image, reference)| {
+            let (client, hosts) = (self.client.clone(), hosts.clone());
+            async move { (image, pin(client, hosts, reference).await) }
+        });
+        let fetched: Vec<_> = futures::stream::iter(fetches).buffer_unordered(PINS_AT_ONCE).collect().await;
+        for (image, fetched) in fetched {
+            match fetched {
+                Ok(pin) => drop(pins.insert(image, pin)),
+                Err(error) => problems.push(Problem::from(error)),
+            }
+        }
+        if problems.is_empty() { Ok(pins) } else { Err(ManagerError::Manifest { problems }) }
+    }
+}
+
+/// Asks one host after the other to fetch the image and keep it. Hosts that know no pins leave it unpinned.
+async fn pin(client: Client, hosts: Arc<[HostId]>, reference: String) -> Result<Pin, ControlError> {
+    let mut failure = None;
+    for host in hosts.iter() {
+        match client.pin_artifact(host, &reference).await {
+            Ok(pinned) => {
+                return Ok(Pin { reference, digest: Some(pinned.digest), size: Some(pinned.size) });
+            }
+            Err(error) if is_unsupported(&error) => {}
+            Err(error) => {
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Pin { reference, digest: None, size: None }),
+    }
+}
+
+enum Decision {
+    Same(String),
+    New(String),
+}
+
+/// A host of wasmCloud 1.x has nobody on our subjects.
+fn is_unsupported(error: &ControlError) -> bool {
+    match error {
+        ControlError::Lattice(umbel_lattice::LatticeError::NoResponders { .. }) => true,
+        ControlError::Refused { problem } => problem.message == "unsupported subject",
+        _ => false,
+    }
+}
+
+/// The reference that hosts are given: a relative file is one beside the manifest.
+fn resolve(file: &str, image: &str) -> Result<Reference, Problem> {
+    let reference = Reference::new(image).map_err(|error| Problem::from(&error))?;
+    let folder = Path::new(file).parent().filter(|folder| folder.is_absolute());
+    match folder {
+        Some(folder) => reference.under(folder).map_err(|error| Problem::from(&error)),
+        None => Ok(reference),
+    }
+}
+
+/// Lists the version. Answers whether it is the first of a new application, and which versions had to go for it.
+fn add_version(app: &mut AppRecord, meta: &VersionMeta) -> Result<(bool, Vec<String>), ManagerError> {
+    if app.deleted {
+        // The generation stays, so that what is left of the deleted one is older than what comes.
+        *app = AppRecord { generation: app.generation, ..AppRecord::new(app.name.clone()) };
+    }
+    let is_first = app.versions.is_empty();
+    if app.has(&meta.version) {
+        return Err(ManagerError::VersionExists { name: app.name.to_string(), version: meta.version.clone() });
+    }
+    let mut dropped = Vec::new();
+    while app.versions.len() >= VERSIONS_MAX {
+        let is_free = |meta: &VersionMeta| {
+            app.deployed.as_ref() != Some(&meta.version) && !app.history.contains(&meta.version)
+        };
+        let Some(oldest) = app.versions.iter().position(is_free) else {
+            return Err(ManagerError::TooManyVersions { name: app.name.to_string(), versions: app.versions.len() });
+        };
+        dropped.push(app.versions.remove(oldest).version);
+    }
+    app.versions.push(meta.clone());
+    Ok((is_first, dropped))
+}
+
+fn reply(app: &AppRecord, version: &str, result: PutResult, message: &str) -> PutReply {
+    let message = match (result, message) {
+        (_, "unchanged") => format!("`{}` has this content already, as version {version}", app.name),
+        (PutResult::Created, _) => format!("created `{}`, version {version}", app.name),
+        _ => format!("stored version {version} of `{}`", app.name),
+    };
+    PutReply {
+        result,
+        total_versions: app.versions.len(),
+        current_version: version.to_owned(),
+        message,
+        name: app.name.to_string(),
+        problems: Vec::new(),
+    }
+}

@@ -1,0 +1,400 @@
+//! Serves the application requests of wadm (`facts/wasmcloud.md` §4.7), and `rollback`, which is ours.
+//!
+//! Requests change desired state and wake the task; none of them waits for hosts, but for a put that fetches images.
+
+use crate::catalog::Catalog;
+use crate::desired::Desired;
+use crate::error::ManagerError;
+use crate::observe::Observer;
+use crate::plan::{World, plan};
+use crate::put::Putter;
+use crate::status::{Failures, status};
+use crate::store::AppRecord;
+use crate::task::{View, Wake};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::watch;
+use umbel_core::Problem;
+use umbel_core::id::AppName;
+use umbel_lattice::wadm::{
+    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, FILE_NAME, GetReply, GetResult, ListReply, PutReply,
+    PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType, Summary, VersionInfo, VersionRequest,
+    VersionsReply,
+};
+use umbel_lattice::{Lattice, Message};
+
+/// Answers application requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    /// Where they come from.
+    pub lattice: Arc<dyn Lattice>,
+    /// Desired state.
+    pub catalog: Arc<Catalog>,
+    /// Stores manifests.
+    pub putter: Arc<Putter>,
+    /// Looks at the lattice.
+    pub observer: Arc<Observer>,
+    /// Wakes the task.
+    pub wake: Arc<Wake>,
+    /// What the task has found.
+    pub view: watch::Receiver<Arc<View>>,
+}
+
+impl Server {
+    /// Answers one request.
+    pub async fn answer(&self, message: Message) {
+        let payload = self.answer_to(&message).await;
+        if let Err(error) = self.lattice.respond(&message, payload).await {
+            tracing::warn!(subject = message.subject, %error, "an answer could not be sent");
+        }
+    }
+
+    async fn answer_to(&self, message: &Message) -> bytes::Bytes {
+        let mut words = message.subject.split('.').skip_while(|word| *word != "model").skip(1);
+        let (verb, name) = (words.next().unwrap_or_default(), words.next());
+        let is_over = words.next().is_some();
+        match (verb, name) {
+            _ if is_over => body(&bad_request(message, "the subject has too many parts")),
+            ("put", None) => body(&self.put(message).await),
+            ("list", None) => body(&self.list().await.unwrap_or_default()),
+            ("get", None) => body(&self.get_all().await),
+            ("get", Some(name)) => body(&self.get(name, message).await),
+            ("versions", Some(name)) => body(&self.versions(name).await),
+            ("deploy", Some(name)) => body(&self.deploy(name, message).await),
+            ("undeploy", Some(name)) => body(&self.undeploy(name).await),
+            ("rollback", Some(name)) => body(&self.roll_back(name).await),
+            ("status", Some(name)) => body(&self.status(name).await),
+            ("del", Some(name)) => body(&self.del(name, message).await),
+            _ => body(&bad_request(message, "it names no operation")),
+        }
+    }
+
+    async fn put(&self, message: &Message) -> PutReply {
+        let is_json = message.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.contains("json"));
+        let default = if is_json { "manifest.json" } else { "manifest.yaml" };
+        let file = message.headers.get(FILE_NAME).filter(|file| file.len() <= 4_096).unwrap_or(default);
+        match self.putter.put(file, &message.payload).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                let problems = error.problems();
+                PutReply {
+                    result: PutResult::Error,
+                    total_versions: 0,
+                    current_version: String::new(),
+                    message: told(&problems),
+                    name: String::new(),
+                    problems,
+                }
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Summary>, ManagerError> {
+        let records = self.catalog.store().apps().await?;
+        let world = self.observer.world().await.unwrap_or_default();
+        let mut list = Vec::with_capacity(records.len());
+        for record in records.iter().filter(|record| !record.deleted) {
+            list.push(self.summary(record, &world).await);
+        }
+        Ok(list)
+    }
+
+    async fn summary(&self, record: &AppRecord, world: &World) -> Summary {
+        let status = self.status_of(record, world).await;
+        let newest = record.newest().map(|meta| meta.version.clone()).unwrap_or_default();
+        let shown = record.deployed.clone().unwrap_or_else(|| newest.clone());
+        let version = self.catalog.version(&record.name, &shown).await.ok();
+        Summary {
+            name: record.name.to_string(),
+            version: newest,
+            description: version.and_then(|version| version.application.description().map(str::to_owned)),
+            deployed_version: record.deployed.clone(),
+            status: status.status.kind,
+            status_message: status.status.message.clone(),
+            detailed_status: status,
+        }
+    }
+
+    async fn get_all(&self) -> ListReply {
+        match self.list().await {
+            Ok(models) => ListReply { result: GetResult::Success, message: String::new(), models },
+            Err(error) => ListReply { result: GetResult::Error, message: error.to_string(), models: Vec::new() },
+        }
+    }
+
+    async fn get(&self, name: &str, message: &Message) -> GetReply {
+        match self.try_get(name, message).await {
+            Ok(manifest) => GetReply {
+                result: GetResult::Success,
+                message: String::new(),
+                manifest: Some(manifest),
+                problems: Vec::new(),
+            },
+            Err(error) => {
+                let problems = error.problems();
+                GetReply { result: get_result(&error), message: told(&problems), manifest: None, problems }
+            }
+        }
+    }
+
+    async fn try_get(&self, name: &str, message: &Message) -> Result<Value, ManagerError> {
+        let name = app_name(name)?;
+        let record = self.catalog.store().existing(&name).await?;
+        let version = wanted_version(&record, message)?;
+        let version = self.catalog.version(&name, &version).await?;
+        let mut manifest = version.application.to_json();
+        manifest["metadata"]["annotations"]["version"] = json!(version.record.version);
+        Ok(manifest)
+    }
+
+    async fn versions(&self, name: &str) -> VersionsReply {
+        let record = async { self.catalog.store().existing(&app_name(name)?).await }.await;
+        match record {
+            Ok(record) => {
+                let info = |meta: &crate::store::VersionMeta| VersionInfo {
+                    version: meta.version.clone(),
+                    deployed: record.deployed.as_ref() == Some(&meta.version),
+                    created_unix_ms: Some(meta.created_unix_ms),
+                };
+                let versions = record.versions.iter().map(info).collect();
+                VersionsReply { result: GetResult::Success, message: String::new(), versions, problems: Vec::new() }
+            }
+            Err(error) => {
+                let problems = error.problems();
+                VersionsReply { result: get_result(&error), message: told(&problems), versions: Vec::new(), problems }
+            }
+        }
+    }
+
+    async fn deploy(&self, name: &str, message: &Message) -> DeployReply {
+        let deployed = async {
+            let app = app_name(name)?;
+            let store = self.catalog.store();
+            store.existing(&app).await?;
+            let change = |record: &mut AppRecord| {
+                if record.deleted || record.versions.is_empty() {
+                    return Err(ManagerError::ApplicationNotFound { name: name.to_owned() });
+                }
+                let version = wanted_version(record, message)?;
+                record.desire(Some(version.clone()));
+                Ok(version)
+            };
+            Ok((app.clone(), store.change(&app, change).await?.1))
+        };
+        self.deploy_reply(name, deployed.await, "deploying version")
+    }
+
+    async fn roll_back(&self, name: &str) -> DeployReply {
+        let deployed = async {
+            let app = app_name(name)?;
+            let store = self.catalog.store();
+            store.existing(&app).await?;
+            let nothing = || ManagerError::NothingToRollBack { name: name.to_owned() };
+            let (_, version) = store.change(&app, |record| record.roll_back().ok_or_else(nothing)).await?;
+            Ok((app, version))
+        };
+        self.deploy_reply(name, deployed.await, "rolling back to version")
+    }
+
+    async fn undeploy(&self, name: &str) -> DeployReply {
+        let undeployed = async {
+            let app = app_name(name)?;
+            let store = self.catalog.store();
+            store.existing(&app).await?;
+            let change = |record: &mut AppRecord| {
+                if record.deployed.is_some() {
+                    record.desire(None);
+                }
+                Ok(String::new())
+            };
+            Ok((app.clone(), store.change(&app, change).await?.1))
+        };
+        self.deploy_reply(name, undeployed.await, "undeploying")
+    }
+
+    fn deploy_reply(
+        &self,
+        name: &str,
+        outcome: Result<(AppName, String), ManagerError>,
+        doing: &str,
+    ) -> DeployReply {
+        match outcome {
+            Ok((app, version)) => {
+                self.wake.app(app);
+                DeployReply {
+                    result: DeployResult::Acknowledged,
+                    message: format!("{doing} {version}").trim_end().to_owned(),
+                    name: name.to_owned(),
+                    version: Some(version),
+                    problems: Vec::new(),
+                }
+            }
+            Err(error) => {
+                let problems = error.problems();
+                let result = if is_not_found(&error) { DeployResult::NotFound } else { DeployResult::Error };
+                DeployReply { result, message: told(&problems), name: name.to_owned(), version: None, problems }
+            }
+        }
+    }
+
+    async fn status(&self, name: &str) -> StatusReply {
+        let status = async {
+            let record = self.catalog.store().existing(&app_name(name)?).await?;
+            let world = self.observer.world().await?;
+            Ok::<_, ManagerError>(self.status_of(&record, &world).await)
+        };
+        match status.await {
+            Ok(status) => StatusReply {
+                result: StatusResult::Ok,
+                message: String::new(),
+                status: Some(status),
+                problems: Vec::new(),
+            },
+            Err(error) => {
+                let problems = error.problems();
+                let result = if is_not_found(&error) { StatusResult::NotFound } else { StatusResult::Error };
+                StatusReply { result, message: told(&problems), status: None, problems }
+            }
+        }
+    }
+
+    async fn status_of(&self, record: &AppRecord, world: &World) -> Status {
+        let seen = self.view.borrow().apps.get(&record.name).cloned();
+        // What the task found by an older generation says nothing about this one.
+        let seen = seen.filter(|seen| seen.generation == record.generation);
+        if let Some(problem) = seen.as_ref().and_then(|seen| seen.problem.clone()) {
+            return failed_status(record, problem);
+        }
+        match self.catalog.desired(record).await {
+            Ok(desired) => {
+                let world = self.observer.with_configs(&desired, world).await.unwrap_or_else(|_| world.clone());
+                let failures = seen.as_ref().map(|seen| seen.failures.clone()).unwrap_or_default();
+                current_status(&desired, &world, &failures, seen.is_some())
+            }
+            Err(error) => failed_status(record, error.problems().remove(0)),
+        }
+    }
+
+    async fn del(&self, name: &str, message: &Message) -> DelReply {
+        match self.try_del(name, message).await {
+            Ok((result, message, undeploy)) => DelReply { result, message, undeploy, problems: Vec::new() },
+            Err(error) => {
+                let problems = error.problems();
+                let result = if is_not_found(&error) { DelResult::NotFound } else { DelResult::Error };
+                DelReply { result, message: told(&problems), undeploy: false, problems }
+            }
+        }
+    }
+
+    async fn try_del(&self, name: &str, message: &Message) -> Result<(DelResult, String, bool), ManagerError> {
+        let app = app_name(name)?;
+        let store = self.catalog.store();
+        store.existing(&app).await?;
+        let wanted = version_request(message)?.version;
+        let (_, was_deployed) = store
+            .change(&app, |record| {
+                let is_deployed = record.deployed.is_some() && (wanted.is_none() || record.deployed == wanted);
+                if is_deployed || wanted.is_none() {
+                    record.desire(None);
+                }
+                match &wanted {
+                    None => record.deleted = true,
+                    Some(version) if record.has(version) => {
+                        record.versions.retain(|meta| meta.version != *version);
+                        record.history.retain(|other| other != version);
+                        record.deleted = record.versions.is_empty();
+                    }
+                    Some(version) => {
+                        let (name, version) = (name.to_owned(), version.clone());
+                        return Err(ManagerError::VersionNotFound { name, version });
+                    }
+                }
+                Ok(is_deployed)
+            })
+            .await?;
+        let told = match &wanted {
+            Some(version) => {
+                store.del_version(&app, version).await?;
+                format!("deleted version {version} of `{name}`")
+            }
+            None => format!("deleted `{name}`"),
+        };
+        self.catalog.forget(&app);
+        self.wake.app(app);
+        Ok((DelResult::Deleted, told, was_deployed))
+    }
+}
+
+/// A status in which everything that is still to be seen counts as under way.
+fn current_status(desired: &Desired, world: &World, failures: &Failures, is_seen: bool) -> Status {
+    let plan = plan(desired, world);
+    let mut status = status(desired, world, &plan, failures);
+    if !is_seen && status.status.kind == StatusType::Deployed && !plan.steps.is_empty() {
+        status.status.kind = StatusType::Reconciling;
+    }
+    status
+}
+
+fn failed_status(record: &AppRecord, problem: Problem) -> Status {
+    Status {
+        status: StatusInfo { kind: StatusType::Failed, message: problem.message.clone() },
+        version: record.deployed.clone().unwrap_or_default(),
+        problems: vec![problem],
+        generation: Some(record.generation),
+        ..Status::default()
+    }
+}
+
+fn app_name(name: &str) -> Result<AppName, ManagerError> {
+    AppName::new(name).map_err(|error| ManagerError::Manifest { problems: vec![Problem::from(&error)] })
+}
+
+fn version_request(message: &Message) -> Result<VersionRequest, ManagerError> {
+    if message.payload.is_empty() {
+        return Ok(VersionRequest::default());
+    }
+    serde_json::from_slice::<Option<VersionRequest>>(&message.payload).map(Option::unwrap_or_default).map_err(|error| {
+        ManagerError::BadRequest { subject: message.subject.clone(), reason: error.to_string() }
+    })
+}
+
+/// The version that the request names, or the newest.
+fn wanted_version(record: &AppRecord, message: &Message) -> Result<String, ManagerError> {
+    let not_found = |version: &str| ManagerError::VersionNotFound {
+        name: record.name.to_string(),
+        version: version.to_owned(),
+    };
+    match version_request(message)?.version.filter(|version| !version.is_empty() && version != "latest") {
+        Some(version) if record.has(&version) => Ok(version),
+        Some(version) => Err(not_found(&version)),
+        None => record.newest().map(|meta| meta.version.clone()).ok_or_else(|| not_found("latest")),
+    }
+}
+
+fn is_not_found(error: &ManagerError) -> bool {
+    matches!(error, ManagerError::ApplicationNotFound { .. } | ManagerError::VersionNotFound { .. })
+}
+
+fn get_result(error: &ManagerError) -> GetResult {
+    if is_not_found(error) { GetResult::NotFound } else { GetResult::Error }
+}
+
+/// One text for clients that show no problems.
+fn told(problems: &[Problem]) -> String {
+    let line = |problem: &Problem| match &problem.span {
+        Some(span) => format!("{span}: {problem}"),
+        None => problem.to_string(),
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+fn bad_request(message: &Message, reason: &str) -> Value {
+    let error = ManagerError::BadRequest { subject: message.subject.clone(), reason: reason.to_owned() };
+    let problems = error.problems();
+    json!({"result": "error", "message": told(&problems), "problems": problems})
+}
+
+fn body<T: Serialize>(reply: &T) -> bytes::Bytes {
+    serde_json::to_vec(reply).expect("replies are structs with string keys").into()
+}

@@ -1,0 +1,238 @@
+//! How an application is, from what it wants and what is there. Pure.
+
+use crate::desired::Desired;
+use crate::plan::{Plan, Step, World, config_subject, link_subject, part_subject};
+use std::collections::{BTreeMap, BTreeSet};
+use umbel_core::Problem;
+use umbel_core::code::manager as code;
+use umbel_core::id::HostId;
+use umbel_lattice::control::{Endpoint, PartState};
+use umbel_lattice::wadm::{PartKind, PartStatus, ScalerStatus, Status, StatusInfo, StatusType};
+use umbel_manifest::{PartKind as Kind, Scale};
+
+/// Problems of earlier steps by the subject of the step.
+pub type Failures = BTreeMap<String, Problem>;
+
+/// The status of an application.
+pub fn status(desired: &Desired, world: &World, plan: &Plan, failures: &Failures) -> Status {
+    let mut view = Viewer { desired, world, plan, failures, status: Status::default() };
+    view.status.generation = Some(desired.generation);
+    match &desired.version {
+        None => view.undeployed(),
+        Some(version) => {
+            view.status.version.clone_from(version);
+            view.parts();
+            view.links();
+            view.configs();
+            view.summary();
+        }
+    }
+    view.status
+}
+
+struct Viewer<'a> {
+    desired: &'a Desired,
+    world: &'a World,
+    plan: &'a Plan,
+    failures: &'a Failures,
+    status: Status,
+}
+
+/// What a host tells about a part.
+struct Seen {
+    state: PartState,
+    problem: Option<Problem>,
+    instances: Option<u32>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Viewer<'_> {
+    fn undeployed(&mut self) {
+        let left = self.plan.steps.len();
+        self.status.problems = self.failures.values().cloned().collect();
+        self.status.status = if left == 0 {
+            info(StatusType::Undeployed, "")
+        } else if let Some(problem) = self.status.problems.first() {
+            info(StatusType::Reconciling, &problem.message)
+        } else {
+            info(StatusType::Reconciling, &format!("{left} things are still to be taken away"))
+        };
+    }
+
+    fn parts(&mut self) {
+        let wanted: BTreeSet<String> = self.plan.steps.iter().map(Step::subject).collect();
+        let mut endpoints: BTreeSet<String> = BTreeSet::new();
+        for part in &self.desired.parts {
+            let placement = self.plan.placements.get(&part.id).cloned().unwrap_or_default();
+            let mut worst = StatusType::Deployed;
+            let mut message = String::new();
+            let mut add = |this: &mut Self, host: Option<&HostId>, seen: Seen, kind: StatusType| {
+                if severity(kind) > severity(worst) {
+                    worst = kind;
+                    message = seen.problem.as_ref().map_or_else(|| seen.state.to_string(), |p| p.message.clone());
+                }
+                endpoints.extend(seen.endpoints.iter().map(|endpoint| endpoint.url.clone()));
+                this.status.parts.push(PartStatus {
+                    name: part.name.clone(),
+                    id: part.id.clone(),
+                    kind: if part.kind == Kind::Component { PartKind::Component } else { PartKind::Provider },
+                    state: seen.state,
+                    image: Some(part.reference.clone()),
+                    host_id: host.cloned(),
+                    instances: seen.instances,
+                    problem: seen.problem,
+                    endpoints: seen.endpoints,
+                });
+            };
+            for host in placement.keys() {
+                let subject = part_subject(host, &part.id);
+                let (seen, kind) = self.seen_on(part.kind, &part.id, host, &subject, wanted.contains(&subject));
+                let problem = self.plan.problems.get(&part.name).cloned();
+                let kind = if problem.is_some() { StatusType::Failed } else { kind };
+                add(self, Some(host), Seen { problem: problem.or(seen.problem), ..seen }, kind);
+            }
+            let is_none_wanted = matches!(&part.scale, Scale::Spread { instances: 0, .. } | Scale::Daemon { instances: 0, .. });
+            if placement.is_empty() && !is_none_wanted {
+                let problem = self.plan.problems.get(&part.name).cloned();
+                let seen = Seen { state: PartState::Unknown, problem, instances: None, endpoints: Vec::new() };
+                add(self, None, seen, StatusType::Waiting);
+            }
+            self.scaler(&part.id, &part.scale, worst, &message);
+        }
+        self.status.urls = endpoints.into_iter().collect();
+        for (name, problem) in &self.desired.missing {
+            self.status.scalers.push(scaler(name, "SpreadScaler", name, StatusType::Waiting, &problem.message));
+        }
+    }
+
+    /// What the host tells about the part, and what follows from it.
+    fn seen_on(&self, kind: Kind, id: &str, host: &HostId, subject: &str, has_step: bool) -> (Seen, StatusType) {
+        let seen = self.world.hosts.get(host).and_then(|inventory| match kind {
+            Kind::Component => inventory.components.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
+                state: view.state,
+                problem: view.problem.clone(),
+                instances: Some(view.max_instances),
+                endpoints: Vec::new(),
+            }),
+            Kind::Provider => inventory.providers.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
+                state: view.state,
+                problem: view.problem.clone(),
+                instances: None,
+                endpoints: view.endpoints.clone(),
+            }),
+        });
+        let failure = self.failures.get(subject).filter(|_| has_step).cloned();
+        let Some(mut seen) = seen else {
+            let state = if failure.is_some() { PartState::Failed } else { PartState::Starting };
+            let kind = failure_kind(failure.as_ref());
+            return (Seen { state, problem: failure, instances: None, endpoints: Vec::new() }, kind);
+        };
+        let kind = match seen.state {
+            PartState::Running | PartState::Completed | PartState::Unknown => StatusType::Deployed,
+            PartState::Starting | PartState::Compiling | PartState::Draining | PartState::Stopped => {
+                StatusType::Reconciling
+            }
+            PartState::BackingOff | PartState::CrashLoop => StatusType::Unhealthy,
+            PartState::Failed => StatusType::Failed,
+        };
+        if severity(kind) >= severity(StatusType::Unhealthy) && seen.problem.is_none() {
+            let message = format!("`{id}` is in the state `{}`", seen.state);
+            seen.problem = Some(Problem::new(code::PART_NOT_RUNNING, message));
+        }
+        if !has_step {
+            return (seen, kind);
+        }
+        let step_kind = failure_kind(failure.as_ref());
+        let kind = if severity(step_kind) > severity(kind) { step_kind } else { kind };
+        (Seen { problem: failure.or(seen.problem), ..seen }, kind)
+    }
+
+    fn scaler(&mut self, id: &str, scale: &Scale, kind: StatusType, message: &str) {
+        let name = if matches!(scale, Scale::Daemon { .. }) { "DaemonScaler" } else { "SpreadScaler" };
+        let message = if kind == StatusType::Deployed { "" } else { message };
+        self.status.scalers.push(scaler(id, name, id, kind, message));
+    }
+
+    fn links(&mut self) {
+        let to_put: BTreeSet<String> = self.plan.steps.iter().map(Step::subject).collect();
+        for link in &self.desired.links {
+            let subject = link_subject(&link.key());
+            let contract = format!("{}:{}", link.contract.namespace, link.contract.package);
+            let name = format!("{} -({contract})-> {}", link.source_id, link.target);
+            self.made(&name, &subject, PartKind::Link, "LinkScaler", to_put.contains(&subject));
+        }
+    }
+
+    fn configs(&mut self) {
+        let to_put: BTreeSet<String> = self.plan.steps.iter().map(Step::subject).collect();
+        for name in self.desired.configs.keys() {
+            let subject = config_subject(name);
+            self.made(name, &subject, PartKind::Config, "ConfigScaler", to_put.contains(&subject));
+        }
+    }
+
+    /// A link or config: it is there, or is to be put, or something stands in its way.
+    fn made(&mut self, name: &str, subject: &str, kind: PartKind, scaler_kind: &str, has_step: bool) {
+        let in_the_way = self.plan.problems.get(subject).cloned();
+        let failure = self.failures.get(subject).filter(|_| has_step).cloned();
+        let (state, status) = match (&in_the_way, has_step) {
+            (Some(_), _) => (PartState::Failed, StatusType::Failed),
+            (None, true) => (PartState::Starting, failure_kind(failure.as_ref())),
+            (None, false) => (PartState::Running, StatusType::Deployed),
+        };
+        let problem = in_the_way.or(failure);
+        let message = problem.as_ref().map_or_else(String::new, |problem| problem.message.clone());
+        self.status.scalers.push(scaler(subject, scaler_kind, name, status, &message));
+        self.status.parts.push(PartStatus {
+            name: name.to_owned(),
+            id: subject.to_owned(),
+            kind,
+            state,
+            image: None,
+            host_id: None,
+            instances: None,
+            problem,
+            endpoints: Vec::new(),
+        });
+    }
+
+    /// The worst of everything, and everything that is wrong.
+    fn summary(&mut self) {
+        let missing = self.desired.missing.iter().map(|(_, problem)| problem.clone());
+        self.status.problems = self.status.parts.iter().filter_map(|part| part.problem.clone()).chain(missing).collect();
+        let worst = self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
+        let is_surplus_left = !self.plan.steps.is_empty();
+        self.status.status = match worst {
+            Some(worst) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
+            _ if is_surplus_left => info(StatusType::Reconciling, "something of an earlier version is still there"),
+            _ => info(StatusType::Deployed, ""),
+        };
+    }
+}
+
+/// A step that failed makes the application fail, unless trying again can help.
+fn failure_kind(failure: Option<&Problem>) -> StatusType {
+    match failure {
+        Some(problem) if !problem.kind.is_retryable() => StatusType::Failed,
+        _ => StatusType::Reconciling,
+    }
+}
+
+/// The order in which the parts' words become the application's.
+fn severity(kind: StatusType) -> u8 {
+    match kind {
+        StatusType::Undeployed | StatusType::Deployed => 0,
+        StatusType::Reconciling => 1,
+        StatusType::Waiting => 2,
+        StatusType::Unhealthy => 3,
+        StatusType::Failed => 4,
+    }
+}
+
+fn info(kind: StatusType, message: &str) -> StatusInfo {
+    StatusInfo { kind, message: message.to_owned() }
+}
+
+fn scaler(id: &str, kind: &str, name: &str, status: StatusType, message: &str) -> ScalerStatus {
+    ScalerStatus { id: id.to_owned(), kind: kind.to_owned(), name: name.to_owned(), status: info(status, message) }
+}

@@ -1,0 +1,306 @@
+//! Desired state, durable: applications, all their versions, and what each application has made.
+//!
+//! One bucket. `app.{name}` is changed by compare-and-swap only, and every deploy and undeploy counts its generation up.
+//! `version.{name}.{version}` never changes. `owned.{name}` names the links and configs that the application made: they carry
+//! no annotations, so this record is what tells ours from foreign ones; it is written before they are made.
+
+use crate::error::ManagerError;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use umbel_core::id::AppName;
+use umbel_core::link::LinkKey;
+use umbel_lattice::{Bucket, Lattice, LatticeError};
+
+/// The bucket of applications.
+pub const BUCKET: &str = "umbel_applications";
+/// Versions kept per application.
+pub const VERSIONS_MAX: usize = 1_000;
+/// Deployed versions remembered for rollbacks.
+pub const HISTORY_MAX: usize = 100;
+/// How often a change is tried again when somebody else was faster.
+const ATTEMPTS_MAX: usize = 32;
+
+/// An application: which versions it has, and which one is desired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRecord {
+    /// Its name.
+    pub name: AppName,
+    /// Counted up by every deploy and undeploy.
+    pub generation: u64,
+    /// The version that is desired; none after an undeploy.
+    #[serde(default)]
+    pub deployed: Option<String>,
+    /// Versions that were deployed before, the latest last.
+    #[serde(default)]
+    pub history: Vec<String>,
+    /// All versions, the oldest first.
+    #[serde(default)]
+    pub versions: Vec<VersionMeta>,
+    /// It is deleted as soon as nothing of it is left.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+impl AppRecord {
+    /// An application without versions.
+    pub fn new(name: AppName) -> AppRecord {
+        AppRecord {
+            name,
+            generation: 0,
+            deployed: None,
+            history: Vec::new(),
+            versions: Vec::new(),
+            deleted: false,
+        }
+    }
+
+    /// The newest version.
+    pub fn newest(&self) -> Option<&VersionMeta> {
+        self.versions.last()
+    }
+
+    /// Whether there is such a version.
+    pub fn has(&self, version: &str) -> bool {
+        self.versions.iter().any(|meta| meta.version == version)
+    }
+
+    /// Desires another version, or none.
+    pub fn desire(&mut self, version: Option<String>) {
+        if let Some(before) = self.deployed.take()
+            && Some(&before) != version.as_ref()
+        {
+            self.history.push(before);
+            let surplus = self.history.len().saturating_sub(HISTORY_MAX);
+            self.history.drain(..surplus);
+        }
+        self.deployed = version;
+        self.generation += 1;
+    }
+
+    /// Desires what was deployed before; that step of the history is used up.
+    pub fn roll_back(&mut self) -> Option<String> {
+        while let Some(version) = self.history.pop() {
+            if self.has(&version) && self.deployed.as_ref() != Some(&version) {
+                self.deployed = Some(version.clone());
+                self.generation += 1;
+                return Some(version);
+            }
+        }
+        None
+    }
+}
+
+/// What is told about a version without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionMeta {
+    /// Its name.
+    pub version: String,
+    /// When it was put, in ms since 1970.
+    pub created_unix_ms: u64,
+}
+
+/// One version of an application. It never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// Its name.
+    pub version: String,
+    /// The name that the manifest says itself, without what was added to tell contents apart.
+    #[serde(default)]
+    pub named: Option<String>,
+    /// The manifest, exactly as it was put.
+    pub manifest: String,
+    /// The name of its file.
+    pub file: String,
+    /// When it was put, in ms since 1970.
+    pub created_unix_ms: u64,
+    /// What each image reference of the manifest meant then.
+    pub pins: BTreeMap<String, Pin>,
+}
+
+/// What an image reference meant when the manifest was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The reference that hosts are given; relative paths are made absolute.
+    pub reference: String,
+    /// `sha256:…` of the bytes. Builtins have none, and hosts that cannot pin give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// Links and configs that an application has made, or is about to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// Names of configs.
+    #[serde(default)]
+    pub configs: BTreeSet<String>,
+    /// Keys of links.
+    #[serde(default)]
+    pub links: BTreeSet<LinkKey>,
+}
+
+impl Owned {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.configs.is_empty() && self.links.is_empty()
+    }
+}
+
+/// Desired state. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    bucket: Arc<dyn Bucket>,
+}
+
+impl Store {
+    /// Opens the store of a lattice.
+    pub async fn open(lattice: &Arc<dyn Lattice>) -> Result<Store, ManagerError> {
+        Ok(Store { bucket: lattice.bucket(BUCKET).await? })
+    }
+
+    /// All applications, by name.
+    pub async fn apps(&self) -> Result<Vec<AppRecord>, ManagerError> {
+        let entries = self.bucket.entries("app.").await?;
+        entries.iter().map(|entry| read(&entry.key, &entry.value)).collect()
+    }
+
+    /// One application.
+    pub async fn app(&self, name: &AppName) -> Result<Option<AppRecord>, ManagerError> {
+        self.read(&app_key(name)).await
+    }
+
+    /// One application, or the error that there is none.
+    pub async fn existing(&self, name: &AppName) -> Result<AppRecord, ManagerError> {
+        let record = self.app(name).await?.filter(|record| !record.deleted);
+        record.ok_or_else(|| ManagerError::ApplicationNotFound { name: name.to_string() })
+    }
+
+    /// Changes an application, or makes it, if nobody else has meanwhile; else `change` is called again on what is there now.
+    pub async fn change<T>(
+        &self,
+        name: &AppName,
+        change: impl Fn(&mut AppRecord) -> Result<T, ManagerError>,
+    ) -> Result<(AppRecord, T), ManagerError> {
+        let key = app_key(name);
+        for _ in 0..ATTEMPTS_MAX {
+            let entry = self.bucket.get(&key).await?;
+            let mut record = match &entry {
+                Some(entry) => read(&key, &entry.value)?,
+                None => AppRecord::new(name.clone()),
+            };
+            let before = record.clone();
+            let result = change(&mut record)?;
+            if entry.is_some() && record == before {
+                return Ok((record, result));
+            }
+            let value = json(&record);
+            let written = match entry {
+                Some(entry) => self.bucket.update(&key, value, entry.revision).await,
+                None => self.bucket.create(&key, value).await,
+            };
+            match written {
+                Ok(_) => return Ok((record, result)),
+                Err(LatticeError::WrongRevision { .. } | LatticeError::KeyExists { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ManagerError::Contended { name: name.to_string() })
+    }
+
+    /// Removes a deleted application for good, unless it was put again meanwhile.
+    pub async fn forget(&self, name: &AppName) -> Result<(), ManagerError> {
+        let key = app_key(name);
+        let Some(entry) = self.bucket.get(&key).await? else { return Ok(()) };
+        let record: AppRecord = read(&key, &entry.value)?;
+        if !record.deleted {
+            return Ok(());
+        }
+        // Read before the record goes, and deleted by revision: what a put writes meanwhile has another one and stays.
+        let versions = self.bucket.entries(&format!("version.{name}.")).await?;
+        self.bucket.delete(&owned_key(name), None).await?;
+        match self.bucket.delete(&key, Some(entry.revision)).await {
+            Ok(()) => {}
+            Err(LatticeError::WrongRevision { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        for entry in versions {
+            match self.bucket.delete(&entry.key, Some(entry.revision)).await {
+                Ok(()) | Err(LatticeError::WrongRevision { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// One version.
+    pub async fn version(&self, name: &AppName, version: &str) -> Result<Option<VersionRecord>, ManagerError> {
+        self.read(&version_key(name, version)).await
+    }
+
+    /// Writes a version. It is not there for readers before its application lists it.
+    pub async fn put_version(&self, name: &AppName, record: &VersionRecord) -> Result<(), ManagerError> {
+        self.bucket.put(&version_key(name, &record.version), json(record)).await?;
+        Ok(())
+    }
+
+    /// Deletes a version, after its application has stopped to list it.
+    pub async fn del_version(&self, name: &AppName, version: &str) -> Result<(), ManagerError> {
+        Ok(self.bucket.delete(&version_key(name, version), None).await?)
+    }
+
+    /// What the application has made.
+    pub async fn owned(&self, name: &AppName) -> Result<Owned, ManagerError> {
+        Ok(self.read(&owned_key(name)).await?.unwrap_or_default())
+    }
+
+    /// Remembers what the application has made, or is about to make.
+    pub async fn put_owned(&self, name: &AppName, owned: &Owned) -> Result<(), ManagerError> {
+        if owned.is_empty() {
+            self.bucket.delete(&owned_key(name), None).await?;
+        } else {
+            self.bucket.put(&owned_key(name), json(owned)).await?;
+        }
+        Ok(())
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ManagerError> {
+        match self.bucket.get(key).await? {
+            Some(entry) => read(key, &entry.value).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn app_key(name: &AppName) -> String {
+    format!("app.{name}")
+}
+
+fn owned_key(name: &AppName) -> String {
+    format!("owned.{name}")
+}
+
+/// Versions may have characters that keys may not have, and a key may not end in a dot.
+fn version_key(name: &AppName, version: &str) -> String {
+    let mut key = format!("version.{name}.");
+    for byte in version.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            key.push(char::from(byte));
+        } else {
+            key.push_str(&format!("={byte:02X}"));
+        }
+    }
+    key
+}
+
+fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, ManagerError> {
+    serde_json::from_slice(value)
+        .map_err(|source| ManagerError::BadRecord { key: key.to_owned(), source: Arc::new(source) })
+}
+
+fn json<T: Serialize>(value: &T) -> bytes::Bytes {
+    serde_json::to_vec(value).expect("records are structs with string keys").into()
+}

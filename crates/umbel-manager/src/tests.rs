@@ -1,0 +1,6 @@
+//! The pure machines: planning and placing.
+
+mod place;
+mod plan;
+mod store;
+mod world;

@@ -1,21 +1,23 @@
 //! What tests share: waiting for a condition, and the guest programs that are checked in.
 //!
-//! It is a dependency of tests only. It must not know the services: what needs a host to test it is in that host's crate or
-//! in `e2e`.
+//! It is a dependency of tests only. It must not know the services, nor anything of ours but the program's command line.
 //!
 //! ```text
 //! wait_for("it is running", || state() == Running).await     a condition, not a duration
 //! guest("trap"), example("hello")                            bytes of guests/ and examples/
 //! http::get(address, "hello.localhost", "/")                 a client of its own, free of the code under test
 //! Load { rate: 500.0, … }.run(&stop)                         requests when they are due; failures and latencies
+//! Platform::up(program)                                      a state folder and a running platform, gone with the value
 //! ```
 //!
-//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`].
+//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`].
 
 pub mod fixture;
 pub mod http;
 pub mod load;
+pub mod platform;
 pub mod wait;
 
 pub use fixture::{example, guest};
+pub use platform::Platform;
 pub use wait::{wait_for, wait_for_some};

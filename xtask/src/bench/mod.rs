@@ -11,7 +11,6 @@
 mod cpu;
 mod figures;
 mod peers;
-mod platform;
 mod process;
 mod report;
 mod wrk;

@@ -1,11 +1,11 @@
 //! Processor time per request of a hello, of all processes of a server.
 
 use crate::bench::peers::{self, Instances};
-use crate::bench::platform::{Platform, application};
 use crate::bench::process::Process;
 use crate::bench::report::Report;
 use crate::bench::{Bench, cpu, median, wrk};
 use anyhow::Result;
+use umbel_testkit::platform::{Platform, application};
 
 /// A server that takes its turn in every round.
 struct Server<'a> {
@@ -26,8 +26,9 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         ("umbel P3 reuse", "p3-reuse", "hello-p3", "reuse"),
     ];
     for (_, app, example, instances) in ours {
-        platform.deploy(&application(app, "v1", &umbel_testkit::example(example), instances))?;
-        platform.wait_for_answer(&format!("{app}.localhost"))?;
+        let instances = format!("instance: {instances}");
+        platform.deploy(&application(app, "v1", &umbel_testkit::example(example), &[&instances]))?;
+        platform.wait_for_answer(app)?;
     }
     let others = [
         ("hyper", peers::hyper()?),
@@ -42,7 +43,9 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         |(name, process): &(&'static str, Process)| server(name, process.pid(), process.port, "localhost");
     let mut servers: Vec<Server> = others.iter().map(peer).collect();
     servers.extend(
-        ours.iter().zip(&hosts).map(|((name, ..), host)| server(name, platform.pid, platform.port, host)),
+        ours.iter()
+            .zip(&hosts)
+            .map(|((name, ..), host)| server(name, platform.pid, platform.address.port(), host)),
     );
 
     // The first round warms up and does not count.

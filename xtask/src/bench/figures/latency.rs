@@ -1,6 +1,5 @@
 //! Latency at half of what the server can do, and of hyper at the same rate.
 
-use crate::bench::platform::{Platform, application};
 use crate::bench::process::address;
 use crate::bench::report::Report;
 use crate::bench::{Bench, median, peers, wrk};
@@ -8,21 +7,22 @@ use anyhow::{Result, bail};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use umbel_testkit::load::Load;
+use umbel_testkit::platform::{Platform, application};
 
 const CONNECTIONS: u32 = 16;
 
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let platform = Platform::up(&bench.umbel)?;
-    platform.deploy(&application("hello", "v1", &umbel_testkit::example("hello"), "fresh"))?;
-    platform.wait_for_answer("hello.localhost")?;
+    platform.deploy(&application("hello", "v1", &umbel_testkit::example("hello"), &[]))?;
+    platform.wait_for_answer("hello")?;
     let hyper = peers::hyper()?;
 
-    wrk::run(platform.port, "hello.localhost", 1)?;
-    let rate = wrk::run(platform.port, "hello.localhost", bench.seconds)?.per_second / 2.0;
+    wrk::run(platform.address.port(), "hello.localhost", 1)?;
+    let rate = wrk::run(platform.address.port(), "hello.localhost", bench.seconds)?.per_second / 2.0;
     let (mut ours, mut hypers) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         hypers.push(p99(hyper.port, "localhost", rate, bench.seconds)?);
-        ours.push(p99(platform.port, "hello.localhost", rate, bench.seconds)?);
+        ours.push(p99(platform.address.port(), "hello.localhost", rate, bench.seconds)?);
     }
     let (ours, hypers) = (median(ours), median(hypers));
     report.state("p99 at half saturation, hyper", format!("{hypers:.2} ms at {rate:.0} requests/s"));

@@ -1,11 +1,10 @@
 //! From nothing to the first answer, and what the platform holds when it has nothing to do.
 
-use crate::bench::platform::Platform;
 use crate::bench::report::Report;
-use crate::bench::{Bench, median};
-use crate::run;
+use crate::bench::{Bench, cpu, median};
 use anyhow::Result;
 use std::time::{Duration, Instant};
+use umbel_testkit::Platform;
 
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
@@ -21,7 +20,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let platform = Platform::up(&bench.umbel)?;
     // What starting needed is given back a moment later.
     std::thread::sleep(Duration::from_secs(2));
-    let resident = platform.resident_bytes()? as f64 / f64::from(1 << 20);
+    let resident = cpu::resident_bytes(platform.pid)? as f64 / f64::from(1 << 20);
     report.at_most("memory of an idle host", resident, 60.0, " MiB");
     Ok(())
 }
@@ -29,8 +28,8 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 /// In seconds.
 fn launch(platform: &mut Platform) -> Result<f64> {
     let start = Instant::now();
-    run::output(&mut platform.umbel(&["launch"]))?;
+    platform.succeed(&["launch"])?;
     platform.read_endpoint()?;
-    platform.wait_for_answer("hello.localhost")?;
+    platform.wait_for_answer("hello")?;
     Ok(start.elapsed().as_secs_f64())
 }

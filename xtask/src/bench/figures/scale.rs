@@ -1,10 +1,10 @@
 //! Starting many components that are alike, and what each holds while it has nothing to do.
 
-use crate::bench::platform::{Platform, application, many};
 use crate::bench::report::Report;
-use crate::bench::{Bench, median};
+use crate::bench::{Bench, cpu, median};
 use anyhow::Result;
 use std::time::Duration;
+use umbel_testkit::platform::{Platform, application, many};
 
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let (mut hundred, mut thousand, mut each) = (Vec::new(), Vec::new(), Vec::new());
@@ -28,12 +28,12 @@ fn start(bench: &Bench, count: usize) -> Result<(f64, f64)> {
     let platform = Platform::up(&bench.umbel)?;
     let image = umbel_testkit::example("hello");
     // The code is compiled and mapped before the clock starts: what is measured is what each further component costs.
-    platform.deploy(&application("first", "v1", &image, "fresh"))?;
-    platform.wait_for_answer("first.localhost")?;
+    platform.deploy(&application("first", "v1", &image, &[]))?;
+    platform.wait_for_answer("first")?;
     std::thread::sleep(Duration::from_secs(1));
-    let before = platform.resident_bytes()?;
+    let before = cpu::resident_bytes(platform.pid)?;
     let seconds = platform.deploy(&many("many", count, &image))?.as_secs_f64();
     std::thread::sleep(Duration::from_secs(1));
-    let added = platform.resident_bytes()?.saturating_sub(before) as f64 / 1024.0;
+    let added = cpu::resident_bytes(platform.pid)?.saturating_sub(before) as f64 / 1024.0;
     Ok((seconds, added / count as f64))
 }

@@ -1,24 +1,22 @@
 //! Updates and rollbacks under load: how many requests fail.
 
 use crate::bench::Bench;
-use crate::bench::platform::{Platform, application};
-use crate::bench::process::address;
 use crate::bench::report::Report;
-use crate::run;
 use anyhow::{Result, bail};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use umbel_testkit::load::{Load, Outcome};
+use umbel_testkit::platform::{Platform, application};
 use umbel_testkit::{example, guest};
 
 const RATE: f64 = 500.0;
 
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let platform = Platform::up(&bench.umbel)?;
-    platform.deploy(&application("hello", "v1", &example("hello"), "fresh"))?;
-    platform.wait_for_answer("hello.localhost")?;
+    platform.deploy(&application("hello", "v1", &example("hello"), &[]))?;
+    platform.wait_for_answer("hello")?;
     let load = Load {
-        address: address(platform.port),
+        address: platform.address,
         host: "hello.localhost".to_owned(),
         path: "/".to_owned(),
         rate: RATE,
@@ -40,8 +38,8 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 fn change(platform: &Platform, over: &AtomicBool) -> Result<usize> {
     let mut changes = 0;
     while !over.load(Ordering::Relaxed) {
-        platform.deploy(&application("hello", &format!("v{}", changes + 2), &guest("hello-v2"), "fresh"))?;
-        run::output(&mut platform.umbel(&["rollback", "hello", "v1"]))?;
+        platform.deploy(&application("hello", &format!("v{}", changes + 2), &guest("hello-v2"), &[]))?;
+        platform.succeed(&["rollback", "hello", "v1"])?;
         changes += 2;
     }
     if changes == 0 {

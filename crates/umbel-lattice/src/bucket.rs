@@ -157,7 +157,11 @@ pub(crate) fn check_bucket_name(name: &str) -> Result<()> {
 /// Refuses a value that is too long.
 pub(crate) fn check_value(value: &Bytes) -> Result<()> {
     if value.len() > VALUE_BYTES_MAX {
-        return Err(LatticeError::TooLarge { what: "a value", bytes: value.len(), bytes_max: VALUE_BYTES_MAX });
+        return Err(LatticeError::TooLarge {
+            what: "a value",
+            bytes: value.len(),
+            bytes_max: VALUE_BYTES_MAX,
+        });
     }
     Ok(())
 }

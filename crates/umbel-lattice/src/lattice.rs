@@ -108,7 +108,11 @@ pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 /// Refuses a payload that is too long.
 pub(crate) fn check_payload(payload: &Bytes) -> Result<()> {
     if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(LatticeError::TooLarge { what: "a message", bytes: payload.len(), bytes_max: PAYLOAD_BYTES_MAX });
+        return Err(LatticeError::TooLarge {
+            what: "a message",
+            bytes: payload.len(),
+            bytes_max: PAYLOAD_BYTES_MAX,
+        });
     }
     Ok(())
 }

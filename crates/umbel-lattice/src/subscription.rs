@@ -74,7 +74,6 @@ impl Sender {
         let state = self.0.lock();
         !state.receiver_gone && state.queue.len() < self.0.queue_len_max
     }
-
 }
 
 impl Drop for Sender {

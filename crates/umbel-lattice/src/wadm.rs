@@ -374,7 +374,12 @@ impl Client {
     }
 
     /// Stores a manifest, in [`JSON`] or [`YAML`]; `file_name` is for messages about it.
-    pub async fn put(&self, manifest: Bytes, content_type: &str, file_name: &str) -> Result<PutReply, ControlError> {
+    pub async fn put(
+        &self,
+        manifest: Bytes,
+        content_type: &str,
+        file_name: &str,
+    ) -> Result<PutReply, ControlError> {
         let message = Message::new(subject::put(self.lattice.name()), manifest)
             .with_header(CONTENT_TYPE, content_type)
             .with_header(FILE_NAME, file_name);

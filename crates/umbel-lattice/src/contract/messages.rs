@@ -226,7 +226,8 @@ pub async fn an_observer_does_not_make_a_request_hang(factory: &dyn Factory) {
 pub async fn a_silent_responder_is_a_timeout(factory: &dyn Factory) {
     let lattice = factory.fresh().await;
     let _silent = lattice.subscribe("silence").await.expect("subscribe");
-    let error = soon("the deadline", lattice.request("silence", Bytes::new(), SHORT)).await.expect_err("silence");
+    let error =
+        soon("the deadline", lattice.request("silence", Bytes::new(), SHORT)).await.expect_err("silence");
     assert!(matches!(error, LatticeError::Timeout { after, .. } if after == SHORT), "{error}");
 }
 
@@ -281,7 +282,10 @@ pub async fn bad_subjects_are_refused(factory: &dyn Factory) {
     let invalid = |error: LatticeError| matches!(error, LatticeError::InvalidSubject { .. });
     for subject in ["", "a..b", ".a", "a.", "a b", "a\r\nb", "a.*", "a.>", ">"] {
         assert!(invalid(lattice.publish(Message::new(subject, "")).await.expect_err(subject)), "{subject:?}");
-        assert!(invalid(lattice.request(subject, Bytes::new(), SHORT).await.expect_err(subject)), "{subject:?}");
+        assert!(
+            invalid(lattice.request(subject, Bytes::new(), SHORT).await.expect_err(subject)),
+            "{subject:?}"
+        );
     }
     for pattern in ["", "a..b", "a.>.b", "a b", "a\r\nb"] {
         assert!(invalid(lattice.subscribe(pattern).await.expect_err(pattern)), "{pattern:?}");

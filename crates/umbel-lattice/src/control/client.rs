@@ -1,13 +1,13 @@
 //! Asks hosts to do things, and what they have. All of it is requests on [`crate::subjects::ctl`] and
 //! [`crate::subjects::umbel`].
 
+use super::ControlError;
 use super::message::{
-    ComponentAuction, ComponentAuctionAck, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck, Scale, StartProvider, StopHost,
-    StopProvider, Update, link_body,
+    ComponentAuction, ComponentAuctionAck, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck, Scale,
+    StartProvider, StopHost, StopProvider, Update, link_body,
 };
 use super::response::CtlResponse;
 use super::view::{Host, Inventory};
-use super::ControlError;
 use crate::extension::{
     ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned, ReferenceRequest,
 };

@@ -50,7 +50,12 @@ pub struct Scale {
 
 impl Scale {
     /// A command with no more than what every host needs.
-    pub fn new(host_id: HostId, component_id: ComponentId, component_ref: impl Into<String>, count: u32) -> Scale {
+    pub fn new(
+        host_id: HostId,
+        component_id: ComponentId,
+        component_ref: impl Into<String>,
+        count: u32,
+    ) -> Scale {
         Scale {
             component_ref: component_ref.into(),
             component_id,

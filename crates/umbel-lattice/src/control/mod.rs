@@ -13,10 +13,9 @@ pub mod view;
 pub use client::Client;
 pub use error::ControlError;
 pub use message::{
-    ComponentAuction, ComponentAuctionAck, ComponentLimits, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck,
-    Registry, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update, link_body, links_body,
+    ComponentAuction, ComponentAuctionAck, ComponentLimits, LabelKey, LabelValue, ProviderAuction,
+    ProviderAuctionAck, Registry, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update,
+    link_body, links_body,
 };
 pub use response::{CtlResponse, parse_request};
-pub use view::{
-    ComponentView, Endpoint, Host, Inventory, PartState, ProviderKind, ProviderView, Usage,
-};
+pub use view::{ComponentView, Endpoint, Host, Inventory, PartState, ProviderKind, ProviderView, Usage};

@@ -43,7 +43,12 @@ impl<T> CtlResponse<T> {
     /// Refused.
     pub fn refused(problem: impl Into<Problem>) -> CtlResponse<T> {
         let problem = problem.into();
-        CtlResponse { success: false, message: problem.message.clone(), response: None, problem: Some(problem) }
+        CtlResponse {
+            success: false,
+            message: problem.message.clone(),
+            response: None,
+            problem: Some(problem),
+        }
     }
 
     /// Refused, because of an error of ours.

@@ -6,7 +6,7 @@ mod state;
 mod table;
 
 use crate::bucket::{self, Bucket, Entry, Watch};
-use crate::lattice::{check_payload, Lattice, SubscribeOptions};
+use crate::lattice::{Lattice, SubscribeOptions, check_payload};
 use crate::{LatticeError, Message, Result, Subscription, subject};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,7 +63,9 @@ impl InProcess {
     }
 
     fn with_state(name: LatticeName, state: State) -> InProcess {
-        InProcess { inner: Arc::new(Inner { name, table: Arc::default(), counter: AtomicU64::new(1), state }) }
+        InProcess {
+            inner: Arc::new(Inner { name, table: Arc::default(), counter: AtomicU64::new(1), state }),
+        }
     }
 
     fn number(&self) -> u64 {
@@ -79,7 +81,11 @@ impl InProcess {
         let guard = Leave { table: self.inner.table.clone(), pattern: pattern.to_string(), id };
         let (sender, subscription) = Subscription::channel(options.queue_len_max, guard);
         let subscriber = Subscriber { id, sender, group: options.group, observer: options.observer };
-        self.inner.table.write().unwrap_or_else(PoisonError::into_inner).insert(pattern, Arc::new(subscriber));
+        self.inner
+            .table
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(pattern, Arc::new(subscriber));
         subscription
     }
 
@@ -88,7 +94,8 @@ impl InProcess {
         check_payload(&message.payload)?;
         self.check_open()?;
         // The lock is released before anybody is woken: a subscriber may publish or leave at once.
-        let found = self.inner.table.read().unwrap_or_else(PoisonError::into_inner).matching(&message.subject);
+        let found =
+            self.inner.table.read().unwrap_or_else(PoisonError::into_inner).matching(&message.subject);
         Ok(deliver(&found, message, self.number()))
     }
 

@@ -2,9 +2,9 @@
 //!
 //! The cost of a publish depends on the number of tokens and of matches, not on the number of subscriptions.
 
+use crate::Message;
 use crate::subject::tokens;
 use crate::subscription::{Pushed, Sender};
-use crate::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 

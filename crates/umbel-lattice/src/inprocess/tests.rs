@@ -38,7 +38,8 @@ async fn the_ephemeral_lattice_behaves_as_the_durable_one() {
 #[tokio::test]
 async fn observers_do_not_hide_that_nobody_answers() {
     let lattice = ephemeral();
-    let _spies = (lattice.observe(">").await.expect("observe"), lattice.observe("a.*").await.expect("observe"));
+    let _spies =
+        (lattice.observe(">").await.expect("observe"), lattice.observe("a.*").await.expect("observe"));
     let asked = Instant::now();
     let error = lattice.request("a.b", Bytes::new(), LONG).await.expect_err("nobody answers");
     assert!(matches!(error, LatticeError::NoResponders { .. }), "{error}");

@@ -60,7 +60,10 @@ fn child_writes_until_it_is_killed() {
     });
 }
 
-#[expect(clippy::disallowed_methods, reason = "a process to kill; the test must not depend on the supervisor")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process to kill; the test must not depend on the supervisor"
+)]
 fn start_child(state: &Path, acks: &Path, first: u64) -> Child {
     std::process::Command::new(std::env::current_exe().expect("the test binary"))
         .args(["--exact", "crash::child_writes_until_it_is_killed", "--nocapture"])
@@ -110,7 +113,8 @@ async fn nothing_acknowledged_is_lost() {
 
         let last = acked(&acks);
         total += count(&last, first);
-        let lattice = InProcess::open(&state, name()).await.unwrap_or_else(|e| panic!("round {round}: {e:?}"));
+        let lattice =
+            InProcess::open(&state, name()).await.unwrap_or_else(|e| panic!("round {round}: {e:?}"));
         let bucket = lattice.bucket("crash").await.expect("bucket");
         for task in 0..TASKS {
             for n in first..=last.get(&task).copied().unwrap_or(first).max(first) {

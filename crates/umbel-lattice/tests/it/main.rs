@@ -1,5 +1,6 @@
-//! The embedded lattice against the contract, against damage, against `kill -9`, and against the wire of wasmCloud 1.x.
+//! The embedded lattice against the contract, against damage and `kill -9`, and its typed messages against the wire of wasmCloud 1.x.
 
+mod client;
 mod contract;
 mod crash;
 mod damage;

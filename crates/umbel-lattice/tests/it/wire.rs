@@ -4,14 +4,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use umbel_core::Problem;
 use umbel_core::code::lattice::NO_RESPONDERS;
 use umbel_core::id::{ComponentId, HostId};
 use umbel_core::limits::Limits;
 use umbel_core::link::{Distance, Link, LinkKey, Values};
-use umbel_core::Problem;
 use umbel_lattice::control::{
-    ComponentAuction, ComponentAuctionAck, ComponentView, CtlResponse, Host, Inventory, LabelKey, LabelValue, PartState,
-    ProviderAuction, ProviderAuctionAck, Scale, StartProvider, StopHost, StopProvider, Update, Usage, link_body, links_body,
+    ComponentAuction, ComponentAuctionAck, ComponentView, CtlResponse, Host, Inventory, LabelKey, LabelValue,
+    PartState, ProviderAuction, ProviderAuctionAck, Scale, StartProvider, StopHost, StopProvider, Update,
+    Usage, link_body, links_body,
 };
 use umbel_lattice::wadm;
 
@@ -76,7 +77,8 @@ fn recorded_payloads_are_read_and_written_the_same() {
     for line in recorded.lines() {
         let row: Value = serde_json::from_str(line).expect("a line of JSON");
         let kind = row["type"].as_str().expect("a type");
-        let ours = read_and_write(kind, &row["json"]).unwrap_or_else(|e| panic!("{kind}: {e}: {}", row["json"]));
+        let ours =
+            read_and_write(kind, &row["json"]).unwrap_or_else(|e| panic!("{kind}: {e}: {}", row["json"]));
         assert_eq!(ours, row["json"], "{kind}");
         kinds.insert(kind.to_string());
     }
@@ -111,7 +113,9 @@ fn extensions_travel_and_are_left_out_by_default() {
     let newer = json!({"id": "a", "image_ref": "b", "max_instances": 1, "state": "a-word-of-later"});
     assert_eq!(serde_json::from_value::<ComponentView>(newer).expect("a view").state, PartState::Unknown);
 
-    for state in ["starting", "compiling", "running", "backing-off", "draining", "completed", "stopped", "failed"] {
+    for state in
+        ["starting", "compiling", "running", "backing-off", "draining", "completed", "stopped", "failed"]
+    {
         let read: PartState = serde_json::from_value(json!(state)).expect("a state");
         assert_eq!(read.as_str(), state);
     }
@@ -132,11 +136,13 @@ fn a_link_keeps_a_distance_that_is_not_the_default() {
 #[test]
 fn a_scale_with_little_in_it_means_stop() {
     let stop: Scale =
-        serde_json::from_value(json!({"component_ref": "r", "component_id": "c", "host_id": "N"})).expect("a scale");
+        serde_json::from_value(json!({"component_ref": "r", "component_id": "c", "host_id": "N"}))
+            .expect("a scale");
     assert_eq!((stop.count, stop.allow_update), (0, false));
-    let limits: Scale = serde_json::from_value(json!({"component_ref": "r", "component_id": "c", "host_id": "N",
+    let limits: Scale =
+        serde_json::from_value(json!({"component_ref": "r", "component_id": "c", "host_id": "N",
         "component_limits": {"max_memory_limit": "1024", "max_execution_time": 5}}))
-    .expect("a scale");
+        .expect("a scale");
     let limits = limits.component_limits.expect("limits");
     assert_eq!((limits.memory_bytes_max(), limits.call_ms_max()), (Some(1024), Some(5)));
     let by_ref: StopProvider =

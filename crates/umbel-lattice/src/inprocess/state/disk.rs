@@ -11,7 +11,10 @@ use super::plan::{Change, Place, Stored, Sums, checksum, fnv};
 use super::{io_problem, problem};
 use crate::error::StateProblem;
 use crate::{LatticeError, Result};
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+    TableDefinition,
+};
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -146,7 +149,11 @@ fn check_beginning(file: &fs::File, path: &Path) -> Result<()> {
     if !MAGIC.starts_with(&beginning) {
         // Where a file system has lost the first block there are zeros: no program begins a file with that.
         let lost = beginning.iter().all(|byte| *byte == 0);
-        return Err(if lost { damaged(path, "its beginning is lost") } else { problem(path, StateProblem::Foreign) });
+        return Err(if lost {
+            damaged(path, "its beginning is lost")
+        } else {
+            problem(path, StateProblem::Foreign)
+        });
     }
     if beginning.len() < MAGIC.len() {
         return Err(damaged(path, "it is cut off"));
@@ -167,7 +174,8 @@ fn read_all(file: &fs::File) -> io::Result<Vec<u8>> {
 
 /// Recovers and checks a copy in memory.
 pub(super) fn verify(bytes: Vec<u8>, path: &Path) -> Result<()> {
-    let backend = Rehearsal { len_max: bytes.len() as u64 * 2 + REHEARSAL_SLACK_BYTES, bytes: RwLock::new(bytes) };
+    let backend =
+        Rehearsal { len_max: bytes.len() as u64 * 2 + REHEARSAL_SLACK_BYTES, bytes: RwLock::new(bytes) };
     guarded(path, || {
         let mut db = open_engine(backend, path)?;
         if !db.check_integrity().map_err(|e| database_problem(path, e))? {
@@ -345,7 +353,12 @@ fn database_problem(path: &Path, error: DatabaseError) -> LatticeError {
 fn storage_problem(path: &Path, error: StorageError) -> LatticeError {
     match error {
         // The engine reads beyond the end of a file that was cut off.
-        StorageError::Io(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput) => {
+        StorageError::Io(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+            ) =>
+        {
             with_source(path, StateProblem::Damaged { reason: "it is cut off, or its header is".into() }, e)
         }
         StorageError::Io(e) => io_problem(path, e),
@@ -438,4 +451,3 @@ impl StorageBackend for Rehearsal {
         Ok(())
     }
 }
-

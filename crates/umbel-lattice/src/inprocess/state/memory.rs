@@ -276,7 +276,9 @@ impl Cursor {
             match slot.entry(key) {
                 Some(entry) => self.fetched.push_back(WatchEvent::Put(entry)),
                 None if self.replay.is_some_and(|replay| !replay.deletes) => {}
-                None => self.fetched.push_back(WatchEvent::Delete { key: key.to_string(), revision: *revision }),
+                None => {
+                    self.fetched.push_back(WatchEvent::Delete { key: key.to_string(), revision: *revision })
+                }
             }
         }
         if let Some(replay) = self.replay.take() {

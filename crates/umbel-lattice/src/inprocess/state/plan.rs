@@ -160,8 +160,14 @@ fn size(place: &Place, stored: &Stored) -> u64 {
 
 /// FNV-1a over everything that makes an entry. It finds damage, not malice.
 pub(crate) fn checksum(place: &Place, stored: &Stored) -> u64 {
-    let parts: [&[u8]; 6] =
-        [place.bucket.as_bytes(), &[0], place.key.as_bytes(), &[0], &stored.revision.to_le_bytes(), &stored.value];
+    let parts: [&[u8]; 6] = [
+        place.bucket.as_bytes(),
+        &[0],
+        place.key.as_bytes(),
+        &[0],
+        &stored.revision.to_le_bytes(),
+        &stored.value,
+    ];
     fnv(parts)
 }
 

@@ -41,7 +41,11 @@ struct Writer<D: Disk> {
 }
 
 /// Opens the file, says so, and writes until the queue ends.
-pub(crate) fn run(disk: impl Disk, mut orders: mpsc::Receiver<Order>, opened: oneshot::Sender<Result<Arc<Memory>>>) {
+pub(crate) fn run(
+    disk: impl Disk,
+    mut orders: mpsc::Receiver<Order>,
+    opened: oneshot::Sender<Result<Arc<Memory>>>,
+) {
     let mut writer = match Writer::open(disk) {
         Ok(writer) => writer,
         Err(error) => {

@@ -66,12 +66,16 @@ fn removing_what_is_not_there_changes_nothing() {
 #[test]
 fn observers_get_everything_and_count_for_nothing() {
     let (observer, mut heard) = subscriber(1, None, true, 4);
-    let delivered = deliver(&[observer.clone()], Message::new("a", "x"), 0);
+    let delivered = deliver(std::slice::from_ref(&observer), Message::new("a", "x"), 0);
     assert_eq!(delivered, Delivered { responders: 0, queued: 0 });
     let (worker, _inbox) = subscriber(2, None, false, 1);
     let both = [observer, worker];
     assert_eq!(deliver(&both, Message::new("a", "y"), 0), Delivered { responders: 1, queued: 1 });
-    assert_eq!(deliver(&both, Message::new("a", "z"), 0), Delivered { responders: 1, queued: 0 }, "its queue is full");
+    assert_eq!(
+        deliver(&both, Message::new("a", "z"), 0),
+        Delivered { responders: 1, queued: 0 },
+        "its queue is full"
+    );
     let payloads: Vec<_> = std::iter::from_fn(|| heard.try_next()).map(|m| m.payload).collect();
     assert_eq!(payloads, ["x", "y", "z"]);
 }

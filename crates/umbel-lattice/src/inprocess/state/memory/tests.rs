@@ -87,7 +87,10 @@ fn deletes_are_forgotten_and_who_missed_them_is_told() {
     let mut deletes = 0;
     let mut revision = 1;
     for n in 0..DELETES_MAX + 10 {
-        memory.apply(&[change(&format!("k{n}"), revision + 1, Some("1")), change(&format!("k{n}"), revision + 2, None)]);
+        memory.apply(&[
+            change(&format!("k{n}"), revision + 1, Some("1")),
+            change(&format!("k{n}"), revision + 2, None),
+        ]);
         revision += 2;
         deletes += shown(&mut follows).iter().filter(|event| event.starts_with('-')).count();
     }

@@ -11,12 +11,13 @@ fn place(key: &str) -> Place {
 fn write() -> impl Strategy<Value = (Place, Write)> {
     let key = proptest::sample::select(vec!["a", "b", "c"]).prop_map(place);
     let value = proptest::collection::vec(any::<u8>(), 0..4).prop_map(Bytes::from);
-    let write = (value, 0_u64..12, 0..4_u8, any::<bool>()).prop_map(|(value, revision, kind, expects)| match kind {
-        0 => Write::Put(value),
-        1 => Write::Create(value),
-        2 => Write::Update(value, revision),
-        _ => Write::Delete(expects.then_some(revision)),
-    });
+    let write =
+        (value, 0_u64..12, 0..4_u8, any::<bool>()).prop_map(|(value, revision, kind, expects)| match kind {
+            0 => Write::Put(value),
+            1 => Write::Create(value),
+            2 => Write::Update(value, revision),
+            _ => Write::Delete(expects.then_some(revision)),
+        });
     (key, write)
 }
 
@@ -86,7 +87,10 @@ fn the_checksum_sees_every_part() {
     let base = checksum(&place("key"), &Stored { revision: 1, value: "value".into() });
     let others = [
         checksum(&place("kez"), &Stored { revision: 1, value: "value".into() }),
-        checksum(&Place { bucket: "c".into(), key: "key".into() }, &Stored { revision: 1, value: "value".into() }),
+        checksum(
+            &Place { bucket: "c".into(), key: "key".into() },
+            &Stored { revision: 1, value: "value".into() },
+        ),
         checksum(&place("key"), &Stored { revision: 2, value: "value".into() }),
         checksum(&place("key"), &Stored { revision: 1, value: "valuf".into() }),
     ];

@@ -1,2 +1,54 @@
-//! The command line and the daemon.
-fn main() {}
+//! `umbel`: the command line, and the platform that `umbel up` runs.
+//!
+//! The only place that reads flags and environment. Commands talk to a running platform through [`umbel_api::client`] and to
+//! nothing else; `umbel up` is that platform.
+//!
+//! Read in this order: [`args`] what can be typed · [`context`] what it means · [`cmd`] one file per verb · [`render`] how
+//! results and failures look · [`progress`] what is shown while one waits · `daemon` what `umbel up` runs.
+
+mod args;
+mod background;
+mod cmd;
+mod context;
+mod daemon;
+mod fail;
+mod names;
+mod progress;
+mod render;
+mod text;
+
+use clap::Parser;
+use context::Context;
+use fail::Failure;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let context = match Context::new(&cli.global) {
+        Ok(context) => context,
+        Err(failure) => return fail::end(failure, cli.global.output),
+    };
+    match run(&context, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail::end(failure, cli.global.output),
+    }
+}
+
+fn run(context: &Context, command: args::Command) -> Result<(), Failure> {
+    // A command waits for one thing at a time; the platform has a control plane that must not.
+    let mut builder = match command {
+        args::Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.worker_threads(2).thread_name("umbel-control").enable_all().build().map_err(|error| {
+        umbel_core::Problem::new(umbel_core::code::api::START_FAILED, "no threads can be started")
+            .with_cause(error.to_string())
+    })?;
+    let outcome = runtime.block_on(cmd::run(context, command));
+    // A name that is still being resolved must not keep the command from ending.
+    runtime.shutdown_background();
+    outcome
+}

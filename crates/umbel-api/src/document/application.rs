@@ -119,7 +119,7 @@ pub struct Manifest {
 pub struct Put {
     /// The application.
     pub name: String,
-    /// `created` or `new-version`.
+    /// `created`, `new-version`, or `unchanged` when this very manifest is kept already.
     pub result: String,
     /// The version that this manifest has.
     pub version: String,

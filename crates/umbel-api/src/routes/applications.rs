@@ -56,6 +56,8 @@ pub(crate) async fn put_application(
     let file = file_name(query);
     let reply = service.applications.put(manifest, media_type, &file).await?;
     let result = match reply.result {
+        // wadm has no word of its own for a manifest that it has already.
+        PutResult::NewVersion if reply.message == "unchanged" => "unchanged",
         PutResult::Created => "created",
         PutResult::NewVersion => "new-version",
         PutResult::Error => return Err(refused(reply.problems, failed(reply.message))),

@@ -1,0 +1,234 @@
+//! `umbel deploy`: an application from its manifest.
+
+use super::wait;
+use crate::context::{Context, absolute};
+use crate::fail::{Failure, Source};
+use crate::names;
+use crate::render::{Style, Tone};
+use crate::text::{neutral, parse_duration};
+use serde::{Deserialize, Serialize};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use umbel_api::client::{Client, ManifestFormat};
+use umbel_api::document::{Document, Preview, Put};
+use umbel_core::Problem;
+use umbel_core::code::api;
+
+/// The largest manifest that is read; the API takes as much, and the parser less.
+const MANIFEST_BYTES_MAX: u64 = 2 << 20;
+/// Manifests that are looked for in a folder, in this order.
+pub(super) const MANIFEST_NAMES: [&str; 4] = ["umbel.yaml", "umbel.yml", "wadm.yaml", "wadm.yml"];
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  umbel deploy                      umbel.yaml or wadm.yaml of this folder
+  umbel deploy -f app/umbel.yaml
+  umbel deploy -f umbel.yaml --dry-run
+  umbel deploy hello --version v2   a version that is kept
+  cat umbel.yaml | umbel deploy -f -")]
+pub(crate) struct Args {
+    /// An application whose versions are kept; left out, its manifest is read
+    #[arg(value_name = "APP", conflicts_with = "file")]
+    application: Option<String>,
+    /// The manifest, or - for stdin [default: umbel.yaml or wadm.yaml in this folder]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The version to deploy; the newest when left out
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// Only show what would change
+    #[arg(long, conflicts_with_all = ["application", "version"])]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Whether to wait for the application.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Wait {
+    /// Wait until it is deployed (the default)
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+    /// Return as soon as it is accepted
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+/// What was deployed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Outcome {
+    application: String,
+    version: String,
+    /// In the words of the API, or `accepted` when it was not waited for.
+    status: String,
+    urls: Vec<String>,
+}
+
+impl Document for Outcome {
+    const TYPE: &'static str = "deploy/v1";
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let client = context.client()?;
+    let (name, version) = match &args.application {
+        Some(typed) => (names::application(&client, typed).await?, args.version),
+        None => {
+            let manifest = Manifest::read(args.file.as_deref())?;
+            if args.dry_run {
+                let preview = manifest.preview(&client).await?;
+                return context.show(&preview, render_preview, |preview| {
+                    preview.changes.iter().map(|change| change.path.clone()).collect()
+                });
+            }
+            let put = manifest.put(&client).await?;
+            (put.name, Some(args.version.unwrap_or(put.version)))
+        }
+    };
+    let deployed = client.deploy(&name, version.as_deref()).await?;
+    let version = deployed.version.or(version).unwrap_or_default();
+    finish(context, &client, &name, version, &args.wait).await
+}
+
+/// Waits, if that is wanted, and shows how it is.
+pub(super) async fn finish(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    version: String,
+    wait: &Wait,
+) -> Result<(), Failure> {
+    let mut outcome =
+        Outcome { application: name.into(), version, status: "accepted".into(), urls: Vec::new() };
+    if !wait.no_wait {
+        let waiting = wait::deployed(context, client, name, wait.timeout);
+        let status = context.progress.spin(&format!("deploying {name}"), waiting).await?;
+        outcome.status = status.status;
+        outcome.urls = status.urls;
+    }
+    context.show(
+        &outcome,
+        |outcome, style| {
+            let status = style.paint(crate::render::tone_of(&outcome.status), &neutral(&outcome.status));
+            let mut text = format!("{} {}  {status}\n", neutral(&outcome.application), neutral(&outcome.version));
+            for url in &outcome.urls {
+                text.push_str(&format!("  {}\n", neutral(url)));
+            }
+            text
+        },
+        |outcome| vec![outcome.application.clone()],
+    )
+}
+
+/// A manifest as it was read.
+pub(super) struct Manifest {
+    source: Source,
+    /// The absolute path: images beside the manifest are found by it.
+    file: String,
+    format: ManifestFormat,
+}
+
+impl Manifest {
+    /// Reads the file, `-` for stdin, or the manifest of this folder.
+    pub(super) fn read(file: Option<&Path>) -> Result<Manifest, Failure> {
+        match file {
+            Some(path) if path == Path::new("-") => {
+                let bytes = read_limited(std::io::stdin().lock()).map_err(|error| unreadable(path, &error))?;
+                // Images beside the manifest are looked for here.
+                let file = absolute(Path::new("stdin.yaml"))?.display().to_string();
+                Ok(Manifest::new(bytes, file, "-"))
+            }
+            Some(path) => Manifest::read_file(path),
+            None => match in_folder(Path::new(".")) {
+                Some(path) => Manifest::read_file(&path),
+                None => Err(Problem::new(api::FILE_UNREADABLE, "there is no umbel.yaml or wadm.yaml in this folder")
+                    .with_help("name the manifest with `-f FILE`, or the application to deploy again")
+                    .into()),
+            },
+        }
+    }
+
+    /// Reads a file. A FIFO or a device is refused: it could block for ever.
+    pub(super) fn read_file(path: &Path) -> Result<Manifest, Failure> {
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        if !metadata.is_file() {
+            let problem = Problem::new(api::FILE_UNREADABLE, format!("`{}` is not a file", path.display()));
+            return Err(problem.into());
+        }
+        let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+        let bytes = read_limited(file).map_err(|error| unreadable(path, &error))?;
+        let full = absolute(path)?.display().to_string();
+        Ok(Manifest::new(bytes, full, &path.display().to_string()))
+    }
+
+    fn new(bytes: Vec<u8>, file: String, shown: &str) -> Manifest {
+        // What is not text is sent as it is; the parser says where it is not.
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let format = ManifestFormat::of(shown);
+        Manifest { source: Source { file: file.clone(), text }, file, format }
+    }
+
+    /// A manifest that was just made.
+    pub(super) fn made(text: String, file: String) -> Manifest {
+        Manifest { source: Source { file: file.clone(), text }, file, format: ManifestFormat::Yaml }
+    }
+
+    /// Its absolute path.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(super) async fn put(&self, client: &Client) -> Result<Put, Failure> {
+        let sent = client.put_application(self.source.text.clone().into(), self.format, &self.file).await;
+        sent.map_err(|problems| Failure::from(problems).in_source(self.source.clone()))
+    }
+
+    async fn preview(&self, client: &Client) -> Result<Preview, Failure> {
+        let sent = client.preview_application(self.source.text.clone().into(), self.format, &self.file).await;
+        sent.map_err(|problems| Failure::from(problems).in_source(self.source.clone()))
+    }
+}
+
+/// The manifest of a folder.
+pub(super) fn in_folder(folder: &Path) -> Option<PathBuf> {
+    MANIFEST_NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "it has more than 2 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Problem::new(api::FILE_UNREADABLE, format!("`{}` cannot be read", path.display())).with_cause(error.to_string()).into()
+}
+
+fn render_preview(preview: &Preview, style: Style) -> String {
+    let against = match &preview.against {
+        Some(version) => format!("compared with version {}", neutral(version)),
+        None => "a new application".into(),
+    };
+    let mut text = format!("{}: {against}\n", neutral(&preview.name));
+    if preview.changes.is_empty() {
+        text.push_str("  nothing would change\n");
+    }
+    let shown = |value: &serde_json::Value| neutral(&crate::text::json_line(value));
+    for change in &preview.changes {
+        let path = if change.path.is_empty() { "everything" } else { &change.path };
+        text.push_str(&format!("  {}\n", style.paint(Tone::Strong, &neutral(path))));
+        if let Some(old) = &change.old {
+            text.push_str(&format!("    {}\n", style.paint(Tone::Bad, &format!("- {}", shown(old)))));
+        }
+        if let Some(new) = &change.new {
+            text.push_str(&format!("    {}\n", style.paint(Tone::Good, &format!("+ {}", shown(new)))));
+        }
+    }
+    text
+}

@@ -1,0 +1,48 @@
+//! One file per verb: what can be typed, what it means, and what it does.
+
+pub(crate) mod completion;
+pub(crate) mod deploy;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod inspect;
+pub(crate) mod launch;
+pub(crate) mod link;
+pub(crate) mod logs;
+pub(crate) mod open;
+pub(crate) mod ps;
+pub(crate) mod rollback;
+pub(crate) mod tree;
+pub(crate) mod undeploy;
+pub(crate) mod up;
+pub(crate) mod version;
+mod wait;
+mod watch;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::fail::Failure;
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Launch(args) => launch::run(context, args).await,
+        Command::Up(args) => up::run(context, args).await,
+        Command::Down(args) => down::run(context, args).await,
+        Command::Deploy(args) => deploy::run(context, args).await,
+        Command::Undeploy(args) => undeploy::run(context, args).await,
+        Command::Rollback(args) => rollback::run(context, args).await,
+        Command::Ps(args) => ps::run(context, args).await,
+        Command::Tree(args) => tree::run(context, args).await,
+        Command::Logs(args) => logs::run(context, args).await,
+        Command::Events(args) => events::run(context, args).await,
+        Command::Inspect(args) => inspect::run(context, args).await,
+        Command::Open(args) => open::run(context, args).await,
+        Command::Link(args) => link::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Explain(args) => explain::run(context, args),
+        Command::Completion(args) => completion::run(context, args),
+        Command::Version(args) => version::run(context, args).await,
+    }
+}

@@ -1,0 +1,134 @@
+//! `umbel ps`: applications, and what runs.
+
+use crate::context::Context;
+use crate::fail::Failure;
+use crate::render::table::{Cell, cell, render as table, state};
+use crate::render::{Style, Tone};
+use crate::text;
+use serde::{Deserialize, Serialize};
+use umbel_api::client::Client;
+use umbel_api::document::{Application, Component, Document, Provider};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  umbel ps
+  umbel ps -w                       look again until Ctrl-C
+  umbel ps -o name                  the names of the applications")]
+pub(crate) struct Args {
+    /// Show it again whenever it changes
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// What runs.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ps {
+    applications: Vec<Application>,
+    components: Vec<Component>,
+    providers: Vec<Provider>,
+}
+
+impl Document for Ps {
+    const TYPE: &'static str = "ps/v1";
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let client = context.client()?;
+    if args.watch {
+        return super::watch::repeat(context, async || {
+            let ps = look(&client).await?;
+            Ok(context.form(&ps, |ps, style| render(context, ps, style), names))
+        })
+        .await;
+    }
+    let ps = context.progress.spin("asking the hosts", look(&client)).await?;
+    context.show(&ps, |ps, style| render(context, ps, style), names)
+}
+
+async fn look(client: &Client) -> Result<Ps, Failure> {
+    let applications = client.applications().await?.items;
+    let hosts = client.hosts().await?.items;
+    let mut ps = Ps { applications, components: Vec::new(), providers: Vec::new() };
+    for host in hosts {
+        ps.components.extend(host.components);
+        ps.providers.extend(host.providers);
+    }
+    Ok(ps)
+}
+
+fn names(ps: &Ps) -> Vec<String> {
+    ps.applications.iter().map(|application| application.name.clone()).collect()
+}
+
+fn render(context: &Context, ps: &Ps, style: Style) -> String {
+    if ps.applications.is_empty() && ps.components.is_empty() && ps.providers.is_empty() {
+        return format!("Nothing is deployed. Begin with `{}`.\n", context.command("launch"));
+    }
+    let mut text = applications(&ps.applications, style);
+    if !ps.components.is_empty() {
+        text.push('\n');
+        text.push_str(&components(&ps.components, style));
+    }
+    if !ps.providers.is_empty() {
+        text.push('\n');
+        text.push_str(&providers(&ps.providers, style));
+    }
+    let problems = ps.components.iter().map(|c| (&c.id, &c.problem)).chain(ps.providers.iter().map(|p| (&p.id, &p.problem)));
+    for (id, problem) in problems {
+        if let Some(problem) = problem {
+            let label = style.paint(Tone::Bad, &text::neutral(id));
+            text.push_str(&format!("\n{label}: {}\n", text::neutral(&problem.to_string())));
+            text.push_str(&format!("  {} {}\n", style.paint(Tone::Good, "help:"), text::neutral(&problem.help)));
+        }
+    }
+    text
+}
+
+fn applications(applications: &[Application], style: Style) -> String {
+    let rows: Vec<Vec<Cell>> = applications
+        .iter()
+        .map(|application| {
+            let version = application.deployed_version.as_ref().unwrap_or(&application.version);
+            vec![
+                cell(&application.name),
+                state(&application.status),
+                cell(version),
+                cell(application.urls.join(" ")),
+                cell(application.message.as_deref().filter(|_| application.status != "deployed").unwrap_or_default()),
+            ]
+        })
+        .collect();
+    table(&["APPLICATION", "STATUS", "VERSION", "URL", "NOTE"], &rows, style)
+}
+
+fn components(components: &[Component], style: Style) -> String {
+    let rows: Vec<Vec<Cell>> = components
+        .iter()
+        .map(|component| {
+            let usage = &component.usage;
+            vec![
+                cell(&component.id),
+                state(&component.state),
+                cell(format!("{}/{}", usage.calls_in_flight, component.instances_max)),
+                cell(usage.calls.to_string()),
+                cell((usage.traps + usage.refused).to_string()),
+                cell(text::bytes(usage.memory_bytes)),
+                cell(&component.reference),
+            ]
+        })
+        .collect();
+    table(&["COMPONENT", "STATE", "BUSY", "CALLS", "FAILED", "MEMORY", "IMAGE"], &rows, style)
+}
+
+fn providers(providers: &[Provider], style: Style) -> String {
+    let rows: Vec<Vec<Cell>> = providers
+        .iter()
+        .map(|provider| {
+            vec![cell(&provider.id), state(&provider.state), cell(&provider.kind), cell(&provider.reference)]
+        })
+        .collect();
+    table(&["PROVIDER", "STATE", "KIND", "IMAGE"], &rows, style)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! `umbel rollback`: an older version of an application.
+
+use super::deploy::{Wait, finish};
+use crate::context::Context;
+use crate::fail::Failure;
+use crate::names;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  umbel rollback hello              the version before the deployed one
+  umbel rollback hello v3
+  umbel inspect hello               lists the versions")]
+pub(crate) struct Args {
+    /// The application
+    #[arg(value_name = "APP")]
+    application: String,
+    /// The version; the one before the deployed one when left out
+    version: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let client = context.client()?;
+    let name = names::application(&client, &args.application).await?;
+    let deployed = client.rollback(&name, args.version.as_deref()).await?;
+    finish(context, &client, &name, deployed.version.unwrap_or_default(), &args.wait).await
+}

@@ -1,0 +1,208 @@
+//! `umbel up`: the platform, in the foreground or in the background.
+
+use crate::context::Context;
+use crate::fail::Failure;
+use crate::render::Style;
+use crate::text::{bad_argument, parse_duration};
+use crate::{background, daemon};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use umbel_api::document::Document;
+use umbel_api::folder::{Running, StateFolder};
+use umbel_core::Problem;
+use umbel_core::id::LatticeName;
+
+/// Where applications answer unless said.
+pub(crate) const HTTP_PORT_DEFAULT: u16 = 8000;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  umbel up --detach                 start in the background; `umbel down` stops it
+  umbel up                          stay in the foreground; Ctrl-C stops it
+  umbel up --http-port 9000         answer for applications on another port")]
+pub(crate) struct Args {
+    /// Run in the background, and return when the platform is ready
+    #[arg(short, long)]
+    detach: bool,
+    /// The port on which applications answer; 0 is any free one
+    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT_DEFAULT, env = "UMBEL_HTTP_PORT", hide_env_values = true)]
+    http_port: u16,
+    /// The address on which applications answer
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    http_address: IpAddr,
+    /// The loopback port of the API, guarded by the token in the state folder; 0 is any free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    api_port: u16,
+    /// Serve the API on its unix socket only
+    #[arg(long, conflicts_with = "api_port")]
+    no_api_port: bool,
+    /// The name of the lattice
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    lattice: String,
+    /// A label of the host, for placement; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// How long to wait until it is ready
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    timeout: Duration,
+    /// Lead a session of its own, for a platform in the background
+    #[arg(long, hide = true)]
+    session: bool,
+}
+
+/// What the platform is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Up {
+    /// Where applications answer.
+    pub(crate) http: SocketAddr,
+    /// Where the API listens, besides its socket.
+    pub(crate) api: Option<SocketAddr>,
+    /// The lattice.
+    pub(crate) lattice: LatticeName,
+    /// The host's labels.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl Up {
+    /// The default platform with another port for applications.
+    pub(crate) fn with_http_port(port: u16) -> Result<Up, Problem> {
+        Ok(Up {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            api: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            lattice: LatticeName::new("default").map_err(|error| Problem::from(&error))?,
+            labels: BTreeMap::new(),
+        })
+    }
+
+    fn new(args: &Args) -> Result<Up, Problem> {
+        let mut labels = BTreeMap::new();
+        for label in &args.labels {
+            let Some((key, value)) = label.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                return Err(bad_argument(format!("`{}` is not a label: KEY=VALUE", label.escape_debug())));
+            };
+            labels.insert(key.to_string(), value.to_string());
+        }
+        Ok(Up {
+            http: SocketAddr::new(args.http_address, args.http_port),
+            api: (!args.no_api_port).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port))),
+            lattice: LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?,
+            labels,
+        })
+    }
+
+    /// The arguments that start this platform in a session of its own. It tells failures as JSON, which its starter reads.
+    pub(crate) fn arguments(&self, folder: &StateFolder) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = ["up", "--session", "--output", "json", "--state"].map(OsString::from).into();
+        arguments.push(folder.root().into());
+        let mut add = |name: &str, value: String| arguments.extend([OsString::from(name), OsString::from(value)]);
+        add("--http-address", self.http.ip().to_string());
+        add("--http-port", self.http.port().to_string());
+        if let Some(api) = self.api {
+            add("--api-port", api.port().to_string());
+        }
+        add("--lattice", self.lattice.to_string());
+        for (key, value) in &self.labels {
+            add("--label", format!("{key}={value}"));
+        }
+        if self.api.is_none() {
+            arguments.push("--no-api-port".into());
+        }
+        arguments
+    }
+}
+
+/// A platform that runs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Platform {
+    /// Whether it ran before this command.
+    pub(crate) was_running: bool,
+    /// Its state folder.
+    pub(crate) state: String,
+    #[serde(flatten)]
+    pub(crate) running: Running,
+}
+
+impl Document for Platform {
+    const TYPE: &'static str = "platform/v1";
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let up = Up::new(&args)?;
+    if args.detach {
+        return detach(context, &up, args.timeout).await;
+    }
+    if args.session {
+        // Fails only for a process that leads a group already, which is as far from its starter's terminal.
+        let _ = rustix::process::setsid();
+    }
+    start_log(args.session);
+    if !args.session {
+        context.progress.note(&format!("the platform runs in {}; Ctrl-C stops it", context.folder.root().display()));
+    }
+    Ok(daemon::run(&context.folder, up).await?)
+}
+
+async fn detach(context: &Context, up: &Up, timeout: Duration) -> Result<(), Failure> {
+    let starting = background::ensure(context, up, timeout);
+    let found = context.progress.spin("starting the platform", starting).await?;
+    let platform = Platform {
+        was_running: found.was_running,
+        state: context.folder.root().display().to_string(),
+        running: found.running,
+    };
+    context.show(&platform, |platform, style| describe(context, platform, style), |platform| vec![platform.state.clone()])
+}
+
+fn describe(context: &Context, platform: &Platform, _: Style) -> String {
+    let running = &platform.running;
+    let verb = if platform.was_running { "was running already" } else { "runs" };
+    let mut text = format!("The platform {verb}: pid {}, state in {}\n", running.pid, platform.state);
+    if let Some(url) = &running.http_url {
+        text.push_str(&format!("  applications  {url}\n"));
+    }
+    if let Some(url) = &running.api_url {
+        text.push_str(&format!("  API           {url}\n"));
+    }
+    text.push_str(&format!("  log           {}\n", context.folder.log_file().display()));
+    text.push_str(&format!("  stop          {}\n", context.command("down")));
+    text
+}
+
+/// The platform's own log goes to stderr, which in the background is its log file.
+fn start_log(is_file: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("UMBEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(!is_file && Style::of_stderr().colour)
+        .finish();
+    // Fails only when there is a log already, and this is the one place that starts one.
+    drop(tracing::subscriber::set_global_default(subscriber));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_background_platform_is_told_everything() {
+        let typed = "umbel up --http-port 0 --http-address ::1 --lattice edge --label zone=a --label rack=4";
+        for api in ["--api-port=4000", "--no-api-port"] {
+            let cli = Cli::try_parse_from(typed.split(' ').chain([api])).unwrap();
+            let Command::Up(args) = cli.command else { panic!("not `up`") };
+            let up = Up::new(&args).unwrap();
+            let arguments = up.arguments(&StateFolder::new("/state"));
+            let cli = Cli::try_parse_from(std::iter::once("umbel".into()).chain(arguments)).unwrap();
+            assert_eq!(cli.global.state.as_deref(), Some("/state".as_ref()));
+            let Command::Up(args) = cli.command else { panic!("not `up`") };
+            assert!(args.session);
+            assert_eq!(Up::new(&args).unwrap(), up);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Waiting for an application.
+
+use crate::context::Context;
+use crate::fail::Failure;
+use std::time::Duration;
+use umbel_api::client::Client;
+use umbel_api::document::ApplicationStatus;
+use umbel_api::problem::Problems;
+use umbel_core::Problem;
+use umbel_core::code::api;
+
+/// The first look comes soon, because a warm start takes milliseconds; later ones less often.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LONGEST_LOOK: Duration = Duration::from_millis(250);
+
+/// Waits until the application is deployed, has failed, or the deadline passes. Ctrl-C ends the waiting, not the deployment.
+pub(super) async fn deployed(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    timeout: Duration,
+) -> Result<ApplicationStatus, Failure> {
+    let mut last = ApplicationStatus::default();
+    tokio::select! {
+        outcome = settled(client, name, &mut last) => return outcome,
+        () = tokio::time::sleep(timeout) => {}
+        _ = tokio::signal::ctrl_c() => {
+            let help = format!("the platform goes on; see how far it is with `{}`", context.command("ps"));
+            let message = format!("the waiting for `{name}` was interrupted");
+            return Err(Problem::new(api::INTERRUPTED, message).with_help(help).into());
+        }
+    }
+    if last.status == "unhealthy" || last.status == "failed" {
+        return Err(failed(name, &last).into());
+    }
+    let message = format!("`{name}` is still {} after {} s", last.status, timeout.as_secs());
+    let problem = Problem::new(api::DEPLOY_TIMEOUT, message);
+    Err(last.message.iter().fold(problem, |problem, why| problem.with_cause(why)).into())
+}
+
+async fn settled(
+    client: &Client,
+    name: &str,
+    last: &mut ApplicationStatus,
+) -> Result<ApplicationStatus, Failure> {
+    let mut pause = FIRST_LOOK;
+    loop {
+        *last = client.application_status(name).await?;
+        match last.status.as_str() {
+            "deployed" => return Ok(last.clone()),
+            "failed" => return Err(failed(name, last).into()),
+            // What will not come up by itself need not be waited for.
+            _ if last.parts.iter().any(|part| matches!(part.state.as_str(), "failed" | "crash-loop")) => {
+                return Err(failed(name, last).into());
+            }
+            _ => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_LOOK);
+    }
+}
+
+/// Why an application is not healthy: the first of its problems with its own help, then the others.
+fn failed(name: &str, status: &ApplicationStatus) -> Problems {
+    let of_parts = status.parts.iter().filter_map(|part| {
+        let problem = part.problem.as_ref()?;
+        Some((format!("{} `{}`: {problem}", part.kind, part.name), problem))
+    });
+    let of_application = status.problems.iter().map(|problem| (problem.to_string(), problem));
+    let mut reasons: Vec<(String, &Problem)> = Vec::new();
+    for reason in of_parts.chain(of_application) {
+        if !reasons.iter().any(|(_, known)| *known == reason.1) {
+            reasons.push(reason);
+        }
+    }
+    let mut problem = Problem::new(api::DEPLOY_FAILED, format!("`{name}` is deployed but not healthy"));
+    for (text, reason) in &reasons {
+        problem = problem.with_cause(text.clone());
+        for cause in &reason.causes {
+            problem = problem.with_cause(cause.clone());
+        }
+    }
+    if reasons.is_empty() {
+        problem = status.message.iter().fold(problem, |problem, why| problem.with_cause(why));
+    }
+    match reasons.first() {
+        Some((_, first)) => problem.with_help(first.help.clone()).into(),
+        None => problem.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umbel_api::document::Part;
+
+    #[test]
+    fn a_failure_tells_the_reason_of_the_part_with_its_help() {
+        let code = umbel_core::code::all().find(|code| code.entry().number / 100 == 4);
+        let reason = Problem::new(code.unwrap_or(api::BAD_REQUEST), "it is not wasm").with_cause("bad magic").with_help("build it");
+        let part = Part { name: "web".into(), kind: "component".into(), problem: Some(reason.clone()), ..Part::default() };
+        let status = ApplicationStatus {
+            status: "failed".into(),
+            parts: vec![part.clone(), part],
+            problems: vec![reason.clone()],
+            ..ApplicationStatus::default()
+        };
+        let problems = failed("hello", &status);
+        assert_eq!(problems.first.code, api::DEPLOY_FAILED);
+        assert_eq!(problems.first.causes, [format!("component `web`: {reason}"), "bad magic".into()]);
+        assert_eq!(problems.first.help, "build it");
+    }
+}

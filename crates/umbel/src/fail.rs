@@ -1,0 +1,91 @@
+//! How a command ends when it does not succeed.
+
+use crate::args::Output;
+use crate::render::{Style, problem};
+use std::io::Write;
+use std::process::ExitCode;
+use umbel_api::problem::Problems;
+use umbel_core::code::api;
+use umbel_core::Problem;
+
+/// A manifest as it was read, to show the lines that problems point at.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something went wrong.
+    Problems { problems: Problems, source: Option<Source> },
+    /// Whoever read our output stopped reading: nothing is wrong, and nobody is left to tell.
+    ReaderGone,
+}
+
+impl Failure {
+    /// The same failure with the manifest it is about.
+    pub(crate) fn in_source(self, source: Source) -> Failure {
+        match self {
+            Failure::Problems { problems, source: None } => Failure::Problems { problems, source: Some(source) },
+            other => other,
+        }
+    }
+
+    /// The code of the problem that decides.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Option<umbel_core::Code> {
+        match self {
+            Failure::Problems { problems, .. } => Some(problems.first.code),
+            Failure::ReaderGone => None,
+        }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Failure {
+        Failure::Problems { problems, source: None }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        Problems::from(problem).into()
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// Errors of writing the result; other input and output is translated where it happens.
+    fn from(error: std::io::Error) -> Failure {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Failure::ReaderGone;
+        }
+        Problem::new(api::OUTPUT_FAILED, "the result cannot be written").with_cause(error.to_string()).into()
+    }
+}
+
+/// Two codes mean something only to a terminal and have an exit code of their own.
+pub(crate) fn exit_code(problems: &Problems) -> u8 {
+    let code = problems.first.code;
+    if code == api::NEEDS_CONFIRMATION {
+        9
+    } else if code == api::INTERRUPTED {
+        130
+    } else {
+        // The kind as it was sent: a code that this build does not know has one all the same.
+        problems.first.kind.exit_code()
+    }
+}
+
+/// Tells the failure on stderr and gives the exit code.
+pub(crate) fn end(failure: Failure, output: Output) -> ExitCode {
+    let Failure::Problems { problems, source } = failure else { return ExitCode::SUCCESS };
+    let text = match output {
+        Output::Json | Output::Jsonl | Output::Yaml => format!("{}\n", crate::text::json_line(&problems.to_json())),
+        Output::Table | Output::Name => problem::render(&problems, source.as_ref(), Style::of_stderr()),
+    };
+    // Nobody can be told that stderr is closed.
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+    ExitCode::from(exit_code(&problems))
+}

@@ -1,0 +1,58 @@
+//! Names as people type them: any unique beginning of a name is the name.
+
+use umbel_core::code::api;
+use umbel_core::{Code, Problem};
+
+/// Candidates that a message lists.
+const LISTED_MAX: usize = 10;
+
+/// Finds what `typed` means among `names`. `what` names the kind of thing, `missing` the code when there is none.
+pub(crate) fn resolve<'a>(
+    typed: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    what: &str,
+    missing: Code,
+) -> Result<String, Problem> {
+    let mut candidates: Vec<&str> = names.into_iter().filter(|name| name.starts_with(typed)).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    if candidates.contains(&typed) {
+        return Ok(typed.to_string());
+    }
+    match candidates.as_slice() {
+        [] => Err(Problem::new(missing, format!("there is no {what} `{}`", typed.escape_debug()))),
+        [one] => Ok((*one).to_string()),
+        several => {
+            let listed = several.iter().take(LISTED_MAX).copied().collect::<Vec<_>>().join(", ");
+            let more = if several.len() > LISTED_MAX { ", …" } else { "" };
+            let message = format!("`{}` may be {listed}{more}", typed.escape_debug());
+            Err(Problem::new(api::AMBIGUOUS_NAME, message))
+        }
+    }
+}
+
+/// Finds an application.
+pub(crate) async fn application(
+    client: &umbel_api::client::Client,
+    typed: &str,
+) -> Result<String, crate::fail::Failure> {
+    let applications = client.applications().await?;
+    let names = applications.items.iter().map(|application| application.name.as_str());
+    Ok(resolve(typed, names, "application", api::NO_SUCH_APPLICATION)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unique_beginning_is_enough() {
+        let names = ["hello", "hello-2", "orders"];
+        let find = |typed| resolve(typed, names, "application", api::NO_SUCH_APPLICATION).map_err(|p| (p.code, p.message));
+        assert_eq!(find("o"), Ok("orders".into()));
+        assert_eq!(find("hello"), Ok("hello".into()));
+        assert_eq!(find("hello-"), Ok("hello-2".into()));
+        assert_eq!(find("hel"), Err((api::AMBIGUOUS_NAME, "`hel` may be hello, hello-2".into())));
+        assert_eq!(find("x"), Err((api::NO_SUCH_APPLICATION, "there is no application `x`".into())));
+    }
+}

@@ -70,6 +70,8 @@ pub(crate) enum Event {
     Restart { key: Key },
     /// Somebody asked to take it off the list.
     Remove { key: Key },
+    /// Start nothing any more: a supervisor above is stopping, and the turn of this one will come.
+    Freeze,
     /// Stop everything.
     Shutdown,
     /// Time has passed.
@@ -87,8 +89,8 @@ pub(crate) enum Effect {
     Kill { key: Key, run: Run },
     /// Forget it: it does not even end by force.
     Abandon { key: Key, run: Run },
-    /// Its phase has changed.
-    Changed { key: Key },
+    /// It has come to this phase; it may be in another when all effects of the event are performed.
+    Changed { key: Key, phase: Phase },
     /// It failed; for the log.
     Failed { key: Key, problem: Problem },
     /// It is off the list; why it ended if that was a failure.
@@ -125,6 +127,7 @@ pub(crate) struct Machine {
     hold: Option<Key>,
     rate: Rate,
     mode: Mode,
+    frozen: bool,
     announced: bool,
     chance: SmallRng,
     effects: Vec<Effect>,
@@ -147,6 +150,7 @@ impl Machine {
             hold: None,
             rate: Rate::default(),
             mode: Mode::Idle,
+            frozen: false,
             announced: false,
             chance: SmallRng::seed_from_u64(seed),
             effects: Vec::new(),
@@ -157,7 +161,12 @@ impl Machine {
         self.children.get(&key)
     }
 
-    /// Whether it takes no more children.
+    /// Whether it starts nothing any more. It stays so until it ends.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Whether it stops its children, or has.
     pub(crate) fn is_stopping(&self) -> bool {
         matches!(self.mode, Mode::Stopping(_) | Mode::Ended)
     }
@@ -199,6 +208,7 @@ impl Machine {
             Event::Stop { key } => self.stop_by_hand(now, key, Goal::Down),
             Event::Remove { key } => self.stop_by_hand(now, key, Goal::Remove),
             Event::Restart { key } => self.restart_by_hand(now, key),
+            Event::Freeze => self.freeze(),
             Event::Shutdown => self.begin_stop(Ok(())),
             Event::Tick => {}
         }
@@ -208,7 +218,7 @@ impl Machine {
 
     fn add(&mut self, now: Time, key: Key, policy: Policy) {
         self.children.insert(key, Child::new(policy));
-        if self.is_stopping() {
+        if self.frozen {
             self.enter(key, Phase::Stopped { held: false });
         } else if matches!(self.mode, Mode::Idle) || !self.group_is_settled() {
             self.to_start.insert(key);
@@ -227,7 +237,7 @@ impl Machine {
     }
 
     fn restart_by_hand(&mut self, now: Time, key: Key) {
-        if self.is_stopping() {
+        if self.frozen {
             return;
         }
         let Some(child) = self.children.get_mut(&key) else { return };
@@ -280,23 +290,34 @@ impl Machine {
         if self.is_stopping() {
             return;
         }
+        self.freeze();
         self.mode = Mode::Stopping(result);
+        for (key, child) in &mut self.children {
+            if child.phase.is_live() {
+                if child.goal != Goal::Remove {
+                    child.goal = Goal::Down;
+                }
+                self.to_stop.insert(*key);
+            }
+        }
+    }
+
+    /// From now on whatever goes down stays down.
+    fn freeze(&mut self) {
+        if self.frozen {
+            return;
+        }
+        self.frozen = true;
         self.to_start.clear();
         self.rising.clear();
         let keys: Vec<Key> = self.children.keys().copied().collect();
         for key in keys {
             let child = self.children.get_mut(&key).expect("the keys were just read");
-            match child.phase {
-                phase if phase.is_live() => {
-                    if child.goal != Goal::Remove {
-                        child.goal = Goal::Down;
-                    }
-                    self.to_stop.insert(key);
-                }
-                Phase::Waiting(_) | Phase::BackingOff { .. } => {
-                    self.enter(key, Phase::Stopped { held: false })
-                }
-                _ => {}
+            if matches!(child.goal, Goal::Again | Goal::Regroup | Goal::Held | Goal::Fault(_)) {
+                child.goal = Goal::Down;
+            }
+            if matches!(child.phase, Phase::Waiting(_) | Phase::BackingOff { .. }) {
+                self.enter(key, Phase::Stopped { held: false });
             }
         }
     }
@@ -335,7 +356,7 @@ impl Machine {
                 Phase::BackingOff { .. } => self.start(now, key, Cause::Failure),
                 Phase::Stopping { killed: false, .. } => {
                     self.effects.push(Effect::Kill { key, run });
-                    self.enter(key, Phase::Stopping { until: now.checked_add(KILL_GRACE), killed: true });
+                    self.enter(key, Phase::Stopping { until: after(now, KILL_GRACE), killed: true });
                 }
                 Phase::Stopping { killed: true, .. } => {
                     self.effects.push(Effect::Abandon { key, run });
@@ -402,7 +423,7 @@ impl Machine {
                 _ => {}
             }
         }
-        if !self.announced && self.to_start.is_empty() && self.rising.is_empty() {
+        if !self.announced && !self.frozen && self.to_start.is_empty() && self.rising.is_empty() {
             self.announced = true;
             self.effects.push(Effect::Started);
         }
@@ -429,7 +450,7 @@ impl Machine {
         child.why = None;
         child.ready_at = (!child.policy.waits_for_ready).then_some(now);
         let phase = match child.policy.waits_for_ready {
-            true => Phase::Starting { until: now.checked_add(child.policy.start_deadline) },
+            true => Phase::Starting { until: after(now, child.policy.start_deadline) },
             false => Phase::Running,
         };
         self.effects.push(Effect::Start { key, run: child.run, cause });
@@ -438,7 +459,7 @@ impl Machine {
 
     fn ask_to_stop(&mut self, now: Time, key: Key) {
         let child = self.children.get_mut(&key).expect("only known children are stopped");
-        let until = now.checked_add(child.shutdown);
+        let until = after(now, child.shutdown);
         self.effects.push(Effect::Stop { key, run: child.run });
         self.enter(key, Phase::Stopping { until, killed: false });
     }
@@ -498,6 +519,9 @@ impl Machine {
             return self.remove(key, Some(problem));
         }
         child.last_exit = Some(problem);
+        if self.frozen {
+            return self.enter(key, Phase::Stopped { held: false });
+        }
         if child.ready_at.is_some_and(|ready| now.saturating_sub(ready) > child.policy.backoff.max) {
             child.failures = 0;
         }
@@ -614,7 +638,7 @@ impl Machine {
         if !matches!(phase, Phase::Starting { .. } | Phase::BackingOff { .. } | Phase::Stopping { .. }) {
             self.rising.remove(&key);
         }
-        self.effects.push(Effect::Changed { key });
+        self.effects.push(Effect::Changed { key, phase });
     }
 
     fn remove(&mut self, key: Key, problem: Option<Problem>) {
@@ -628,6 +652,12 @@ impl Machine {
         }
         self.effects.push(Effect::Removed { key, problem });
     }
+}
+
+/// The end of a deadline; a deadline that nobody lives to see has none.
+fn after(now: Time, deadline: Duration) -> Option<Time> {
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    (deadline < NEVER).then(|| now + deadline)
 }
 
 #[cfg(test)]

@@ -31,17 +31,25 @@ pub(crate) fn run(
     env: Env,
     stop: Stop,
     commands: mpsc::Receiver<Command>,
-    ready: Option<Ready>,
+    parent: Option<Parent>,
 ) -> BoxFuture<Exit> {
     Box::pin(async move {
         // However the run ends, even when it is aborted, handles must not wait for it.
         let end = EndGuard { shared: shared.clone() };
-        let task = Task::new(shared, &spec, env, stop, ready);
+        let task = Task::new(shared, &spec, env, stop, parent);
         let result = task.live(&spec.children, commands).await;
         end.shared.close();
         end.shared.progress.send_replace(Progress::Ended(result.clone()));
         result
     })
+}
+
+/// What a sub-supervisor has of the supervisor above it.
+pub(crate) struct Parent {
+    /// Tells it that the first children are started.
+    pub(crate) ready: Ready,
+    /// Requested when it stops, or one above it: then nothing may be started any more, although the turn to stop comes later.
+    pub(crate) closing: Stop,
 }
 
 struct EndGuard {
@@ -79,7 +87,9 @@ struct Task {
     shared: Arc<Shared>,
     env: Env,
     stop: Stop,
-    ready: Option<Ready>,
+    parent: Option<Parent>,
+    /// Tells the sub-supervisors to start nothing any more.
+    closing: Stop,
     machine: Machine,
     epoch: Instant,
     bell: Arc<Bell>,
@@ -94,7 +104,7 @@ struct Task {
 }
 
 impl Task {
-    fn new(shared: Arc<Shared>, spec: &SupervisorSpec, env: Env, stop: Stop, ready: Option<Ready>) -> Task {
+    fn new(shared: Arc<Shared>, spec: &SupervisorSpec, env: Env, stop: Stop, parent: Option<Parent>) -> Task {
         Task {
             machine: Machine::new(spec, env.seed),
             epoch: Instant::now(),
@@ -110,7 +120,8 @@ impl Task {
             shared,
             env,
             stop,
-            ready,
+            parent,
+            closing: Stop::new(),
         }
     }
 
@@ -127,22 +138,32 @@ impl Task {
         self.on(Event::Begin);
         let stop = self.stop.clone();
         let bell = self.bell.clone();
+        let above = self.parent.as_ref().map(|parent| parent.closing.clone()).unwrap_or_default();
+        let mut mute = false;
         while self.ended.is_none() {
-            let stopping = self.machine.is_stopping();
-            let due = self.machine.next_deadline().map(|time| self.epoch + time);
+            let (stopping, frozen) = (self.machine.is_stopping(), self.machine.is_frozen());
+            let due = self.machine.next_deadline().and_then(|time| self.epoch.checked_add(time));
             let publish = self.rows.publish_at();
             // Stop comes first, so that nothing is started after it was requested; exits come before commands.
             tokio::select! {
                 biased;
                 () = stop.requested(), if !stopping => self.on(Event::Shutdown),
+                () = above.requested(), if !frozen => self.on(Event::Freeze),
                 Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.on_ended(ended),
                 () = bell.rung() => self.on_notes(),
                 () = until(due) => self.on(Event::Tick),
                 () = until(publish) => self.rows.publish(),
-                command = commands.recv(), if !stopping => match command {
-                    Some(command) => self.on_command(command),
+                command = commands.recv(), if !mute => match command {
+                    Some(command) if !frozen => self.on_command(command),
+                    // Whoever asks a supervisor that is ending learns by the dropped reply that it is not running.
+                    Some(_) => {}
+                    None if frozen => mute = true,
                     None => self.on(Event::Shutdown),
                 },
+            }
+            if !frozen && self.machine.is_frozen() {
+                self.shared.close();
+                commands.close();
             }
         }
         self.rows.finish();
@@ -154,7 +175,11 @@ impl Task {
     }
 
     fn on(&mut self, event: Event) {
-        for effect in self.machine.on_event(self.now(), event) {
+        let effects = self.machine.on_event(self.now(), event);
+        if self.machine.is_frozen() {
+            self.closing.request();
+        }
+        for effect in effects {
             self.perform(effect);
         }
     }
@@ -204,7 +229,6 @@ impl Task {
                     self.rows.replace(key, spec, sub);
                     self.waits.entry(key).or_default().push(Wait::Up(reply));
                     self.on(Event::Replace { key, policy });
-                    self.answer_if_settled(key);
                 }
             }
             Command::Stop { id, reply } => self.command(&id, reply, Wait::Down, |key| Event::Stop { key }),
@@ -263,7 +287,7 @@ impl Task {
                 self.running.remove(&key);
                 self.task_keys.retain(|_, known| *known != (key, run));
             }
-            Effect::Changed { key } => self.changed(key),
+            Effect::Changed { key, phase } => self.changed(key, phase),
             Effect::Failed { key, problem } => {
                 let (supervisor, child) = (&self.shared.id, self.rows.id(key));
                 tracing::warn!(%supervisor, %child, %problem, causes = ?problem.causes, "a child failed");
@@ -276,8 +300,8 @@ impl Task {
                     starting
                 });
                 self.rows.started();
-                if let Some(ready) = &self.ready {
-                    ready.notify();
+                if let Some(parent) = &self.parent {
+                    parent.ready.notify();
                 }
             }
             Effect::Ended { result } => self.ended = Some(result),
@@ -315,7 +339,8 @@ impl Task {
                 sub.lock().parent = Some((self.bell.clone(), key));
                 let env = Env { clock: self.env.clock.clone(), seed: self.env.seed ^ (key.0 << 32 | run.0) };
                 let mailbox = sub.open(stop.clone());
-                self::run(sub, spec.clone(), env, stop.clone(), mailbox, Some(ready))
+                let parent = Parent { ready, closing: self.closing.clone() };
+                self::run(sub, spec.clone(), env, stop.clone(), mailbox, Some(parent))
             }
         };
         let abort = self.tasks.spawn(task);
@@ -323,18 +348,18 @@ impl Task {
         self.running.insert(key, Running { run, stop, abort });
     }
 
-    fn changed(&mut self, key: Key) {
+    fn changed(&mut self, key: Key, phase: Phase) {
         let Some(child) = self.machine.child(key) else { return };
         self.rows.update(key, child, self.now());
-        if child.phase == Phase::CrashLoop {
+        if phase == Phase::CrashLoop {
             let (supervisor, child_id) = (&self.shared.id, self.rows.id(key));
             tracing::error!(%supervisor, child = %child_id, why = child.why, "a child is in a crash loop and stays down");
         }
-        self.answer_if_settled(key);
+        self.answer_if_settled(key, phase);
     }
 
     /// Answers those who wait for the child, if it is where they want it, or cannot come there.
-    fn answer_if_settled(&mut self, key: Key) {
+    fn answer_if_settled(&mut self, key: Key, phase: Phase) {
         let Some(child) = self.machine.child(key) else { return };
         let Some(waits) = self.waits.remove(&key) else { return };
         let id = || self.rows.id(key).to_string();
@@ -344,7 +369,7 @@ impl Task {
         };
         let mut left = Vec::new();
         for wait in waits {
-            match (wait, child.phase) {
+            match (wait, phase) {
                 (Wait::Up(reply), Phase::Running | Phase::Completed) => drop(reply.send(Ok(()))),
                 (Wait::Up(reply), Phase::BackingOff { .. } | Phase::CrashLoop) => drop(reply.send(failed())),
                 (Wait::Up(reply), Phase::Stopped { .. }) => {

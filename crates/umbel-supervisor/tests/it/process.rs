@@ -275,3 +275,43 @@ fn the_death_signal_follows_the_program_and_not_the_thread() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+const HOST: &str = "UMBEL_TEST_HOST";
+
+/// Not a test of its own: what the next test starts as a program, to kill it.
+#[tokio::test]
+async fn host_that_is_killed() {
+    if std::env::var_os(HOST).is_some() {
+        let spec = sh("exec sleep 60").on_start(|pid| println!("\nchild {pid}"));
+        let result = run(&spec).await;
+        panic!("it was to be killed: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_host_leaves_no_process() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(64);
+    let tell = Arc::new(move |line: &str| {
+        if let Some(pid) = line.strip_prefix("child ") {
+            let _ = tell.try_send(pid.parse::<u32>().unwrap());
+        }
+    });
+    let host = Arc::new(Mutex::new(0));
+    let seen = host.clone();
+    let spec = Spec::new(std::env::current_exe().unwrap())
+        .args(["process::host_that_is_killed", "--exact", "--nocapture"])
+        .env(HOST, "1")
+        .deadline(Duration::from_secs(30))
+        .stdout(Capture::Lines { tell, tail: 4096 })
+        .on_start(move |pid| *seen.lock().unwrap() = pid);
+    let killed = async {
+        let child = told.recv().await.unwrap();
+        assert!(is_alive(child));
+        let host = rustix::process::Pid::from_raw(*host.lock().unwrap() as i32).unwrap();
+        // The host alone; its child is in a group of its own.
+        rustix::process::kill_process(host, rustix::process::Signal::KILL).unwrap();
+        wait_for("the child of the killed host to be gone", || !is_alive(child)).await;
+    };
+    let (output, ()) = tokio::join!(run(&spec), killed);
+    assert_eq!(output.unwrap().status, Status::Signaled(9));
+}

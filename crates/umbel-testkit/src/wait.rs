@@ -31,5 +31,17 @@ pub async fn wait_for_some<T>(what: &str, mut probe: impl FnMut() -> Option<T>) 
     }
 }
 
+/// Waits until the condition holds, in a test without a runtime.
+///
+/// # Panics
+/// When it does not within 30 s; `what` says what was waited for.
+pub fn block_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "waited {} s in vain: {what}", DEADLINE.as_secs());
+        std::thread::sleep(PAUSE);
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,126 @@
+//! What is refused: with a code, within a bounded time, and with no harm to what runs.
+
+use crate::up;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use umbel_testkit::platform::{Ran, application};
+use umbel_testkit::{Platform, example, guest};
+
+/// A refusal must not take longer, whatever the input.
+const REFUSAL_MAX: Duration = Duration::from_secs(15);
+
+fn refused(platform: &Platform, arguments: &[&str], code: &str) -> Ran {
+    let start = Instant::now();
+    let ran = platform.run(arguments).unwrap();
+    let what = arguments.join(" ");
+    assert_ne!(ran.code, 0, "umbel {what}: {}", ran.stdout);
+    assert!(ran.stderr.contains(code), "umbel {what} is refused with {code}: {}", ran.stderr);
+    assert!(ran.stderr.contains("help"), "umbel {what}: {}", ran.stderr);
+    assert!(start.elapsed() < REFUSAL_MAX, "umbel {what} took {:?}", start.elapsed());
+    ran
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let platform = up();
+    let hello = std::fs::read(example("hello")).unwrap();
+    let cases: [(&str, Vec<u8>, &str); 7] = [
+        ("empty", Vec::new(), "UM04"),
+        ("text", b"hello, I am text".to_vec(), "UM0401"),
+        ("truncated", hello[..hello.len() / 2].to_vec(), "UM0402"),
+        ("garbage", [&hello[..200], &[0xff; 4096]].concat(), "UM0402"),
+        ("module", b"\0asm\x01\0\0\0".to_vec(), "UM0403"),
+        ("nothing", b"\0asm\x0d\0\x01\0".to_vec(), "UM0405"),
+        ("library", std::fs::read(guest("library")).unwrap(), "UM0405"),
+    ];
+    for (name, bytes, code) in cases {
+        let file = platform.folder().join(format!("{name}.wasm"));
+        std::fs::write(&file, bytes).unwrap();
+        refused(&platform, &["launch", file.to_str().unwrap()], code);
+    }
+    refused(&platform, &["launch", "/dev/zero"], "UM");
+    refused(&platform, &["launch", "/proc"], "UM");
+    still_well(&platform);
+}
+
+#[test]
+fn manifests_are_refused_with_every_problem_at_its_place() {
+    let platform = up();
+    let good = application("hello", "v1", &example("hello"), &[]);
+    let cases = [
+        (
+            "a duplicate key",
+            good.replace("kind: Application", "kind: Application\nkind: Application"),
+            "UM0206",
+        ),
+        (
+            "an unknown field",
+            good.replace("      type: component", "      type: component\n      color: red"),
+            "UM0207",
+        ),
+        (
+            "a wrong type",
+            good.replace("name: hello\n  annotations", "name: [hello]\n  annotations"),
+            "UM0208",
+        ),
+        ("no text", "\u{0}\u{1}".to_owned(), "UM02"),
+        ("no manifest", "- 1\n- 2\n".to_owned(), "UM02"),
+        ("a bomb of aliases", bomb(), "UM02"),
+        ("depth", "[".repeat(100_000), "UM02"),
+        (
+            "a target that is not there",
+            good.replace("target: {name: hello}", "target: {name: nobody}"),
+            "UM0213",
+        ),
+    ];
+    for (what, text, code) in cases {
+        std::fs::write(platform.folder().join("bad.yaml"), text).unwrap();
+        let ran = refused(&platform, &["deploy", "-f", "bad.yaml"], code);
+        assert!(ran.stderr.contains("bad.yaml:"), "{what} has a place: {}", ran.stderr);
+    }
+    let two =
+        good.replace("kind: Application", "kind: Applicatoin").replace("type: capability", "type: capabilty");
+    std::fs::write(platform.folder().join("bad.yaml"), two).unwrap();
+    let ran = platform.run(&["deploy", "-f", "bad.yaml"]).unwrap();
+    assert!(
+        ran.stderr.contains("Applicatoin") && ran.stderr.contains("capabilty"),
+        "both at once: {}",
+        ran.stderr
+    );
+    still_well(&platform);
+}
+
+/// Nine levels of nine aliases each: a few hundred bytes that would become 10^9 nodes.
+fn bomb() -> String {
+    let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..10 {
+        let aliases = vec![format!("*a{}", level - 1); 9].join(",");
+        text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    text
+}
+
+#[test]
+fn a_huge_manifest_is_refused_unread() {
+    let platform = up();
+    let file = std::fs::File::create(platform.folder().join("huge.yaml")).unwrap();
+    file.set_len(100 << 20).unwrap();
+    refused(&platform, &["deploy", "-f", "huge.yaml"], "UM");
+    still_well(&platform);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told_and_can_be_mended() {
+    let platform = up();
+    let manifest = application("hello", "v1", Path::new("./missing.wasm"), &[]);
+    std::fs::write(platform.folder().join("bad.yaml"), manifest).unwrap();
+    refused(&platform, &["deploy", "-f", "bad.yaml", "--timeout", "10s"], "UM");
+    platform.deploy(&application("hello", "v2", &example("hello"), &[])).unwrap();
+    assert_eq!(platform.wait_for_answer("hello").unwrap().status, 200);
+}
+
+/// Whatever was refused, the next good application runs.
+fn still_well(platform: &Platform) {
+    platform.deploy(&application("well", "v1", &example("hello"), &[])).unwrap();
+    assert_eq!(platform.wait_for_answer("well").unwrap().text(), "Hello from Umbel!\n");
+}

@@ -3,6 +3,8 @@
 //! Read in this order: `launch` and `examples` (what it is for), `cli`, `update`, `durability` (what must not be lost), `bad_input` and
 //! `neighbours` (what must not do harm), `languages`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod claims;
 mod cli;

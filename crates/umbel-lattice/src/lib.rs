@@ -12,7 +12,7 @@
 //!
 //! Read in this order: [`lattice`] the traits · [`message`] · [`subject`] names and patterns · [`subscription`] ·
 //! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`subjects`],
-//! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`error`] · [`contract`] what
+//! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`error`] · `contract` what
 //! every implementation has to pass.
 
 pub mod bucket;

@@ -1,6 +1,6 @@
 //! The embedded lattice: messages inside one process, state in one file.
 //!
-//! [`table`] finds subscribers · [`state`] holds the buckets: in memory for reading, in a file for keeping.
+//! `table` finds subscribers · `state` holds the buckets: in memory for reading, in a file for keeping.
 
 mod state;
 mod table;

@@ -69,6 +69,8 @@ impl State {
         let path = disk.path().to_path_buf();
         let (orders, waiting) = mpsc::channel(WAITING_MAX);
         let (opened, memory) = oneshot::channel();
+        // A thread of its own: an fsync may take long, and must block neither the runtime nor the pool that others wait for. It is
+        // joined when the state is closed or dropped.
         let thread = std::thread::Builder::new()
             .name("umbel-state".into())
             .spawn(move || writer::run(disk, waiting, opened))

@@ -11,7 +11,7 @@ pub fn check(sources: &[Source]) -> Vec<Finding> {
         match parts.as_slice() {
             ["crates", _, "src", "lib.rs"] => findings.extend(first_comment(source)),
             ["crates", _, "tests", rest @ ..] | ["e2e" | "xtask", "tests", rest @ ..]
-                if rest.first() != Some(&"it") =>
+                if is_other_binary(rest) =>
             {
                 let message =
                     "a crate has one integration binary, tests/it/main.rs; make this a module of it";
@@ -21,6 +21,15 @@ pub fn check(sources: &[Source]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Cargo makes a binary of `tests/NAME.rs` and of `tests/NAME/main.rs`.
+fn is_other_binary(below_tests: &[&str]) -> bool {
+    match below_tests {
+        [file] => file.ends_with(".rs"),
+        [folder, "main.rs"] => *folder != "it",
+        _ => false,
+    }
 }
 
 fn first_comment(source: &Source) -> Option<Finding> {

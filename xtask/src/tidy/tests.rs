@@ -27,8 +27,15 @@ fn metadata(members: &[&str], edges: &[&str]) -> Metadata {
 #[test]
 fn arrows_point_down() {
     let members = ["umbel-core", "umbel-host", "umbel-manager", "umbel-testkit"];
-    let good =
-        metadata(&members, &["umbel-host > umbel-core", "umbel-host > serde", "umbel-host ~ umbel-testkit"]);
+    let good = metadata(
+        &members,
+        &[
+            "umbel-host > umbel-core",
+            "umbel-host > serde",
+            "umbel-host ~ umbel-testkit",
+            "umbel-host ~ umbel-host",
+        ],
+    );
     assert_eq!(printed(house::check(&good)), Vec::<String>::new());
 
     for edge in ["umbel-host > umbel-manager", "umbel-host ~ umbel-manager", "umbel-host > umbel-testkit"] {
@@ -124,6 +131,7 @@ fn a_crate_has_one_integration_binary() {
     let check = |path: &str| layout::check(&[source(path, "")]).len();
     assert_eq!(check("crates/umbel-x/tests/it/main.rs"), 0);
     assert_eq!(check("crates/umbel-x/tests/it/orders.rs"), 0);
+    assert_eq!(check("crates/umbel-x/tests/golden/orders.json"), 0);
     assert_eq!(check("crates/umbel-x/tests/orders.rs"), 1);
     assert_eq!(check("e2e/tests/more/main.rs"), 1);
 }

@@ -1,63 +1,155 @@
-//! What `umbel up` runs: the tree of the platform, from the announcement that it is ready to its orderly end.
+//! What `umbel up` runs: the life of the platform on one page.
+//!
+//! build: folder and lock → state → engine → host, manager and API as one tree · run: until a signal, a request or the end of the
+//! tree · drain: the tree stops in reverse, then the data path, then the state is closed.
 
 use crate::cmd::up::Up;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use umbel_api::folder::{Running, StateFolder};
-use umbel_api::{Api, Config, Listening};
-use umbel_core::Problem;
+use umbel_api::{Api, Listening};
+use umbel_artifact::Store;
+use umbel_builtin::http_client::HttpClient;
+use umbel_builtin::http_server::{self, HttpServer};
 use umbel_core::code::api;
+use umbel_core::{Coded, Problem, SystemClock};
+use umbel_host::worker::CompileProcesses;
+use umbel_host::{Config as HostConfig, Deps, Host, StateDir, tree};
 use umbel_lattice::{InProcess, Lattice};
-use umbel_supervisor::{Env, Strategy, Supervisor, SupervisorSpec};
+use umbel_manager::Options as ManagerOptions;
+use umbel_provider::Factory;
+use umbel_runtime::{Engine, Images};
+use umbel_supervisor::{Cores, Env, Handle, Supervisor};
+
+/// How long the data path may take to end once everything that uses it has.
+const CORES_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Runs the platform until it is asked to stop.
 pub(crate) async fn run(folder: &StateFolder, up: Up) -> Result<(), Problem> {
     folder.prepare()?;
-    let state_file = folder.root().join("lattice.redb");
-    let lattice = InProcess::open(state_file, up.lattice.clone()).await.map_err(|error| Problem::from(&error))?;
-    let lattice: Arc<dyn Lattice> = Arc::new(lattice);
-    let (listening, listens) = watch::channel(None);
-    let (asked_to_stop, mut stop) = watch::channel(false);
-    let config = Config {
-        folder: folder.clone(),
-        tcp: up.api,
-        version: env!("CARGO_PKG_VERSION").into(),
-        listening,
-        shutdown: Arc::new(move |reason: &str| {
-            tracing::info!(reason, "asked to stop");
-            asked_to_stop.send_replace(true);
-        }),
-    };
     let mut signals = Signals::new()?;
-    let spec = SupervisorSpec::new(Strategy::OneForOne).escalate().child(Api::child_spec(config, lattice.clone()));
-    let tree = Supervisor::start("platform", spec, Env::system());
-
-    let ready = tree.ready().await.map_err(|error| Problem::from(&error));
-    let outcome = match ready.and_then(|()| announce(folder, &listens)) {
-        Ok(()) => tokio::select! {
-            ended = tree.ended() => ended,
-            () = signals.any() => Ok(()),
-            _ = stop.wait_for(|stop| *stop) => Ok(()),
-        },
+    let platform = Platform::build(folder, &up).await?;
+    let outcome = match platform.ready(folder).await {
+        Ok(()) => platform.run(&mut signals).await,
         Err(problem) => Err(problem),
     };
-    tree.shutdown().await;
-    lattice.close().await;
+    platform.drain().await;
     folder.withdraw();
     outcome
 }
 
-fn announce(folder: &StateFolder, listens: &watch::Receiver<Option<Listening>>) -> Result<(), Problem> {
-    let listening = listens.borrow().clone();
-    let listening = listening.ok_or_else(|| Problem::new(api::START_FAILED, "the API does not listen"))?;
-    folder.announce(&Running {
-        pid: std::process::id(),
-        api_socket: listening.socket,
-        api_url: listening.tcp.map(|address| format!("http://{address}")),
-        http_url: None,
-        version: env!("CARGO_PKG_VERSION").into(),
-    })
+/// Everything that runs.
+struct Platform {
+    tree: Handle,
+    host: Host,
+    lattice: Arc<dyn Lattice>,
+    cores: Arc<Cores>,
+    http: HttpServer,
+    listens: watch::Receiver<Option<Listening>>,
+    asked_to_stop: watch::Receiver<bool>,
+}
+
+impl Platform {
+    async fn build(folder: &StateFolder, up: &Up) -> Result<Platform, Problem> {
+        let state = StateDir::open(folder.root()).map_err(coded)?;
+        let key = state.host_key().map_err(coded)?;
+        let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
+        let http = HttpServer::new(http_server::Config { listen: up.http, ..Default::default() }, cores.clone());
+        // Before anything else is started, so that a port in use shows at once.
+        http.bind().await?;
+        let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
+        let lattice: Arc<dyn Lattice> = Arc::new(opened.map_err(coded)?);
+        let host = host(state, &key, lattice.clone(), up, &http).await?;
+        let (listening, listens) = watch::channel(None);
+        let (stop, asked_to_stop) = watch::channel(false);
+        let api = umbel_api::Config {
+            folder: folder.clone(),
+            tcp: up.api,
+            version: env!("CARGO_PKG_VERSION").into(),
+            listening,
+            shutdown: Arc::new(move |reason: &str| {
+                tracing::info!(reason, "asked to stop");
+                stop.send_replace(true);
+            }),
+        };
+        let mut spec = tree::root();
+        spec.children = tree::children(&host);
+        let clock = Arc::new(SystemClock);
+        spec.children.push(umbel_manager::child_spec(lattice.clone(), clock, ManagerOptions::default()));
+        spec.children.push(Api::child_spec(api, lattice.clone()));
+        let tree = Supervisor::start("umbel", spec, Env::system());
+        host.attach(tree.clone());
+        Ok(Platform { tree, host, lattice, cores, http, listens, asked_to_stop })
+    }
+
+    /// Waits until everything serves, then tells where.
+    async fn ready(&self, folder: &StateFolder) -> Result<(), Problem> {
+        self.tree.ready().await.map_err(coded)?;
+        let listening = self.listens.borrow().clone();
+        let listening = listening.ok_or_else(|| Problem::new(api::START_FAILED, "the API does not listen"))?;
+        folder.announce(&Running {
+            pid: std::process::id(),
+            api_socket: listening.socket,
+            api_url: listening.tcp.map(|address| format!("http://{address}")),
+            http_url: self.http.addresses().first().map(|address| format!("http://{address}")),
+            version: env!("CARGO_PKG_VERSION").into(),
+        })
+    }
+
+    async fn run(&self, signals: &mut Signals) -> Result<(), Problem> {
+        let mut asked = self.asked_to_stop.clone();
+        tokio::select! {
+            ended = self.tree.ended() => ended,
+            () = signals.any() => Ok(()),
+            () = self.host.stop_requested() => Ok(()),
+            _ = asked.wait_for(|stop| *stop) => Ok(()),
+        }
+    }
+
+    async fn drain(self) {
+        self.tree.shutdown().await;
+        self.cores.shutdown(CORES_DEADLINE).await;
+        self.lattice.close().await;
+    }
+}
+
+async fn host(
+    state: StateDir,
+    key: &umbel_core::nkey::KeyPair,
+    lattice: Arc<dyn Lattice>,
+    up: &Up,
+    http: &HttpServer,
+) -> Result<Host, Problem> {
+    let mut runtime = umbel_runtime::Config::new(state.join("code"));
+    runtime.instances_max = up.instances;
+    runtime.compile = up.compile;
+    let engine = Engine::new(&runtime).map_err(coded)?;
+    if let Some(problem) = engine.shortfall() {
+        tracing::warn!(%problem, help = problem.help, "the instance pool is smaller than configured");
+    }
+    let program = std::env::current_exe().map_err(|error| start_failed(&error))?;
+    let mut config = HostConfig::new(up.lattice.clone());
+    config.labels = up.labels.clone();
+    let worker = Arc::new(CompileProcesses::new(program, config.compilers));
+    let images = Images::new(engine, &runtime, worker).map_err(coded)?;
+    let store = Arc::new(Store::open(state.join("artifacts")).map_err(coded)?);
+    let factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(HttpClient::default())];
+    let deps = Deps { lattice, clock: Arc::new(SystemClock), images, store, factories };
+    Host::new(config, state, key, deps).await
+}
+
+fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn coded(error: impl Coded) -> Problem {
+    Problem::from(&error as &dyn Coded)
+}
+
+fn start_failed(error: &dyn std::error::Error) -> Problem {
+    Problem::new(api::START_FAILED, "the platform cannot be started").with_cause(error.to_string())
 }
 
 /// The signals that end the platform in order.

@@ -26,6 +26,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A compile process is this program with one hidden word before anything else is read.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == umbel_runtime::compile::WORKER_ARG) {
+        return ExitCode::from(umbel_runtime::compile::worker_main(arguments));
+    }
     let cli = args::Cli::parse();
     let context = match Context::new(&cli.global) {
         Ok(context) => context,

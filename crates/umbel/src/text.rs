@@ -125,6 +125,22 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(ms).map(Duration::from_millis).ok_or_else(unknown)
 }
 
+/// `512MiB`, `4GiB`; a bare number is bytes.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unknown = || format!("`{}` is not a size such as 512MiB or 4GiB", neutral(text));
+    let number: u64 = number.parse().map_err(|_| unknown())?;
+    let bytes: u64 = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(unknown()),
+    };
+    number.checked_mul(bytes).ok_or_else(unknown)
+}
+
 /// The word as a POSIX shell reads it back.
 pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@,%".contains(c);

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::fail::Failure;
 use crate::render::Style;
-use crate::text::{bad_argument, parse_duration};
+use crate::text::{bad_argument, parse_duration, parse_size};
 use crate::{background, daemon};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +14,10 @@ use umbel_api::document::Document;
 use umbel_api::folder::{Running, StateFolder};
 use umbel_core::Problem;
 use umbel_core::id::LatticeName;
+use umbel_runtime::config::CompileLimits;
+
+/// Slots of the instance pool unless said.
+const INSTANCES_DEFAULT: u32 = 2_000;
 
 /// Where applications answer unless said.
 pub(crate) const HTTP_PORT_DEFAULT: u16 = 8000;
@@ -45,6 +49,15 @@ pub(crate) struct Args {
     /// A label of the host, for placement; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
+    /// Component instances that may run at the same moment, of all applications together
+    #[arg(long, value_name = "N", default_value_t = INSTANCES_DEFAULT)]
+    instances: u32,
+    /// Memory that compiling one component may use
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_size)]
+    compile_memory: u64,
+    /// Time, and CPU time, that compiling one component may take
+    #[arg(long, value_name = "DURATION", default_value = "180s", value_parser = parse_duration)]
+    compile_time: Duration,
     /// How long to wait until it is ready
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
@@ -64,6 +77,10 @@ pub(crate) struct Up {
     pub(crate) lattice: LatticeName,
     /// The host's labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// Slots of the instance pool.
+    pub(crate) instances: u32,
+    /// Limits of a compile process.
+    pub(crate) compile: CompileLimits,
 }
 
 impl Up {
@@ -74,6 +91,8 @@ impl Up {
             api: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             lattice: LatticeName::new("default").map_err(|error| Problem::from(&error))?,
             labels: BTreeMap::new(),
+            instances: INSTANCES_DEFAULT,
+            compile: CompileLimits::default(),
         })
     }
 
@@ -90,6 +109,12 @@ impl Up {
             api: (!args.no_api_port).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port))),
             lattice: LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?,
             labels,
+            instances: args.instances,
+            compile: CompileLimits {
+                memory_bytes: args.compile_memory,
+                cpu: args.compile_time,
+                wall: args.compile_time,
+            },
         })
     }
 
@@ -104,6 +129,9 @@ impl Up {
             add("--api-port", api.port().to_string());
         }
         add("--lattice", self.lattice.to_string());
+        add("--instances", self.instances.to_string());
+        add("--compile-memory", self.compile.memory_bytes.to_string());
+        add("--compile-time", format!("{}ms", self.compile.wall.as_millis()));
         for (key, value) in &self.labels {
             add("--label", format!("{key}={value}"));
         }

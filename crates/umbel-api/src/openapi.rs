@@ -88,3 +88,6 @@ fn add_failures(responses: &mut serde_json::Map<String, Value>) {
         responses.entry(status).or_insert_with(|| json!({"description": why, "content": content}));
     }
 }
+
+#[cfg(test)]
+mod tests;

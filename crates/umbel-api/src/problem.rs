@@ -142,3 +142,6 @@ pub struct SpanView {
     /// Column in characters, from 1.
     pub column: usize,
 }
+
+#[cfg(test)]
+mod tests;

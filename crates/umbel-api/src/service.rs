@@ -85,7 +85,7 @@ impl Service {
 
     /// The application's versions, oldest first.
     pub(crate) async fn versions(&self, name: &AppName) -> Result<Vec<wadm::VersionInfo>, Problems> {
-        let reply = self.applications.versions(name.as_str()).await?;
+        let reply = managed(self.applications.versions(name.as_str()).await)?;
         match reply.result {
             wadm::GetResult::Success => Ok(reply.versions),
             wadm::GetResult::NotFound => Err(refused(reply.problems, not_found(name))),
@@ -95,7 +95,7 @@ impl Service {
 
     /// Deploys a version, or the newest.
     pub(crate) async fn deploy(&self, name: &AppName, version: Option<&str>) -> Result<doc::Deployed, Problems> {
-        let reply = self.applications.deploy(name.as_str(), version).await?;
+        let reply = managed(self.applications.deploy(name.as_str(), version).await)?;
         deployed(name, version, reply)
     }
 }
@@ -141,6 +141,16 @@ pub(crate) fn no_version(name: &AppName, version: &str) -> Problem {
 pub(crate) fn failed(message: String) -> Problem {
     let message = if message.is_empty() { api::MANAGER_ANSWER.entry().title.to_string() } else { message };
     Problem::new(api::MANAGER_ANSWER, message)
+}
+
+/// What the manager answered; that nobody did is said in words that help.
+pub(crate) fn managed<T>(outcome: Result<T, control::ControlError>) -> Result<T, Problems> {
+    outcome.map_err(|error| match error {
+        control::ControlError::Lattice(LatticeError::NoResponders { .. }) => {
+            problem(api::NO_MANAGER, "no application manager answers on the lattice")
+        }
+        other => other.into(),
+    })
 }
 
 impl From<control::ControlError> for Problems {

@@ -20,15 +20,24 @@ struct Kept {
     lost: Option<Lost>,
 }
 
+/// What is kept.
+pub(crate) struct History {
+    pub(crate) entries: Vec<EventEntry>,
+    pub(crate) lost: Vec<Lost>,
+    cursor: Cursor,
+    hosts: Vec<String>,
+}
+
 /// Events of all hosts that are kept: behind the cursor, or the newest. Each with the cursor behind it.
 pub(crate) async fn history(
     service: &Service,
     since: Option<Cursor>,
     limit: usize,
-) -> Result<(Vec<EventEntry>, Vec<Lost>, Cursor), Problem> {
+) -> Result<History, Problem> {
     let mut merged = Vec::new();
     let mut lost = Vec::new();
-    for host in service.hosts().await? {
+    let hosts = service.hosts().await?;
+    for host in &hosts {
         let kept = match &since {
             Some(cursor) => behind(service, &host.id, cursor, limit).await?,
             None => newest(service, &host.id, limit).await?,
@@ -51,7 +60,7 @@ pub(crate) async fn history(
         cursor.advance(&host, numbered.seq);
         entries.push(EventEntry { cursor: cursor.to_string(), event: numbered.event });
     }
-    Ok((entries, lost, cursor))
+    Ok(History { entries, lost, cursor, hosts: hosts.into_iter().map(|host| host.id.to_string()).collect() })
 }
 
 const RESTARTED: &str = "restarted";
@@ -99,6 +108,7 @@ pub(crate) struct EventFeed {
     service: Arc<Service>,
     live: Subscription,
     cursor: Cursor,
+    hosts: Vec<String>,
     ready: VecDeque<Entry>,
 }
 
@@ -110,15 +120,19 @@ impl EventFeed {
     ) -> Result<EventFeed, Problem> {
         let subject = subjects::umbel::events(service.lattice.name());
         let live = service.lattice.observe(&subject).await.map_err(|error| Problem::from(&error))?;
-        let (entries, lost, cursor) = history(&service, since, limit).await?;
+        let History { entries, lost, cursor, hosts } = history(&service, since, limit).await?;
         let lost = lost.into_iter().map(Entry::Lost);
         let ready = lost.chain(entries.into_iter().map(Entry::Event)).collect();
-        Ok(EventFeed { service, live, cursor, ready })
+        Ok(EventFeed { service, live, cursor, hosts, ready })
     }
 
     /// Takes one event that has come, and fills the hole before it, if there is one.
     async fn take(&mut self, numbered: NumberedEvent) -> Result<(), Problem> {
-        let host = numbered.event.source.clone();
+        // The host that numbers is the one that speaks, but where there is only one it numbers for others, too.
+        let host = match self.hosts.as_slice() {
+            [only] => only.clone(),
+            _ => numbered.event.source.clone(),
+        };
         let seen = self.cursor.seen(&host);
         // A reader that began without history begins with what comes first.
         if numbered.seq == seen + 1 || !self.cursor.knows(&host) {

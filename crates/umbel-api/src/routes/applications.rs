@@ -10,7 +10,7 @@ use crate::document::{
 use crate::extract::{Json, Name, Payload, Query};
 use crate::problem::{Problems, ProblemView};
 use crate::query::{FileQuery, VersionQuery};
-use crate::service::{Service, checked, deployed, failed, no_version, not_found, problem, refused};
+use crate::service::{Service, checked, deployed, failed, managed, no_version, not_found, problem, refused};
 use axum::extract::State;
 use http::{HeaderMap, header};
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub(crate) async fn get_application(State(service): Shared, Name(name): Name) ->
 }
 
 async fn applications(service: &Service) -> Result<Vec<Application>, Problems> {
-    let mut items: Vec<_> = service.applications.list().await?.into_iter().map(convert::application).collect();
+    let mut items: Vec<_> = managed(service.applications.list().await)?.into_iter().map(convert::application).collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(items)
 }
@@ -54,7 +54,7 @@ pub(crate) async fn put_application(
 ) -> Answer<Put> {
     let media_type = media_type(&headers)?;
     let file = file_name(query);
-    let reply = service.applications.put(manifest, media_type, &file).await?;
+    let reply = managed(service.applications.put(manifest, media_type, &file).await)?;
     let result = match reply.result {
         // wadm has no word of its own for a manifest that it has already.
         PutResult::NewVersion if reply.message == "unchanged" => "unchanged",
@@ -83,7 +83,7 @@ pub(crate) async fn preview_application(
     media_type(&headers)?;
     let application = umbel_manifest::parse(&file_name(query), &manifest)
         .map_err(|problems| refused(problems, failed("the manifest is refused without a reason".into())))?;
-    let current = service.applications.get(application.name.as_str(), None).await?;
+    let current = managed(service.applications.get(application.name.as_str(), None).await)?;
     let (against, old) = match current.manifest.filter(|_| current.result == GetResult::Success) {
         Some(old) => (Some(version_of(&old)), canonical(old)),
         None => (None, Value::Null),
@@ -129,7 +129,7 @@ fn media_type(headers: &HeaderMap) -> Result<&'static str, Problems> {
     responses((status = 200, body = Done), (status = 404, body = ProblemView)))]
 pub(crate) async fn delete_application(State(service): Shared, Name(name): Name) -> Answer<Done> {
     let name = checked(AppName::new(name))?;
-    let reply = service.applications.del(name.as_str(), None).await?;
+    let reply = managed(service.applications.del(name.as_str(), None).await)?;
     match reply.result {
         DelResult::Deleted => Ok(Doc(Done { message: format!("the application `{name}` is deleted") })),
         DelResult::NotFound => Err(refused(reply.problems, not_found(&name))),
@@ -147,7 +147,7 @@ pub(crate) async fn get_manifest(
     Query(query): Query<VersionQuery>,
 ) -> Answer<Manifest> {
     let name = checked(AppName::new(name))?;
-    let reply = service.applications.get(name.as_str(), query.version.as_deref()).await?;
+    let reply = managed(service.applications.get(name.as_str(), query.version.as_deref()).await)?;
     match (reply.result, reply.manifest) {
         (GetResult::Success, Some(manifest)) => {
             Ok(Doc(Manifest { name: name.to_string(), version: version_of(&manifest), manifest }))
@@ -179,7 +179,7 @@ pub(crate) async fn list_versions(State(service): Shared, Name(name): Name) -> A
     responses((status = 200, body = ApplicationStatus), (status = 404, body = ProblemView)))]
 pub(crate) async fn application_status(State(service): Shared, Name(name): Name) -> Answer<ApplicationStatus> {
     let name = checked(AppName::new(name))?;
-    let reply = service.applications.status(name.as_str()).await?;
+    let reply = managed(service.applications.status(name.as_str()).await)?;
     match (reply.result, reply.status) {
         (StatusResult::Ok, Some(status)) => Ok(Doc(convert::status(name.as_str(), status))),
         (StatusResult::NotFound, _) => Err(refused(reply.problems, not_found(&name))),
@@ -206,7 +206,7 @@ pub(crate) async fn deploy(
     responses((status = 200, body = Deployed), (status = 404, body = ProblemView)))]
 pub(crate) async fn undeploy(State(service): Shared, Name(name): Name) -> Answer<Deployed> {
     let name = checked(AppName::new(name))?;
-    let reply = service.applications.undeploy(name.as_str()).await?;
+    let reply = managed(service.applications.undeploy(name.as_str()).await)?;
     let answer = deployed(&name, None, reply)?;
     Ok(Doc(Deployed { version: None, ..answer }))
 }

@@ -143,3 +143,6 @@ async fn method_not_allowed(request: Request) -> Problems {
     let path = request.uri().path().escape_debug().to_string();
     problem(api::METHOD_NOT_ALLOWED, format!("`{path}` does not answer {}", request.method()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,8 +38,8 @@ pub(crate) async fn follow_logs(
     responses((status = 200, body = EventList)))]
 pub(crate) async fn list_events(State(service): Shared, Query(query): Query<EventQuery>) -> Answer<EventList> {
     let since = query.since.as_deref().map(Cursor::parse).transpose()?;
-    let (items, lost, _) = event_history(&service, since, limit(&query)).await?;
-    Ok(Doc(EventList { items, lost }))
+    let history = event_history(&service, since, limit(&query)).await?;
+    Ok(Doc(EventList { items: history.entries, lost: history.lost }))
 }
 
 /// Events that are kept, then those to come.

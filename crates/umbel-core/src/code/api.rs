@@ -183,4 +183,9 @@ codes! {
         why: "It answered with an error and no code of its own.",
         help: "look at `umbel tree` and `umbel events`",
     }
+    1037 NO_MANAGER Unavailable {
+        title: "no application manager answers",
+        why: "The API runs, but the application manager of its lattice has stopped or is still starting.",
+        help: "look at `umbel tree` and at the log in the state folder; `umbel down && umbel up --detach` starts anew",
+    }
 }

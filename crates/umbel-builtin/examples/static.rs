@@ -26,7 +26,9 @@ struct Static;
 
 impl Handler for Static {
     fn call(&self, _: Request) -> BoxFuture<'static, Result<Response, Problem>> {
-        Box::pin(async { Ok(Response::new(Body::new(Full::new(Bytes::from_static(TEXT)).map_err(|e| match e {})))) })
+        Box::pin(async {
+            Ok(Response::new(Body::new(Full::new(Bytes::from_static(TEXT)).map_err(|e| match e {}))))
+        })
     }
 }
 
@@ -84,7 +86,8 @@ async fn hyper_alone(port: u16) -> Result<(), Box<dyn std::error::Error>> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let (what, port) = (args.get(1).map_or("ours", String::as_str), args.get(2).map_or(Ok(8001), |p| p.parse())?);
+    let (what, port) =
+        (args.get(1).map_or("ours", String::as_str), args.get(2).map_or(Ok(8001), |p| p.parse())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match what {
         "hyper" => runtime.block_on(hyper_alone(port)),

@@ -59,7 +59,10 @@ impl Target {
 
 impl ClientError {
     fn uri_with_credentials<T>(host: &str) -> Result<T, ClientError> {
-        Err(ClientError::Uri { uri: host.to_string(), reason: "credentials in a URI are not sent; use a header" })
+        Err(ClientError::Uri {
+            uri: host.to_string(),
+            reason: "credentials in a URI are not sent; use a header",
+        })
     }
 }
 
@@ -69,11 +72,14 @@ pub(crate) fn tls_config(settings: &Settings) -> Result<ClientConfig, ClientErro
     if let Some(path) = &settings.ca_file {
         let fail = |reason: String| ClientError::Config { key: "ca_file".into(), reason };
         let shown = path.display();
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|e| fail(format!("cannot read {shown}: {e}")))?;
+        let certificates =
+            CertificateDer::pem_file_iter(path).map_err(|e| fail(format!("cannot read {shown}: {e}")))?;
         let before = roots.len();
         for certificate in certificates {
             let certificate = certificate.map_err(|e| fail(format!("{shown} is not PEM: {e}")))?;
-            roots.add(certificate).map_err(|e| fail(format!("{shown} has a certificate that cannot be used: {e}")))?;
+            roots
+                .add(certificate)
+                .map_err(|e| fail(format!("{shown} has a certificate that cannot be used: {e}")))?;
         }
         if roots.len() == before {
             return Err(fail(format!("{shown} has no certificate")));
@@ -129,10 +135,8 @@ async fn dial_unlimited(
     }
     let fail = |source| ClientError::Tls { host: target.host.clone(), port: target.port, source };
     let name = ServerName::try_from(target.host.clone()).map_err(|error| fail(Box::new(error)))?;
-    let stream = TlsConnector::from(tls.clone())
-        .connect(name, stream)
-        .await
-        .map_err(|error| fail(error.into()))?;
+    let stream =
+        TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(|error| fail(error.into()))?;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok(Dialled { io: TokioIo::new(Stream::Tls(Box::new(stream))), is_h2 })
 }
@@ -155,7 +159,11 @@ async fn resolve(target: &Target, deny_private: bool) -> Result<Vec<SocketAddr>,
 }
 
 /// Tries the addresses in the resolver's order. When there are several, one that does not answer leaves time for the next.
-async fn connect(target: &Target, addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ClientError> {
+async fn connect(
+    target: &Target,
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> Result<TcpStream, ClientError> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address was tried");
     let patience = if addresses.len() > 1 { limit / 3 } else { limit };
     for address in addresses {
@@ -230,7 +238,11 @@ macro_rules! forward {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         forward!(self, stream => stream.poll_read(cx, buf))
     }
 }

@@ -83,7 +83,12 @@ impl Client {
         Ok(response.map(|incoming| Body::new(ResponseBody::new(incoming, target, pause, back))))
     }
 
-    async fn connect(&self, target: &Target, part: usize, options: &OutgoingOptions) -> Result<Sender, ClientError> {
+    async fn connect(
+        &self,
+        target: &Target,
+        part: usize,
+        options: &OutgoingOptions,
+    ) -> Result<Sender, ClientError> {
         let limit = options.connect_timeout.unwrap_or(self.settings.connect_timeout);
         let dialled = connect::dial(target, &self.settings, &self.tls, limit).await?;
         let fail = |error| broken(target, error);
@@ -198,7 +203,8 @@ struct ResponseBody {
 
 impl ResponseBody {
     fn new(incoming: Incoming, target: Target, pause: Duration, back: Back) -> ResponseBody {
-        let mut body = ResponseBody { incoming, target, pause, alarm: None, waits_since: None, back: Some(back) };
+        let mut body =
+            ResponseBody { incoming, target, pause, alarm: None, waits_since: None, back: Some(back) };
         if body.incoming.is_end_stream() {
             body.finish();
         }
@@ -235,7 +241,8 @@ impl HttpBody for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(source))) => {
-                let error = ClientError::Protocol { host: this.target.host.clone(), port: this.target.port, source };
+                let error =
+                    ClientError::Protocol { host: this.target.host.clone(), port: this.target.port, source };
                 this.fail(&error)
             }
             Poll::Ready(None) => {

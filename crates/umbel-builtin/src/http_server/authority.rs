@@ -62,7 +62,8 @@ fn without_port(authority: &[u8]) -> Option<&[u8]> {
 fn is_reg_name(name: &[u8]) -> bool {
     let mut before = b'.';
     for byte in name {
-        let sound = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (*byte == b'.' && before != b'.');
+        let sound =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (*byte == b'.' && before != b'.');
         if !sound {
             return false;
         }

@@ -151,7 +151,8 @@ pub(crate) async fn serve(mut stream: TcpStream, connection: Arc<Connection>) {
     connection.is_h2.store(is_h2, Relaxed);
     let limits = &connection.server.config.limits;
     let framing = (!is_h2).then(|| Framing::new(limits.head_bytes_max, limits.headers_max));
-    let wire = Wire { stream, early, framing, violation: None, scratch: Vec::new(), connection: connection.clone() };
+    let wire =
+        Wire { stream, early, framing, violation: None, scratch: Vec::new(), connection: connection.clone() };
     if is_h2 {
         connection.in_head.store(false, Relaxed);
         serve_h2(wire, connection).await;
@@ -361,7 +362,11 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.violation.is_some() {
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData)));
@@ -413,6 +418,10 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The last words are still to be written.
+        if self.violation.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -60,7 +60,13 @@ pub(crate) struct Framing {
 
 impl Framing {
     pub(crate) fn new(head_bytes_max: usize, headers_max: usize) -> Framing {
-        Framing { state: State::Between, head: Head::default(), partial: Vec::new(), head_bytes_max, headers_max }
+        Framing {
+            state: State::Between,
+            head: Head::default(),
+            partial: Vec::new(),
+            head_bytes_max,
+            headers_max,
+        }
     }
 
     /// Whether a head has begun and is not complete.
@@ -117,12 +123,14 @@ impl Framing {
         self.count(end + 1)?;
         let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
         if self.partial.is_empty() {
-            let line = line.strip_suffix(b"\r").ok_or(Violation::Malformed("a line ends in a bare line feed"))?;
+            let line =
+                line.strip_suffix(b"\r").ok_or(Violation::Malformed("a line ends in a bare line feed"))?;
             take(self, line)?;
         } else {
             let mut whole = std::mem::take(&mut self.partial);
             whole.extend_from_slice(line);
-            let line = whole.strip_suffix(b"\r").ok_or(Violation::Malformed("a line ends in a bare line feed"))?;
+            let line =
+                whole.strip_suffix(b"\r").ok_or(Violation::Malformed("a line ends in a bare line feed"))?;
             take(self, line)?;
             whole.clear();
             self.partial = whole;
@@ -161,7 +169,9 @@ impl Framing {
         self.head.bytes += bytes;
         let max = if self.state == State::ChunkSize { CHUNK_LINE_MAX } else { self.head_bytes_max };
         match self.head.bytes > max {
-            true if self.state == State::ChunkSize => Err(Violation::Malformed("a chunk's size line is too long")),
+            true if self.state == State::ChunkSize => {
+                Err(Violation::Malformed("a chunk's size line is too long"))
+            }
             true => Err(Violation::HeadTooLarge),
             false => Ok(()),
         }
@@ -210,7 +220,9 @@ impl Framing {
 
     fn end_of_head(&mut self) -> Result<(), Violation> {
         self.state = match (self.head.chunked, self.head.length) {
-            (true, Some(_)) => return Err(Violation::Malformed("there are both Content-Length and Transfer-Encoding")),
+            (true, Some(_)) => {
+                return Err(Violation::Malformed("there are both Content-Length and Transfer-Encoding"));
+            }
             (true, None) => State::ChunkSize,
             (false, Some(length)) if length > 0 => State::Sized(length),
             (false, _) => State::Between,

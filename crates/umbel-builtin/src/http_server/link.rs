@@ -137,8 +137,11 @@ fn path(text: &str) -> Result<String, String> {
 /// `<app>.localhost`, or the component's id made a host name where it belongs to no application.
 fn default_host(application: Option<&str>, component: &str) -> String {
     let name = application.unwrap_or(component);
-    let label: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(63).collect();
+    let label: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(63)
+        .collect();
     let label = label.trim_matches('-');
     format!("{}.localhost", if label.is_empty() { "component" } else { label })
 }

@@ -49,12 +49,8 @@ pub(crate) fn accept_everywhere(
 ) -> io::Result<()> {
     for core in 0..threads.len() {
         let socket = socket.try_clone()?;
-        let acceptor = Acceptor {
-            site: site.clone(),
-            shared: shared.clone(),
-            threads: Arc::downgrade(threads),
-            core,
-        };
+        let acceptor =
+            Acceptor { site: site.clone(), shared: shared.clone(), threads: Arc::downgrade(threads), core };
         let stop = stop.clone();
         threads.spawn(core, move || acceptor.run(socket, stop));
     }
@@ -107,7 +103,8 @@ impl Acceptor {
         let Some(threads) = self.threads.upgrade() else { return };
         let Some(slot) = Slot::take(&self.shared) else {
             add(&self.shared.cores[self.core].refused, 1);
-            let problem = Problem::new(call::HTTP_TOO_MANY_CONNECTIONS, "this server has too many open connections");
+            let problem =
+                Problem::new(call::HTTP_TOO_MANY_CONNECTIONS, "this server has too many open connections");
             let _ = stream.try_write(&super::answer::last_words(&problem));
             return;
         };

@@ -101,7 +101,11 @@ impl Factory for HttpServer {
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         link::check_provider(&cx.config).map_err(|error| Problem::from(&error))?;
         self.bind().await?;
-        Ok(Arc::new(HttpServerProvider { server: self.server.clone(), state: Mutex::new(State::default()), cx }))
+        Ok(Arc::new(HttpServerProvider {
+            server: self.server.clone(),
+            state: Mutex::new(State::default()),
+            cx,
+        }))
     }
 }
 

@@ -12,7 +12,9 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -165,7 +167,8 @@ impl Server {
     fn shared_sockets(&self) -> Result<Vec<std::net::TcpListener>, ServerError> {
         let listen = self.shared.config.listen;
         let first = listener::bind(listen)?;
-        let port = first.local_addr().map_err(|source| ServerError::Listen { address: listen, source })?.port();
+        let port =
+            first.local_addr().map_err(|source| ServerError::Listen { address: listen, source })?.port();
         let mut sockets = vec![first];
         if let Some(twin) = self.shared.config.twin(port) {
             match listener::bind(twin) {
@@ -185,7 +188,8 @@ impl Server {
         let site = Arc::new(Site { addresses, table: ArcSwap::default() });
         let (stop, stopping) = watch::channel(false);
         for socket in &sockets {
-            listener::accept_everywhere(socket, &site, &self.shared, &self.threads, &stopping).map_err(fail)?;
+            listener::accept_everywhere(socket, &site, &self.shared, &self.threads, &stopping)
+                .map_err(fail)?;
         }
         if book.sweeps.is_none() {
             book.sweeps = Some(self.sweep());
@@ -290,8 +294,10 @@ impl Server {
             let claim = &route.claim;
             let Some(open) = book.sites.get(&claim.on) else { continue };
             let hosts = if claim.hosts.is_empty() { &[String::new()][..] } else { &claim.hosts[..] };
-            for (host, path) in hosts.iter().flat_map(|host| claim.paths.iter().map(move |path| (host, path))) {
-                endpoints.push(Endpoint { component: claim.component.clone(), url: open.site.url(host, path) });
+            for (host, path) in hosts.iter().flat_map(|host| claim.paths.iter().map(move |path| (host, path)))
+            {
+                endpoints
+                    .push(Endpoint { component: claim.component.clone(), url: open.site.url(host, path) });
             }
         }
         endpoints
@@ -299,7 +305,8 @@ impl Server {
 
     pub(crate) fn stats(&self) -> Stats {
         let cores = &self.shared.cores;
-        let sum = |counter: fn(&Core) -> &AtomicU64| cores.iter().map(|core| counter(core).load(Relaxed)).sum();
+        let sum =
+            |counter: fn(&Core) -> &AtomicU64| cores.iter().map(|core| counter(core).load(Relaxed)).sum();
         let book = self.book();
         let routes = book.routes.values().map(|route| {
             let mut stats = RouteStats {

@@ -90,13 +90,15 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 let in_flight = InFlight::begin(connection.clone(), shard);
                 let limits = &connection.server.config.limits;
                 let (head, incoming) = request.into_parts();
-                if let (Some(max), Some(size)) = (limits.body_bytes_max, http_body::Body::size_hint(&incoming).exact())
+                if let (Some(max), Some(size)) =
+                    (limits.body_bytes_max, http_body::Body::size_hint(&incoming).exact())
                     && size > max
                 {
                     let problem = body::cut(call::HTTP_BODY_TOO_LARGE);
                     return Answering::refused(answer_counted(&problem, format, in_flight), closing);
                 }
-                let (body, verdict) = body::request(incoming, limits.body_bytes_max, limits.body_idle_timeout);
+                let (body, verdict) =
+                    body::request(incoming, limits.body_bytes_max, limits.body_idle_timeout);
                 let call = handler.call(Request::from_parts(head, body));
                 Answering::Calling { call, in_flight: Some(in_flight), verdict, format, closing }
             }
@@ -141,7 +143,11 @@ impl Service {
     }
 
     #[inline(never)]
-    fn group(&self, request: &Request<Incoming>, table: &Table<Arc<Route>>) -> Result<Option<Group>, Problem> {
+    fn group(
+        &self,
+        request: &Request<Incoming>,
+        table: &Table<Arc<Route>>,
+    ) -> Result<Option<Group>, Problem> {
         let host = host_of(request)?;
         let group = table.group(host.as_ref());
         if let (Some(header), None) = (request.headers().get(HOST), request.uri().authority()) {
@@ -213,7 +219,9 @@ fn host_of(request: &Request<Incoming>) -> Result<Option<HostName>, Problem> {
         return refuse("the authority is not a host name or address");
     };
     match header {
-        Some(header) if header.as_bytes() != host.as_bytes() => refuse("Host and the request's target name different hosts"),
+        Some(header) if header.as_bytes() != host.as_bytes() => {
+            refuse("Host and the request's target name different hosts")
+        }
         None if request.version() == Version::HTTP_11 => refuse("there is no Host header"),
         _ => Ok(Some(host)),
     }
@@ -250,15 +258,17 @@ impl Future for Answering {
             Answering::Refused(response) => {
                 Poll::Ready(Ok(*response.take().expect("a future is not polled after it was ready")))
             }
-            Answering::Calling { call, in_flight, verdict, format, closing } => match call.as_mut().poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(result) => {
-                    let in_flight = in_flight.take().expect("a future is not polled after it was ready");
-                    // Draining may have begun while the component worked.
-                    let closing = *closing || in_flight.connection.closes_after_answer();
-                    Poll::Ready(Ok(finish(result, in_flight, verdict, *format, closing)))
+            Answering::Calling { call, in_flight, verdict, format, closing } => {
+                match call.as_mut().poll(cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(result) => {
+                        let in_flight = in_flight.take().expect("a future is not polled after it was ready");
+                        // Draining may have begun while the component worked.
+                        let closing = *closing || in_flight.connection.closes_after_answer();
+                        Poll::Ready(Ok(finish(result, in_flight, verdict, *format, closing)))
+                    }
                 }
-            },
+            }
         }
     }
 }

@@ -23,7 +23,10 @@ fn well_formed_requests_end_where_they_end() {
     check("POST / HTTP/1.1\r\ncontent-LENGTH: \t5 \r\n\r\nhello", Ok(true));
     check("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhell", Ok(false));
     check("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\n\r\n", Ok(true));
-    check("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: v\r\n\r\nGET / HTTP/1.1\r\n\r\n", Ok(true));
+    check(
+        "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: v\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        Ok(true),
+    );
     check("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n", Ok(false));
     check("GET / HTTP/1.1\r\nContent-Lengthy: x\r\nTransfer-Encodings: y\r\n\r\n", Ok(true));
 }
@@ -70,7 +73,8 @@ fn heads_and_trailers_are_limited() {
     check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(10)), Ok(true));
     check(&format!("GET /{} HTTP/1.1\r\n", "a".repeat(4096)), Err(Violation::HeadTooLarge));
     check(&"\r\n".repeat(3000), Err(Violation::HeadTooLarge));
-    let trailers = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: {}", "a".repeat(5000));
+    let trailers =
+        format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: {}", "a".repeat(5000));
     check(&trailers, Err(Violation::HeadTooLarge));
     let extension = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;{}", "a".repeat(300));
     check(&extension, Err(Violation::Malformed("a chunk's size line is too long")));

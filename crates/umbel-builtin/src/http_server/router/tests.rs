@@ -30,7 +30,8 @@ fn lookup<'a>(table: &'a Table<String>, host: Option<&HostName>, path: &str) -> 
 
 fn find(table: &Table<String>, host: &str, path: &str) -> Option<usize> {
     let host = HostName::parse(host.as_bytes()).expect("a host");
-    lookup(table, Some(&host), path).map(|c| c.rsplit('-').next().expect("a number").parse().expect("a number"))
+    lookup(table, Some(&host), path)
+        .map(|c| c.rsplit('-').next().expect("a number").parse().expect("a number"))
 }
 
 #[test]
@@ -94,7 +95,10 @@ fn conflicts_name_who_has_it() {
         let got = conflict(held.iter(), new);
         assert_eq!(got.as_ref().map(|(_, holder, at)| (holder.as_str(), at.as_str())), expect);
     };
-    check(&claim(3, On::Shared, &["b.example", "x.example"], &["/y", "/api"], "c"), Some(("component-1", "x.example/api/")));
+    check(
+        &claim(3, On::Shared, &["b.example", "x.example"], &["/y", "/api"], "c"),
+        Some(("component-1", "x.example/api/")),
+    );
     check(&claim(3, On::Shared, &["x.example"], &["/y"], "c"), None);
     check(&claim(1, On::Shared, &["x.example"], &["/api"], "c"), None);
     check(&claim(3, own, &[], &[""], "c"), Some(("component-2", "*/")));

@@ -1,0 +1,123 @@
+use crate::bed::{Bed, PATIENCE, handler, read_to_end, read_until, says, text, wait_for};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use umbel_builtin::http_server::Limits;
+
+#[tokio::test]
+async fn stop_waits_for_requests_and_closes_what_is_idle() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let opened = gate.clone();
+    let bed = Bed::serving(
+        Limits::default(),
+        handler(move |_| {
+            let gate = gate.clone();
+            async move {
+                gate.notified().await;
+                Ok(text("finished"))
+            }
+        }),
+    )
+    .await;
+    let mut idle = bed.connect().await;
+    let mut busy = bed.connect().await;
+    busy.write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+    wait_for("the request runs", || bed.server.stats().routes[0].in_flight == 1).await;
+    let server = bed.server.clone();
+    let stopping = async move { server.stop(PATIENCE).await };
+    let watching = async {
+        read_to_end(&mut idle).await;
+        opened.notify_one();
+        let answer = read_to_end(&mut busy).await;
+        assert!(answer.ends_with("finished") && answer.contains("connection: close"), "{answer}");
+    };
+    tokio::join!(stopping, watching);
+    let refused = TcpStream::connect(("127.0.0.1", bed.port)).await;
+    assert!(refused.is_err(), "nobody listens any more");
+    assert!(bed.server.bind().await.is_err(), "a stopped server stays stopped");
+}
+
+#[tokio::test]
+async fn at_the_deadline_what_is_left_is_cut() {
+    let bed = Bed::serving(Limits::default(), handler(|_| std::future::pending())).await;
+    let mut stream = bed.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+    wait_for("the request runs", || bed.server.stats().routes[0].in_flight == 1).await;
+    bed.server.stop(Duration::from_millis(50)).await;
+    assert_eq!(read_to_end(&mut stream).await, "");
+    assert_eq!(bed.server.stats().connections.iter().sum::<u64>(), 0);
+}
+
+/// What a client saw of a stopping server.
+enum Seen {
+    Answer { closes: bool },
+    Nothing,
+}
+
+async fn ask(stream: &mut TcpStream) -> Seen {
+    if stream.write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.is_err() {
+        return Seen::Nothing;
+    }
+    let (mut answer, mut piece) = (String::new(), [0; 1024]);
+    while !answer.ends_with("\r\n\r\nx") {
+        match stream.read(&mut piece).await {
+            Ok(0) | Err(_) => {
+                assert!(answer.is_empty(), "half an answer: {answer}");
+                return Seen::Nothing;
+            }
+            Ok(read) => answer.push_str(&String::from_utf8_lossy(&piece[..read])),
+        }
+    }
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Seen::Answer { closes: answer.contains("connection: close") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn draining_under_load_loses_no_request() {
+    let bed = Arc::new(Bed::serving(Limits::default(), says("x")).await);
+    let done = Arc::new(AtomicUsize::new(0));
+    let stopped = Arc::new(AtomicBool::new(false));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (bed, done, stopped) = (bed.clone(), done.clone(), stopped.clone());
+        clients.spawn(async move {
+            loop {
+                let Ok(mut stream) = TcpStream::connect(("127.0.0.1", bed.port)).await else { return };
+                let mut answered = 0;
+                loop {
+                    match ask(&mut stream).await {
+                        Seen::Answer { closes: false } => answered += 1,
+                        Seen::Answer { closes: true } => break,
+                        // A connection that was never taken in; the listener was already closing.
+                        Seen::Nothing if answered == 0 && stopped.load(Ordering::Acquire) => return,
+                        Seen::Nothing => panic!("a request was lost after {answered} answers"),
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    wait_for("there is load", || done.load(Ordering::Relaxed) > 500).await;
+    stopped.store(true, Ordering::Release);
+    bed.server.stop(PATIENCE).await;
+    while let Some(client) = clients.join_next().await {
+        client.expect("no client has lost a request");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_stops_takes_only_its_own_links() {
+    let bed = Bed::serving(Limits::default(), says("one")).await;
+    let mut open = bed.connect().await;
+    open.write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+    read_until(&mut open, "\r\n\r\none").await;
+    bed.provider.stop(PATIENCE).await;
+    open.write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut open, "UM0502").await.starts_with("HTTP/1.1 404"));
+    assert!(bed.provider.put_link(crate::bed::link("x", "app-default", &[])).await.is_err());
+    let again = Bed::provider(&bed.server, &bed.components).await;
+    again.put_link(crate::bed::link("x", "app-default", &[])).await.unwrap();
+    assert_eq!(bed.get("app.localhost", "/").await, (200, "one".into()));
+}

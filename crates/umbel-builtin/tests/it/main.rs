@@ -1,0 +1,10 @@
+//! The HTTP server and client over real sockets, with handlers in place of components.
+
+mod bed;
+mod client;
+mod drain;
+mod http2;
+mod limits;
+mod routing;
+mod smuggling;
+mod streaming;

@@ -23,7 +23,8 @@ pub struct Version {
 /// Reads versions through a cache: a version never changes, so what was read stays true until its application is gone.
 pub struct Catalog {
     store: Store,
-    cache: Mutex<HashMap<(AppName, String), Arc<Version>>>,
+    /// By the keys under which versions are stored; no two versions ever have the same.
+    cache: Mutex<HashMap<String, Arc<Version>>>,
 }
 
 impl Catalog {
@@ -38,14 +39,14 @@ impl Catalog {
     }
 
     /// A version of an application.
-    pub async fn version(&self, name: &AppName, version: &str) -> Result<Arc<Version>, ManagerError> {
-        let key = (name.clone(), version.to_owned());
-        if let Some(known) = self.lock().get(&key) {
+    pub async fn version(&self, app: &AppRecord, version: &str) -> Result<Arc<Version>, ManagerError> {
+        let missing =
+            || ManagerError::VersionNotFound { name: app.name.to_string(), version: version.to_owned() };
+        let meta = app.version(version).ok_or_else(missing)?;
+        if let Some(known) = self.lock().get(&meta.key) {
             return Ok(known.clone());
         }
-        let record = self.store.version(name, version).await?;
-        let missing = || ManagerError::VersionNotFound { name: name.to_string(), version: version.to_owned() };
-        let record = record.ok_or_else(missing)?;
+        let record = self.store.version(&app.name, meta).await?.ok_or_else(missing)?;
         let application = umbel_manifest::parse(&record.file, record.manifest.as_bytes())
             .map_err(|problems| ManagerError::Manifest { problems })?;
         let read = Arc::new(Version { record, application });
@@ -53,13 +54,8 @@ impl Catalog {
         if cache.len() >= CACHE_MAX {
             cache.clear();
         }
-        cache.insert(key, read.clone());
+        cache.insert(meta.key.clone(), read.clone());
         Ok(read)
-    }
-
-    /// Forgets the versions of an application that is deleted: a later one of that name may have others.
-    pub fn forget(&self, name: &AppName) {
-        self.lock().retain(|(app, _), _| app != name);
     }
 
     /// What the application wants.
@@ -68,29 +64,32 @@ impl Catalog {
         let Some(version) = record.deployed.as_ref().filter(|_| !record.deleted) else {
             return Ok(Desired::nothing(record.name.clone(), record.generation, owned));
         };
-        let version = self.version(&record.name, version).await?;
+        let version = self.version(record, version).await?;
         let shared = self.shared(&version.application).await?;
         let find = |app: &AppName, part: &Part| shared.get(app).and_then(|other| shared_id(other, part));
         Ok(Desired::of(&version.application, &version.record, record.generation, owned, &find))
     }
 
     /// The deployed versions of the applications that `application` takes parts of.
-    async fn shared(&self, application: &Application) -> Result<BTreeMap<AppName, Arc<Version>>, ManagerError> {
+    async fn shared(
+        &self,
+        application: &Application,
+    ) -> Result<BTreeMap<AppName, Arc<Version>>, ManagerError> {
         let mut shared = BTreeMap::new();
         for part in &application.parts {
             let Source::Shared { application: other, .. } = &part.source else { continue };
             if shared.contains_key(other) {
                 continue;
             }
-            let record = self.store.app(other).await?;
-            if let Some(version) = record.and_then(|record| record.deployed) {
-                shared.insert(other.clone(), self.version(other, &version).await?);
+            let Some(record) = self.store.app(other).await? else { continue };
+            if let Some(version) = &record.deployed {
+                shared.insert(other.clone(), self.version(&record, version).await?);
             }
         }
         Ok(shared)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(AppName, String), Arc<Version>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Version>>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

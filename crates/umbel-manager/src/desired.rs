@@ -104,8 +104,7 @@ impl Desired {
                 Source::Shared { application: other, part: name } => match shared(other, part) {
                     Some(id) => drop(ids.insert(&part.name, id)),
                     None => {
-                        let message =
-                            format!("`{}` is `{name}` of `{other}`, which is not there", part.name);
+                        let message = format!("`{}` is `{name}` of `{other}`, which is not there", part.name);
                         let problem = Problem::new(code::SHARED_PART_MISSING, message);
                         desired.missing.push((part.name.clone(), problem));
                     }

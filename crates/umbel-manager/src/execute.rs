@@ -25,8 +25,11 @@ pub async fn execute(client: &Client, steps: Vec<Step>, concurrency: usize) -> V
         while let Some(step) = steps.next_if(|step| step.phase() == phase) {
             batch.push(step);
         }
-        let failed: BTreeSet<String> =
-            done.iter().filter(|done| done.result.is_err()).filter_map(|done| done.step.part_id().map(str::to_owned)).collect();
+        let failed: BTreeSet<String> = done
+            .iter()
+            .filter(|done| done.result.is_err())
+            .filter_map(|done| done.step.part_id().map(str::to_owned))
+            .collect();
         // What replaces a part elsewhere could not be started: the part that runs is kept until it can.
         batch.retain(|step| phase < 5 || step.part_id().is_none_or(|id| !failed.contains(id)));
         let steps = batch.into_iter().map(|step| run(client.clone(), step)).collect::<Vec<_>>();
@@ -42,7 +45,8 @@ async fn run(client: Client, step: Step) -> Done {
         Step::DelConfig { name } => client.del_config(name).await.map(drop),
         Step::StartProvider(start) => client.start_provider(start).await.map(drop),
         Step::ReplaceProvider(start) => {
-            let stop = StopProvider { host_id: start.host_id.clone(), provider_id: start.provider_id.clone() };
+            let stop =
+                StopProvider { host_id: start.host_id.clone(), provider_id: start.provider_id.clone() };
             match client.stop_provider(&stop).await {
                 Ok(_) => client.start_provider(start).await.map(drop),
                 Err(error) => Err(error),

@@ -67,7 +67,8 @@ pub async fn run(
     let store = Store::open(&lattice).await.map_err(|error| Problem::from(&error))?;
     let subscribed = |error: umbel_lattice::LatticeError| Problem::from(&error);
     let group = subjects::wadm::GROUP;
-    let requests = lattice.queue_subscribe(&subjects::wadm::any(lattice.name()), group).await.map_err(subscribed)?;
+    let requests =
+        lattice.queue_subscribe(&subjects::wadm::any(lattice.name()), group).await.map_err(subscribed)?;
     let events = lattice.observe(&subjects::evt::any(lattice.name())).await.map_err(subscribed)?;
     let client = Client::new(lattice.clone(), options.request_timeout);
     let observer =

@@ -22,7 +22,11 @@ pub struct Observer {
     clock: Arc<dyn Clock>,
     grace: Duration,
     seen: Mutex<BTreeMap<HostId, Seen>>,
+    last: tokio::sync::Mutex<Option<(Instant, World)>>,
 }
+
+/// What is read for people may be so old; many who ask at once share one look.
+const RECENT: Duration = Duration::from_millis(20);
 
 struct Seen {
     inventory: Inventory,
@@ -33,7 +37,7 @@ impl Observer {
     /// An observer that waits `ping_wait` for hosts to tell that they are there, and keeps silent ones for `grace`.
     pub fn new(client: Client, ping_wait: Duration, grace: Duration, clock: Arc<dyn Clock>) -> Observer {
         let ping = client.with_timeout(ping_wait);
-        Observer { client, ping, clock, grace, seen: Mutex::default() }
+        Observer { client, ping, clock, grace, seen: Mutex::default(), last: tokio::sync::Mutex::default() }
     }
 
     /// The ids of the hosts that answer.
@@ -47,6 +51,19 @@ impl Observer {
     /// Forgets a host that said it stopped.
     pub fn forget(&self, host: &HostId) {
         self.lock().remove(host);
+    }
+
+    /// Everything but configs, as of a moment ago.
+    pub async fn recent(&self) -> Result<World, ManagerError> {
+        let mut last = self.last.lock().await;
+        if let Some((at, world)) = &*last
+            && self.clock.now().duration_since(*at) < RECENT
+        {
+            return Ok(world.clone());
+        }
+        let world = self.world().await?;
+        *last = Some((self.clock.now(), world.clone()));
+        Ok(world)
     }
 
     /// Everything but configs.
@@ -87,7 +104,8 @@ impl Observer {
                 (name, found)
             }
         });
-        let reads: Vec<_> = futures::stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).collect().await;
+        let reads: Vec<_> =
+            futures::stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).collect().await;
         for (name, found) in reads {
             world.configs.insert(name, found?);
         }

@@ -39,7 +39,9 @@ pub fn place<'s>(
 /// The host that has it, else the one with the fewest parts.
 fn single(kind: PartKind, limits: Option<&Limits>, sites: &BTreeMap<HostId, Site>) -> Placement {
     let instances = match kind {
-        PartKind::Component => limits.map_or_else(|| Limits::default().instances_max, |limits| limits.instances_max),
+        PartKind::Component => {
+            limits.map_or_else(|| Limits::default().instances_max, |limits| limits.instances_max)
+        }
         PartKind::Provider => 1,
     };
     let best = sites.iter().min_by_key(|(host, site)| (!site.has_part, site.load, *host));
@@ -106,8 +108,10 @@ pub(crate) fn shares(total: u32, weights: &[u32]) -> Vec<u32> {
         return vec![0; weights.len()];
     }
     let exact = |weight: &u32| u64::from(total) * u64::from(*weight);
-    let mut shares: Vec<u32> =
-        weights.iter().map(|weight| u32::try_from(exact(weight) / sum).expect("a share is at most the total")).collect();
+    let mut shares: Vec<u32> = weights
+        .iter()
+        .map(|weight| u32::try_from(exact(weight) / sum).expect("a share is at most the total"))
+        .collect();
     let left = total - shares.iter().sum::<u32>();
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(exact(&weights[*i]) % sum), *i));

@@ -197,12 +197,15 @@ impl Planner<'_> {
         }
         for part in &self.desired.parts {
             let sites = self.sites(part, &loads);
-            let (placement, unmatched) = place(&part.id, part.kind, &part.scale, part.limits.as_ref(), &sites);
+            let (placement, unmatched) =
+                place(&part.id, part.kind, &part.scale, part.limits.as_ref(), &sites);
             if self.world.hosts.is_empty() {
-                let problem = Problem::new(code::NO_HOST, format!("no host answers that could run `{}`", part.name));
+                let problem =
+                    Problem::new(code::NO_HOST, format!("no host answers that could run `{}`", part.name));
                 self.plan.problems.insert(part.name.clone(), problem);
             } else if !unmatched.is_empty() {
-                let message = format!("no host has the labels of `{}` for `{}`", unmatched.join("`, `"), part.name);
+                let message =
+                    format!("no host has the labels of `{}` for `{}`", unmatched.join("`, `"), part.name);
                 self.plan.problems.insert(part.name.clone(), Problem::new(code::NO_HOST_MATCHES, message));
             }
             for (host, count) in &placement {

@@ -18,6 +18,9 @@ use umbel_manifest::{Application, PartKind, Source};
 /// Images fetched at once for one manifest.
 const PINS_AT_ONCE: usize = 8;
 
+/// How often a put that met another one is tried again.
+const ATTEMPTS_MAX: usize = 3;
+
 /// Stores manifests.
 pub struct Putter {
     /// Where to.
@@ -36,11 +39,34 @@ impl Putter {
         let application =
             umbel_manifest::parse(file, text).map_err(|problems| ManagerError::Manifest { problems })?;
         let pins = self.pins(file, &application).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.put_once(file, text, &application, &pins).await {
+                // Somebody else has stored a version of this name meanwhile: it may be the same.
+                Err(ManagerError::VersionExists { .. }) => {}
+                other => return other,
+            }
+        }
+        self.put_once(file, text, &application, &pins).await
+    }
+
+    async fn put_once(
+        &self,
+        file: &str,
+        text: &[u8],
+        application: &Application,
+        pins: &BTreeMap<String, Pin>,
+    ) -> Result<PutReply, ManagerError> {
         let name = &application.name;
         let store = self.catalog.store();
-        let before = store.app(name).await?.filter(|record| !record.deleted).unwrap_or_else(|| AppRecord::new(name.clone()));
-        let version = match self.same_or_new(&before, &application, &pins).await? {
-            Decision::Same(version) => return Ok(reply(&before, &version, PutResult::NewVersion, "unchanged")),
+        let before = store
+            .app(name)
+            .await?
+            .filter(|record| !record.deleted)
+            .unwrap_or_else(|| AppRecord::new(name.clone()));
+        let version = match self.same_or_new(&before, application, pins).await? {
+            Decision::Same(version) => {
+                return Ok(reply(&before, &version, PutResult::NewVersion, "unchanged"));
+            }
             Decision::New(version) => version,
         };
         let record = VersionRecord {
@@ -49,16 +75,20 @@ impl Putter {
             manifest: String::from_utf8_lossy(text).into_owned(),
             file: file.to_owned(),
             created_unix_ms: u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX),
-            pins,
+            pins: pins.clone(),
         };
-        store.put_version(name, &record).await?;
-        let meta = VersionMeta { version: version.clone(), created_unix_ms: record.created_unix_ms };
-        let (after, (is_first, dropped)) = store.change(name, |app| add_version(app, &meta)).await?;
-        for version in dropped {
-            store.del_version(name, &version).await?;
-        }
-        if is_first {
-            self.catalog.forget(name);
+        let key = new_ulid(self.clock.unix_time());
+        let meta = VersionMeta { version: version.clone(), created_unix_ms: record.created_unix_ms, key };
+        store.put_version(name, &meta, &record).await?;
+        let (after, (is_first, dropped)) = match store.change(name, |app| add_version(app, &meta)).await {
+            Ok(changed) => changed,
+            Err(error) => {
+                store.del_version(name, &meta).await?;
+                return Err(error);
+            }
+        };
+        for meta in dropped {
+            store.del_version(name, &meta).await?;
         }
         let result = if is_first { PutResult::Created } else { PutResult::NewVersion };
         Ok(reply(&after, &version, result, ""))
@@ -75,7 +105,7 @@ impl Putter {
     ) -> Result<Decision, ManagerError> {
         let Some(named) = application.version() else {
             if let Some(newest) = app.newest() {
-                let known = self.catalog.version(&app.name, &newest.version).await?;
+                let known = self.catalog.version(app, &newest.version).await?;
                 if known.application == *application && known.record.pins == *pins {
                     return Ok(Decision::Same(newest.version.clone()));
                 }
@@ -87,12 +117,15 @@ impl Putter {
             if meta.version != named && !meta.version.starts_with(&format!("{named}+")) {
                 continue;
             }
-            let known: Arc<Version> = self.catalog.version(&app.name, &meta.version).await?;
+            let known: Arc<Version> = self.catalog.version(app, &meta.version).await?;
             if known.record.named.as_deref() != Some(named) {
                 continue;
             }
             if known.application != *application {
-                return Err(ManagerError::VersionExists { name: app.name.to_string(), version: named.to_owned() });
+                return Err(ManagerError::VersionExists {
+                    name: app.name.to_string(),
+                    version: named.to_owned(),
+                });
             }
             if known.record.pins == *pins {
                 return Ok(Decision::Same(meta.version.clone()));
@@ -108,7 +141,11 @@ impl Putter {
     }
 
     /// What every image of the manifest means now.
-    async fn pins(&self, file: &str, application: &Application) -> Result<BTreeMap<String, Pin>, ManagerError> {
+    async fn pins(
+        &self,
+        file: &str,
+        application: &Application,
+    ) -> Result<BTreeMap<String, Pin>, ManagerError> {
         let mut pins = BTreeMap::new();
         let mut problems = Vec::new();
         let mut to_fetch: BTreeMap<String, String> = BTreeMap::new();
@@ -196,14 +233,17 @@ fn resolve(file: &str, image: &str) -> Result<Reference, Problem> {
 }
 
 /// Lists the version. Answers whether it is the first of a new application, and which versions had to go for it.
-fn add_version(app: &mut AppRecord, meta: &VersionMeta) -> Result<(bool, Vec<String>), ManagerError> {
+fn add_version(app: &mut AppRecord, meta: &VersionMeta) -> Result<(bool, Vec<VersionMeta>), ManagerError> {
     if app.deleted {
         // The generation stays, so that what is left of the deleted one is older than what comes.
         *app = AppRecord { generation: app.generation, ..AppRecord::new(app.name.clone()) };
     }
     let is_first = app.versions.is_empty();
     if app.has(&meta.version) {
-        return Err(ManagerError::VersionExists { name: app.name.to_string(), version: meta.version.clone() });
+        return Err(ManagerError::VersionExists {
+            name: app.name.to_string(),
+            version: meta.version.clone(),
+        });
     }
     let mut dropped = Vec::new();
     while app.versions.len() >= VERSIONS_MAX {
@@ -211,9 +251,12 @@ fn add_version(app: &mut AppRecord, meta: &VersionMeta) -> Result<(bool, Vec<Str
             app.deployed.as_ref() != Some(&meta.version) && !app.history.contains(&meta.version)
         };
         let Some(oldest) = app.versions.iter().position(is_free) else {
-            return Err(ManagerError::TooManyVersions { name: app.name.to_string(), versions: app.versions.len() });
+            return Err(ManagerError::TooManyVersions {
+                name: app.name.to_string(),
+                versions: app.versions.len(),
+            });
         };
-        dropped.push(app.versions.remove(oldest).version);
+        dropped.push(app.versions.remove(oldest));
     }
     app.versions.push(meta.clone());
     Ok((is_first, dropped))

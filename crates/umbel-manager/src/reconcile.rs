@@ -73,9 +73,10 @@ impl Memory {
     fn due(&self, steps: &[Step], now: Instant, options: &Options) -> Vec<Step> {
         let is_due = |step: &&Step| {
             let subject = step.subject();
-            let was_sent = self.sent.get(&subject).is_some_and(|(sent, at)| {
-                sent == *step && now.duration_since(*at) < options.resend_after
-            });
+            let was_sent = self
+                .sent
+                .get(&subject)
+                .is_some_and(|(sent, at)| sent == *step && now.duration_since(*at) < options.resend_after);
             let waits = self.failures.get(&subject).is_some_and(|failure| failure.retry_at > now);
             !was_sent && !waits
         };
@@ -98,7 +99,12 @@ impl Memory {
 }
 
 /// One round for one application.
-pub(crate) async fn reconcile(shared: Arc<Shared>, name: AppName, mut memory: Memory, world: World) -> Outcome {
+pub(crate) async fn reconcile(
+    shared: Arc<Shared>,
+    name: AppName,
+    mut memory: Memory,
+    world: World,
+) -> Outcome {
     let result = round(&shared, &name, &mut memory, &world).await;
     let mut outcome = Outcome { name, memory, status: None, problem: None, again_in: None, is_gone: false };
     match result {
@@ -147,7 +153,6 @@ async fn round(
     }
     if record.deleted && plan.steps.is_empty() && plan.owned.is_empty() && !world.hosts.is_empty() {
         store.forget(name).await?;
-        shared.catalog.forget(name);
         return Ok(Round { status: None, again_in: None, is_gone: true });
     }
     let due = memory.due(&plan.steps, shared.clock.now(), &shared.options);

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use umbel_core::Problem;
 use umbel_core::id::AppName;
 use umbel_lattice::wadm::{
-    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, FILE_NAME, GetReply, GetResult, ListReply, PutReply,
-    PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType, Summary, VersionInfo, VersionRequest,
-    VersionsReply,
+    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, FILE_NAME, GetReply, GetResult, ListReply,
+    PutReply, PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType, Summary, VersionInfo,
+    VersionRequest, VersionsReply,
 };
 use umbel_lattice::{Lattice, Message};
 
@@ -92,7 +92,7 @@ impl Server {
 
     async fn list(&self) -> Result<Vec<Summary>, ManagerError> {
         let records = self.catalog.store().apps().await?;
-        let world = self.observer.world().await.unwrap_or_default();
+        let world = self.observer.recent().await.unwrap_or_default();
         let mut list = Vec::with_capacity(records.len());
         for record in records.iter().filter(|record| !record.deleted) {
             list.push(self.summary(record, &world).await);
@@ -104,7 +104,7 @@ impl Server {
         let status = self.status_of(record, world).await;
         let newest = record.newest().map(|meta| meta.version.clone()).unwrap_or_default();
         let shown = record.deployed.clone().unwrap_or_else(|| newest.clone());
-        let version = self.catalog.version(&record.name, &shown).await.ok();
+        let version = self.catalog.version(record, &shown).await.ok();
         Summary {
             name: record.name.to_string(),
             version: newest,
@@ -119,7 +119,9 @@ impl Server {
     async fn get_all(&self) -> ListReply {
         match self.list().await {
             Ok(models) => ListReply { result: GetResult::Success, message: String::new(), models },
-            Err(error) => ListReply { result: GetResult::Error, message: error.to_string(), models: Vec::new() },
+            Err(error) => {
+                ListReply { result: GetResult::Error, message: error.to_string(), models: Vec::new() }
+            }
         }
     }
 
@@ -142,7 +144,7 @@ impl Server {
         let name = app_name(name)?;
         let record = self.catalog.store().existing(&name).await?;
         let version = wanted_version(&record, message)?;
-        let version = self.catalog.version(&name, &version).await?;
+        let version = self.catalog.version(&record, &version).await?;
         let mut manifest = version.application.to_json();
         manifest["metadata"]["annotations"]["version"] = json!(version.record.version);
         Ok(manifest)
@@ -158,11 +160,21 @@ impl Server {
                     created_unix_ms: Some(meta.created_unix_ms),
                 };
                 let versions = record.versions.iter().map(info).collect();
-                VersionsReply { result: GetResult::Success, message: String::new(), versions, problems: Vec::new() }
+                VersionsReply {
+                    result: GetResult::Success,
+                    message: String::new(),
+                    versions,
+                    problems: Vec::new(),
+                }
             }
             Err(error) => {
                 let problems = error.problems();
-                VersionsReply { result: get_result(&error), message: told(&problems), versions: Vec::new(), problems }
+                VersionsReply {
+                    result: get_result(&error),
+                    message: told(&problems),
+                    versions: Vec::new(),
+                    problems,
+                }
             }
         }
     }
@@ -233,7 +245,13 @@ impl Server {
             Err(error) => {
                 let problems = error.problems();
                 let result = if is_not_found(&error) { DeployResult::NotFound } else { DeployResult::Error };
-                DeployReply { result, message: told(&problems), name: name.to_owned(), version: None, problems }
+                DeployReply {
+                    result,
+                    message: told(&problems),
+                    name: name.to_owned(),
+                    version: None,
+                    problems,
+                }
             }
         }
     }
@@ -241,7 +259,7 @@ impl Server {
     async fn status(&self, name: &str) -> StatusReply {
         let status = async {
             let record = self.catalog.store().existing(&app_name(name)?).await?;
-            let world = self.observer.world().await?;
+            let world = self.observer.recent().await?;
             Ok::<_, ManagerError>(self.status_of(&record, &world).await)
         };
         match status.await {
@@ -268,7 +286,8 @@ impl Server {
         }
         match self.catalog.desired(record).await {
             Ok(desired) => {
-                let world = self.observer.with_configs(&desired, world).await.unwrap_or_else(|_| world.clone());
+                let world =
+                    self.observer.with_configs(&desired, world).await.unwrap_or_else(|_| world.clone());
                 let failures = seen.as_ref().map(|seen| seen.failures.clone()).unwrap_or_default();
                 current_status(&desired, &world, &failures, seen.is_some())
             }
@@ -287,20 +306,26 @@ impl Server {
         }
     }
 
-    async fn try_del(&self, name: &str, message: &Message) -> Result<(DelResult, String, bool), ManagerError> {
+    async fn try_del(
+        &self,
+        name: &str,
+        message: &Message,
+    ) -> Result<(DelResult, String, bool), ManagerError> {
         let app = app_name(name)?;
         let store = self.catalog.store();
         store.existing(&app).await?;
         let wanted = version_request(message)?.version;
-        let (_, was_deployed) = store
+        let (_, (was_deployed, meta)) = store
             .change(&app, |record| {
-                let is_deployed = record.deployed.is_some() && (wanted.is_none() || record.deployed == wanted);
+                let is_deployed =
+                    record.deployed.is_some() && (wanted.is_none() || record.deployed == wanted);
                 if is_deployed || wanted.is_none() {
                     record.desire(None);
                 }
+                let meta = wanted.as_ref().and_then(|version| record.version(version)).cloned();
                 match &wanted {
                     None => record.deleted = true,
-                    Some(version) if record.has(version) => {
+                    Some(version) if meta.is_some() => {
                         record.versions.retain(|meta| meta.version != *version);
                         record.history.retain(|other| other != version);
                         record.deleted = record.versions.is_empty();
@@ -310,17 +335,18 @@ impl Server {
                         return Err(ManagerError::VersionNotFound { name, version });
                     }
                 }
-                Ok(is_deployed)
+                Ok((is_deployed, meta))
             })
             .await?;
         let told = match &wanted {
             Some(version) => {
-                store.del_version(&app, version).await?;
+                if let Some(meta) = meta {
+                    store.del_version(&app, &meta).await?;
+                }
                 format!("deleted version {version} of `{name}`")
             }
             None => format!("deleted `{name}`"),
         };
-        self.catalog.forget(&app);
         self.wake.app(app);
         Ok((DelResult::Deleted, told, was_deployed))
     }
@@ -354,9 +380,9 @@ fn version_request(message: &Message) -> Result<VersionRequest, ManagerError> {
     if message.payload.is_empty() {
         return Ok(VersionRequest::default());
     }
-    serde_json::from_slice::<Option<VersionRequest>>(&message.payload).map(Option::unwrap_or_default).map_err(|error| {
-        ManagerError::BadRequest { subject: message.subject.clone(), reason: error.to_string() }
-    })
+    serde_json::from_slice::<Option<VersionRequest>>(&message.payload).map(Option::unwrap_or_default).map_err(
+        |error| ManagerError::BadRequest { subject: message.subject.clone(), reason: error.to_string() },
+    )
 }
 
 /// The version that the request names, or the newest.

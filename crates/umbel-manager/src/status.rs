@@ -69,7 +69,8 @@ impl Viewer<'_> {
             let mut add = |this: &mut Self, host: Option<&HostId>, seen: Seen, kind: StatusType| {
                 if severity(kind) > severity(worst) {
                     worst = kind;
-                    message = seen.problem.as_ref().map_or_else(|| seen.state.to_string(), |p| p.message.clone());
+                    message =
+                        seen.problem.as_ref().map_or_else(|| seen.state.to_string(), |p| p.message.clone());
                 }
                 endpoints.extend(seen.endpoints.iter().map(|endpoint| endpoint.url.clone()));
                 this.status.parts.push(PartStatus {
@@ -86,40 +87,62 @@ impl Viewer<'_> {
             };
             for host in placement.keys() {
                 let subject = part_subject(host, &part.id);
-                let (seen, kind) = self.seen_on(part.kind, &part.id, host, &subject, wanted.contains(&subject));
+                let (seen, kind) =
+                    self.seen_on(part.kind, &part.id, host, &subject, wanted.contains(&subject));
                 let problem = self.plan.problems.get(&part.name).cloned();
                 let kind = if problem.is_some() { StatusType::Failed } else { kind };
                 add(self, Some(host), Seen { problem: problem.or(seen.problem), ..seen }, kind);
             }
-            let is_none_wanted = matches!(&part.scale, Scale::Spread { instances: 0, .. } | Scale::Daemon { instances: 0, .. });
+            let is_none_wanted = matches!(
+                &part.scale,
+                Scale::Spread { instances: 0, .. } | Scale::Daemon { instances: 0, .. }
+            );
             if placement.is_empty() && !is_none_wanted {
                 let problem = self.plan.problems.get(&part.name).cloned();
-                let seen = Seen { state: PartState::Unknown, problem, instances: None, endpoints: Vec::new() };
+                let seen =
+                    Seen { state: PartState::Unknown, problem, instances: None, endpoints: Vec::new() };
                 add(self, None, seen, StatusType::Waiting);
             }
             self.scaler(&part.id, &part.scale, worst, &message);
         }
         self.status.urls = endpoints.into_iter().collect();
         for (name, problem) in &self.desired.missing {
-            self.status.scalers.push(scaler(name, "SpreadScaler", name, StatusType::Waiting, &problem.message));
+            self.status.scalers.push(scaler(
+                name,
+                "SpreadScaler",
+                name,
+                StatusType::Waiting,
+                &problem.message,
+            ));
         }
     }
 
     /// What the host tells about the part, and what follows from it.
-    fn seen_on(&self, kind: Kind, id: &str, host: &HostId, subject: &str, has_step: bool) -> (Seen, StatusType) {
+    fn seen_on(
+        &self,
+        kind: Kind,
+        id: &str,
+        host: &HostId,
+        subject: &str,
+        has_step: bool,
+    ) -> (Seen, StatusType) {
         let seen = self.world.hosts.get(host).and_then(|inventory| match kind {
-            Kind::Component => inventory.components.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
-                state: view.state,
-                problem: view.problem.clone(),
-                instances: Some(view.max_instances),
-                endpoints: Vec::new(),
-            }),
-            Kind::Provider => inventory.providers.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
-                state: view.state,
-                problem: view.problem.clone(),
-                instances: None,
-                endpoints: view.endpoints.clone(),
-            }),
+            Kind::Component => {
+                inventory.components.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
+                    state: view.state,
+                    problem: view.problem.clone(),
+                    instances: Some(view.max_instances),
+                    endpoints: Vec::new(),
+                })
+            }
+            Kind::Provider => {
+                inventory.providers.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
+                    state: view.state,
+                    problem: view.problem.clone(),
+                    instances: None,
+                    endpoints: view.endpoints.clone(),
+                })
+            }
         });
         let failure = self.failures.get(subject).filter(|_| has_step).cloned();
         let Some(mut seen) = seen else {
@@ -199,12 +222,16 @@ impl Viewer<'_> {
     /// The worst of everything, and everything that is wrong.
     fn summary(&mut self) {
         let missing = self.desired.missing.iter().map(|(_, problem)| problem.clone());
-        self.status.problems = self.status.parts.iter().filter_map(|part| part.problem.clone()).chain(missing).collect();
-        let worst = self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
+        self.status.problems =
+            self.status.parts.iter().filter_map(|part| part.problem.clone()).chain(missing).collect();
+        let worst =
+            self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
         let is_surplus_left = !self.plan.steps.is_empty();
         self.status.status = match worst {
             Some(worst) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
-            _ if is_surplus_left => info(StatusType::Reconciling, "something of an earlier version is still there"),
+            _ if is_surplus_left => {
+                info(StatusType::Reconciling, "something of an earlier version is still there")
+            }
             _ => info(StatusType::Deployed, ""),
         };
     }
@@ -234,5 +261,10 @@ fn info(kind: StatusType, message: &str) -> StatusInfo {
 }
 
 fn scaler(id: &str, kind: &str, name: &str, status: StatusType, message: &str) -> ScalerStatus {
-    ScalerStatus { id: id.to_owned(), kind: kind.to_owned(), name: name.to_owned(), status: info(status, message) }
+    ScalerStatus {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        status: info(status, message),
+    }
 }

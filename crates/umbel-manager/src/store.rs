@@ -1,8 +1,10 @@
 //! Desired state, durable: applications, all their versions, and what each application has made.
 //!
 //! One bucket. `app.{name}` is changed by compare-and-swap only, and every deploy and undeploy counts its generation up.
-//! `version.{name}.{version}` never changes. `owned.{name}` names the links and configs that the application made: they carry
-//! no annotations, so this record is what tells ours from foreign ones; it is written before they are made.
+//! `version.{name}.{key}` is written once, before its application lists it, under a key that nothing else has. `owned.{name}`
+//! names the links and configs that the application made: they carry no annotations, so this record is what tells ours from
+//! foreign ones; it is written before they are made. `floor` is the highest generation of applications that are gone: what
+//! comes after them must be newer to hosts that had not heard of their end.
 
 use crate::error::ManagerError;
 use serde::de::DeserializeOwned;
@@ -19,6 +21,7 @@ pub const BUCKET: &str = "umbel_applications";
 pub const VERSIONS_MAX: usize = 1_000;
 /// Deployed versions remembered for rollbacks.
 pub const HISTORY_MAX: usize = 100;
+const FLOOR: &str = "floor";
 /// How often a change is tried again when somebody else was faster.
 const ATTEMPTS_MAX: usize = 32;
 
@@ -61,9 +64,14 @@ impl AppRecord {
         self.versions.last()
     }
 
+    /// The version of that name.
+    pub fn version(&self, version: &str) -> Option<&VersionMeta> {
+        self.versions.iter().find(|meta| meta.version == version)
+    }
+
     /// Whether there is such a version.
     pub fn has(&self, version: &str) -> bool {
-        self.versions.iter().any(|meta| meta.version == version)
+        self.version(version).is_some()
     }
 
     /// Desires another version, or none.
@@ -99,6 +107,8 @@ pub struct VersionMeta {
     pub version: String,
     /// When it was put, in ms since 1970.
     pub created_unix_ms: u64,
+    /// Under which key it is stored.
+    pub key: String,
 }
 
 /// One version of an application. It never changes.
@@ -190,7 +200,7 @@ impl Store {
             let entry = self.bucket.get(&key).await?;
             let mut record = match &entry {
                 Some(entry) => read(&key, &entry.value)?,
-                None => AppRecord::new(name.clone()),
+                None => AppRecord { generation: self.floor().await?, ..AppRecord::new(name.clone()) },
             };
             let before = record.clone();
             let result = change(&mut record)?;
@@ -219,6 +229,7 @@ impl Store {
         if !record.deleted {
             return Ok(());
         }
+        self.raise_floor(record.generation).await?;
         // Read before the record goes, and deleted by revision: what a put writes meanwhile has another one and stays.
         let versions = self.bucket.entries(&format!("version.{name}.")).await?;
         self.bucket.delete(&owned_key(name), None).await?;
@@ -236,20 +247,51 @@ impl Store {
         Ok(())
     }
 
+    /// What generations of new applications begin with.
+    async fn floor(&self) -> Result<u64, ManagerError> {
+        Ok(self.read(FLOOR).await?.unwrap_or_default())
+    }
+
+    async fn raise_floor(&self, generation: u64) -> Result<(), ManagerError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let entry = self.bucket.get(FLOOR).await?;
+            let written = match &entry {
+                Some(entry) if read::<u64>(FLOOR, &entry.value)? >= generation => return Ok(()),
+                Some(entry) => self.bucket.update(FLOOR, json(&generation), entry.revision).await,
+                None => self.bucket.create(FLOOR, json(&generation)).await,
+            };
+            match written {
+                Ok(_) => return Ok(()),
+                Err(LatticeError::WrongRevision { .. } | LatticeError::KeyExists { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ManagerError::Contended { name: FLOOR.to_owned() })
+    }
+
     /// One version.
-    pub async fn version(&self, name: &AppName, version: &str) -> Result<Option<VersionRecord>, ManagerError> {
-        self.read(&version_key(name, version)).await
+    pub async fn version(
+        &self,
+        name: &AppName,
+        meta: &VersionMeta,
+    ) -> Result<Option<VersionRecord>, ManagerError> {
+        self.read(&version_key(name, &meta.key)).await
     }
 
     /// Writes a version. It is not there for readers before its application lists it.
-    pub async fn put_version(&self, name: &AppName, record: &VersionRecord) -> Result<(), ManagerError> {
-        self.bucket.put(&version_key(name, &record.version), json(record)).await?;
+    pub async fn put_version(
+        &self,
+        name: &AppName,
+        meta: &VersionMeta,
+        record: &VersionRecord,
+    ) -> Result<(), ManagerError> {
+        self.bucket.create(&version_key(name, &meta.key), json(record)).await?;
         Ok(())
     }
 
-    /// Deletes a version, after its application has stopped to list it.
-    pub async fn del_version(&self, name: &AppName, version: &str) -> Result<(), ManagerError> {
-        Ok(self.bucket.delete(&version_key(name, version), None).await?)
+    /// Deletes a version that no application lists any more, or that none came to list.
+    pub async fn del_version(&self, name: &AppName, meta: &VersionMeta) -> Result<(), ManagerError> {
+        Ok(self.bucket.delete(&version_key(name, &meta.key), None).await?)
     }
 
     /// What the application has made.
@@ -283,17 +325,8 @@ fn owned_key(name: &AppName) -> String {
     format!("owned.{name}")
 }
 
-/// Versions may have characters that keys may not have, and a key may not end in a dot.
-fn version_key(name: &AppName, version: &str) -> String {
-    let mut key = format!("version.{name}.");
-    for byte in version.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            key.push(char::from(byte));
-        } else {
-            key.push_str(&format!("={byte:02X}"));
-        }
-    }
-    key
+fn version_key(name: &AppName, key: &str) -> String {
+    format!("version.{name}.{key}")
 }
 
 fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, ManagerError> {

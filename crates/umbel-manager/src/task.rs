@@ -326,16 +326,13 @@ impl Task {
                 }
             }
             Some(Fact::ProviderStartFailed(data)) => {
-                // It has no annotations: the id begins with the application's name, as ids are made.
-                for name in self.apps.keys().cloned().collect::<Vec<_>>() {
-                    let prefix = umbel_core::id::application_part_id(&name, "");
-                    if data.provider_id.starts_with(&prefix) {
-                        self.on_failure(&name, &data.host_id, &data.provider_id, &data.error);
-                        self.mark_app(name);
-                    }
+                if let Some(name) = app_of_id(&data.provider_id) {
+                    self.on_failure(&name, &data.host_id, &data.provider_id, &data.error);
+                    self.mark_app(&name);
                 }
             }
-            Some(Fact::LinkdefDeleted(_) | Fact::ConfigDeleted(_)) => self.mark_settled(),
+            Some(Fact::LinkdefDeleted(data)) => self.mark_id(&data.source_id),
+            Some(Fact::ConfigDeleted(data)) => self.mark_id(&data.config_name),
             _ => {}
         }
     }
@@ -355,31 +352,35 @@ impl Task {
 
     fn mark_annotated(&mut self, annotations: &Values) {
         if let Some(name) = app_of(annotations) {
-            self.mark_app(name);
+            self.mark_app(&name);
         }
     }
 
-    fn mark_app(&mut self, name: AppName) {
-        self.soon(|other| *other == name);
+    fn mark_id(&mut self, id: &str) {
+        if let Some(name) = app_of_id(id) {
+            self.mark_app(&name);
+        }
     }
 
-    fn mark_all(&mut self) {
-        self.soon(|_| true);
-        self.wake.all();
-    }
-
-    /// Somebody took away a link or a config: not worth a look at applications that are on their way anyway.
-    fn mark_settled(&mut self) {
-        self.soon(|_| true);
-    }
-
-    /// Marks applications for a moment later, so that a storm of events becomes one round.
-    fn soon(&mut self, is_meant: impl Fn(&AppName) -> bool) {
+    /// Marks an application for a moment later, so that a storm of events becomes one round.
+    fn mark_app(&mut self, name: &AppName) {
         let at = self.shared.clock.now() + self.shared.options.coalesce;
-        for (_, slot) in self.apps.iter_mut().filter(|(name, _)| is_meant(name)) {
+        if let Some(slot) = self.apps.get_mut(name) {
             slot.again_at = Some(slot.again_at.map_or(at, |already| already.min(at)));
         }
     }
+
+    /// Every application is looked at now, also those that the task has not met yet.
+    fn mark_all(&mut self) {
+        self.wake.all();
+    }
+}
+
+/// The application whose part, link or config has the id: ids begin with the application's name and a dash, and names have no
+/// `_` of their own. Ids that manifests say themselves are not found; the slow timer looks after those.
+fn app_of_id(id: &str) -> Option<AppName> {
+    let (name, _) = id.split_once('-')?;
+    AppName::new(name.replace('_', "-")).ok()
 }
 
 /// Tells who listens as wadm does: `wadm.status.{lattice}.{application}`.

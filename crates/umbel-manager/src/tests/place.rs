@@ -17,7 +17,13 @@ fn rule(name: &str, zone: &str, weight: u32) -> Spread {
 }
 
 #[track_caller]
-fn check(kind: PartKind, scale: &Scale, hosts: &[(&str, &str, usize, bool)], expected: &[(&str, u32)], unmatched: &[&str]) {
+fn check(
+    kind: PartKind,
+    scale: &Scale,
+    hosts: &[(&str, &str, usize, bool)],
+    expected: &[(&str, u32)],
+    unmatched: &[&str],
+) {
     let sites = sites(hosts);
     let (placement, missing) = place("app-part", kind, scale, None, &sites);
     let found: Vec<(&str, u32)> = placement.iter().map(|(host, count)| (host.as_str(), *count)).collect();

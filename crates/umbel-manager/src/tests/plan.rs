@@ -38,7 +38,10 @@ fn an_application_comes_changes_and_goes() {
         kinds(&first),
         ["PutConfig", "PutConfig", "PutConfig", "StartProvider", "StartComponent", "PutLink"]
     );
-    assert_eq!(owned.configs.iter().collect::<Vec<_>>(), ["SECRET_hello-token", "hello-address", "hello-greeting"]);
+    assert_eq!(
+        owned.configs.iter().collect::<Vec<_>>(),
+        ["SECRET_hello-token", "hello-address", "hello-greeting"]
+    );
     let view = &model.hosts[&host_id("NA")].components[0];
     assert_eq!((view.id.as_str(), view.max_instances), ("hello-hello", 100));
     let annotations = view.annotations.as_ref().unwrap();
@@ -48,12 +51,17 @@ fn an_application_comes_changes_and_goes() {
     assert!(matches!(&update.steps[..], [Step::ReplaceProvider(_), Step::UpdateComponent(scale)]
         if scale.digest.as_deref() == Some("sha256:two") && scale.allow_update && scale.generation == Some(2)));
 
-    let other = HELLO.replace("text: hi", "text: ho").replace("image: ./hello.wasm", "image: ./hello.wasm\n        instance: reuse");
+    let other = HELLO
+        .replace("text: hi", "text: ho")
+        .replace("image: ./hello.wasm", "image: ./hello.wasm\n        instance: reuse");
     let (update, owned) = converge(&mut model, |owned| desired(&other, 3, "two", owned), owned);
     assert_eq!(kinds(&update), ["PutConfig", "UpdateComponent"]);
 
     let (end, owned) = converge(&mut model, |owned| nothing(&hello().name, 4, owned), owned);
-    assert_eq!(kinds(&end), ["DelLink", "StopComponent", "StopProvider", "DelConfig", "DelConfig", "DelConfig"]);
+    assert_eq!(
+        kinds(&end),
+        ["DelLink", "StopComponent", "StopProvider", "DelConfig", "DelConfig", "DelConfig"]
+    );
     assert!(owned.is_empty());
     assert_eq!(model, Model::new(vec![inventory("NA", &[])]));
 }
@@ -165,7 +173,10 @@ fn an_older_plan_moves_nothing_backwards() {
 
 #[test]
 fn a_shared_part_that_is_missing_is_named() {
-    let manifest = HELLO.replace("properties: {image: builtin:http-server}", "properties: {application: {name: web, component: server}}");
+    let manifest = HELLO.replace(
+        "properties: {image: builtin:http-server}",
+        "properties: {application: {name: web, component: server}}",
+    );
     let wanted = desired(&manifest, 1, "one", Owned::default());
     let model = Model::new(vec![inventory("NA", &[])]);
     let found = plan(&wanted, &model.seen_by(&wanted));

@@ -14,7 +14,7 @@ fn name() -> AppName {
 }
 
 fn meta(version: &str) -> VersionMeta {
-    VersionMeta { version: version.to_owned(), created_unix_ms: 1 }
+    VersionMeta { version: version.to_owned(), created_unix_ms: 1, key: format!("K{}", version.len()) }
 }
 
 #[test]
@@ -43,7 +43,11 @@ async fn changes_of_many_at_once_are_all_made() {
         let store = store.clone();
         async move {
             let name = name();
-            store.change(&name, |app| Ok(app.generation += 1)).await
+            let count = |app: &mut AppRecord| {
+                app.generation += 1;
+                Ok(())
+            };
+            store.change(&name, count).await
         }
     });
     let done = futures::future::join_all(changes).await;
@@ -55,33 +59,42 @@ async fn changes_of_many_at_once_are_all_made() {
 }
 
 #[tokio::test]
-async fn any_version_has_a_key() {
+async fn a_version_is_written_once() {
     let store = store().await;
-    for version in ["v1", "1.0.0+2", "a.b.", "x_y-z", "01M7XYNWNRVHKRGJ7R892GA9AK"] {
-        let pin = Pin { reference: "a".into(), digest: None, size: Some(1) };
-        let record = VersionRecord {
-            version: version.to_owned(),
-            named: None,
-            manifest: "text".into(),
-            file: "f".into(),
-            created_unix_ms: 7,
-            pins: [("a".to_owned(), pin)].into(),
-        };
-        store.put_version(&name(), &record).await.unwrap();
-        assert_eq!(store.version(&name(), version).await.unwrap(), Some(record));
-    }
+    let pin = Pin { reference: "a".into(), digest: None, size: Some(1) };
+    let record = VersionRecord {
+        version: "1.0.0+2".to_owned(),
+        named: None,
+        manifest: "text".into(),
+        file: "f".into(),
+        created_unix_ms: 7,
+        pins: [("a".to_owned(), pin)].into(),
+    };
+    store.put_version(&name(), &meta("1.0.0+2"), &record).await.unwrap();
+    assert!(store.put_version(&name(), &meta("1.0.0+2"), &record).await.is_err());
+    assert_eq!(store.version(&name(), &meta("1.0.0+2")).await.unwrap(), Some(record));
+    store.del_version(&name(), &meta("1.0.0+2")).await.unwrap();
+    assert_eq!(store.version(&name(), &meta("1.0.0+2")).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_deleted_application_leaves_nothing_and_a_revived_one_stays() {
     let store = store().await;
-    store.change(&name(), |app| Ok(app.deleted = true)).await.unwrap();
+    let end = |app: &mut AppRecord| {
+        (app.deleted, app.generation) = (true, 7);
+        Ok(())
+    };
+    store.change(&name(), end).await.unwrap();
     store.put_owned(&name(), &Owned { configs: ["c".to_owned()].into(), links: [].into() }).await.unwrap();
     assert!(matches!(store.existing(&name()).await, Err(ManagerError::ApplicationNotFound { .. })));
     store.forget(&name()).await.unwrap();
     assert_eq!(store.app(&name()).await.unwrap(), None);
     assert!(store.owned(&name()).await.unwrap().is_empty());
-    store.change(&name(), |app| Ok(app.versions.push(meta("v1")))).await.unwrap();
+    let begin = |app: &mut AppRecord| {
+        app.versions.push(meta("v1"));
+        Ok(app.generation)
+    };
+    assert_eq!(store.change(&name(), begin).await.unwrap().1, 7, "newer than what was there before");
     store.forget(&name()).await.unwrap();
     assert!(store.app(&name()).await.unwrap().unwrap().has("v1"));
 }

@@ -43,7 +43,8 @@ impl Model {
 
     /// What an observer sees of it, for one application.
     pub(super) fn seen_by(&self, desired: &Desired) -> World {
-        let configs = desired.config_names().map(|name| (name.clone(), self.configs.get(name).cloned())).collect();
+        let configs =
+            desired.config_names().map(|name| (name.clone(), self.configs.get(name).cloned())).collect();
         World { hosts: Arc::new(self.hosts.clone()), links: Some(Arc::new(self.links.clone())), configs }
     }
 
@@ -92,7 +93,8 @@ impl Model {
             host.components.remove(at);
         }
         if scale.count > 0 {
-            let mut view = ComponentView::new(scale.component_id.clone(), scale.component_ref.clone(), scale.count);
+            let mut view =
+                ComponentView::new(scale.component_id.clone(), scale.component_ref.clone(), scale.count);
             view.annotations = scale.annotations.clone();
             view.generation = scale.generation;
             view.digest = scale.digest.clone();

@@ -1,0 +1,163 @@
+//! Hosts that refuse, fail later, answer late, or are not there; managers that are killed.
+
+use super::fake::{HostPlan, ONE};
+use super::{Bench, hello, options, start_manager, wait_for};
+use std::time::Duration;
+use umbel_core::code::manager as code;
+use umbel_lattice::control::PartState;
+use umbel_lattice::wadm::{PutResult, StatusType};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_told_by_part_and_tried_again() {
+    let bench = Bench::start(ONE).await;
+    bench.hosts.state().faults.refuse.insert("hello-hello".into());
+    bench.deploy(&hello("./hello.wasm")).await;
+    // This refusal is one that time may heal, so the application is on its way, with the problem shown.
+    wait_for("the others are there", || bench.hosts.state().links.len() == 1).await;
+    let status = loop {
+        let status = bench.status("hello").await;
+        if !status.problems.is_empty() {
+            break status;
+        }
+    };
+    assert_eq!(status.problems[0].code, code::NO_HOST_MATCHES);
+    let part = status.parts.iter().find(|part| part.id == "hello-hello").unwrap();
+    assert_eq!((part.state, part.problem.as_ref()), (PartState::Failed, Some(&status.problems[0])));
+    bench.hosts.state().faults.refuse.clear();
+    bench.until("hello", StatusType::Deployed).await;
+    assert!(bench.status("hello").await.problems.is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_the_answer_is_told_and_tried_again() {
+    let bench = Bench::start(ONE).await;
+    bench.hosts.state().faults.fail_later.insert("hello-hello".into());
+    bench.deploy(&hello("./hello.wasm")).await;
+    let status = bench.until("hello", StatusType::Reconciling).await;
+    assert_eq!(status.generation, Some(1));
+    let told = loop {
+        let status = bench.status("hello").await;
+        if let Some(problem) = status.problems.first() {
+            break problem.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!((told.code, told.message.as_str()), (code::PART_NOT_RUNNING, "it did not start"));
+    bench.hosts.state().faults.fail_later.clear();
+    bench.until("hello", StatusType::Deployed).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_of_parts_become_the_state_of_the_application() {
+    let bench = Bench::start(ONE).await;
+    bench.hosts.state().faults.start_as = Some(PartState::Compiling);
+    bench.deploy(&hello("./hello.wasm")).await;
+    wait_for("it was started", || bench.hosts.state().component("hello-hello").is_some()).await;
+    for (state, expected) in [
+        (PartState::Compiling, StatusType::Reconciling),
+        (PartState::Running, StatusType::Deployed),
+        (PartState::BackingOff, StatusType::Unhealthy),
+        (PartState::CrashLoop, StatusType::Unhealthy),
+        (PartState::Failed, StatusType::Failed),
+        (PartState::Completed, StatusType::Deployed),
+    ] {
+        bench.hosts.state().host("NONE").components[0].state = state;
+        let status = loop {
+            let status = bench.until("hello", expected).await;
+            if status.parts[0].state == state {
+                break status;
+            }
+        };
+        let part = &status.parts[0];
+        let is_bad = matches!(expected, StatusType::Unhealthy | StatusType::Failed);
+        assert_eq!(part.problem.is_some(), is_bad, "{state}");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_answers_change_nothing_but_the_time() {
+    let bench = Bench::start(ONE).await;
+    bench.hosts.state().faults.delay = Duration::from_millis(100);
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    bench.client.undeploy("hello").await.unwrap();
+    bench.until("hello", StatusType::Undeployed).await;
+    assert_eq!(bench.hosts.state().component_count(), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_host_images_cannot_be_fetched_and_deployed_ones_wait() {
+    let bench = Bench::start(&[]).await;
+    let put = bench.put(&hello("./hello.wasm")).await;
+    assert_eq!(put.result, PutResult::Error);
+    assert_eq!(put.problems[0].code, code::NO_HOST);
+    let only_builtin = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {name: web}\nspec:\n  components:\n    \
+        - {name: http, type: capability, properties: {image: 'builtin:http-server'}}\n";
+    bench.deploy(only_builtin).await;
+    let status = bench.until("web", StatusType::Waiting).await;
+    assert_eq!(status.problems[0].code, code::NO_HOST);
+    bench.hosts.add(&bench.lattice, &HostPlan { id: "NLATE", labels: &[] }).await;
+    bench.until("web", StatusType::Deployed).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_without_pins_are_given_the_reference() {
+    let bench = Bench::start(ONE).await;
+    bench.hosts.state().faults.no_pins = true;
+    bench.deploy(&hello("registry.example/hello:1")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    let view = bench.hosts.state().component("hello-hello").unwrap().clone();
+    assert_eq!((view.image_ref.as_str(), view.digest), ("registry.example/hello:1", None));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_are_turned_on_hosts_that_do_not_replace_them() {
+    let bench = Bench::start(ONE).await;
+    bench.hosts.state().faults.keep_links = true;
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    let turned = hello("./hello.wasm").replace("target: {name: hello}", "target: {name: other}")
+        + "    - {name: other, type: component, properties: {image: ./other.wasm}}\n";
+    bench.deploy(&turned).await;
+    bench.until("hello", StatusType::Deployed).await;
+    assert_eq!(bench.hosts.state().links[0].target, "hello-other");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn managers_that_are_killed_at_any_time_lose_nothing_they_acknowledged() {
+    let mut bench = Bench::start(ONE).await;
+    let mut seed = 7u64;
+    for round in 0..30u64 {
+        let content = format!("c{round}");
+        bench.hosts.state().files.insert("./hello.wasm".into(), content.clone());
+        bench.deploy(&hello("./hello.wasm")).await;
+        // A linear congruence is random enough to cut rounds at different places.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        for _ in 0..(seed >> 60) {
+            tokio::task::yield_now().await;
+        }
+        let next = start_manager(&bench.lattice, options());
+        let old = std::mem::replace(&mut bench.manager, next.await);
+        old.shutdown().await;
+        if round % 10 == 9 {
+            bench.until("hello", StatusType::Deployed).await;
+            let state = bench.hosts.state();
+            assert_eq!(state.component("hello-hello").unwrap().digest, Some(format!("sha256:{content}")));
+        }
+    }
+    assert_eq!(bench.client.versions("hello").await.unwrap().versions.len(), 30);
+    bench.client.del("hello", None).await.unwrap();
+    wait_for("nothing is left", || {
+        let state = bench.hosts.state();
+        state.component_count() == 0 && state.links.is_empty() && state.configs.is_empty()
+    })
+    .await;
+    bench.stop().await;
+}

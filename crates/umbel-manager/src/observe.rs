@@ -75,12 +75,8 @@ impl Observer {
         });
         let inventories = futures::stream::iter(reads.collect::<Vec<_>>());
         let inventories: Vec<_> = inventories.buffer_unordered(CONCURRENCY).collect().await;
-        let links = match self.client.links().await {
-            Ok(links) => Some(Arc::new(links)),
-            // Nobody serves links where no host runs.
-            Err(_) if ids.is_empty() => None,
-            Err(error) => return Err(error.into()),
-        };
+        // Nobody serves links where no host answers.
+        let links = if ids.is_empty() { None } else { Some(Arc::new(self.client.links().await?)) };
         let now = self.clock.now();
         let mut seen = self.lock();
         for inventory in inventories.into_iter().flatten() {
@@ -94,7 +90,7 @@ impl Observer {
     /// The same world with the configs that matter to the application.
     pub async fn with_configs(&self, desired: &Desired, world: &World) -> Result<World, ManagerError> {
         let mut world = world.clone();
-        if world.hosts.is_empty() {
+        if world.links.is_none() {
             return Ok(world);
         }
         let reads = desired.config_names().cloned().map(|name| {

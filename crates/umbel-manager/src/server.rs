@@ -362,9 +362,11 @@ fn current_status(desired: &Desired, world: &World, failures: &Failures, is_seen
     status
 }
 
+/// A status of an application that could not be looked at: it waits if time may heal that.
 fn failed_status(record: &AppRecord, problem: Problem) -> Status {
+    let kind = if problem.kind.is_retryable() { StatusType::Waiting } else { StatusType::Failed };
     Status {
-        status: StatusInfo { kind: StatusType::Failed, message: problem.message.clone() },
+        status: StatusInfo { kind, message: problem.message.clone() },
         version: record.deployed.clone().unwrap_or_default(),
         problems: vec![problem],
         generation: Some(record.generation),

@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) delay: Duration,
     /// Links to another target are refused instead of replaced, as hosts of wasmCloud 1.x do.
     pub(crate) keep_links: bool,
+    /// No answers at all.
+    pub(crate) silent: bool,
     /// Pins are not known.
     pub(crate) no_pins: bool,
 }
@@ -141,7 +143,13 @@ impl FakeHosts {
             while let Some(message) = subscription.next().await {
                 let (state, lattice) = (state.clone(), lattice.clone());
                 spawner.spawn(async move {
-                    let delay = state.lock().unwrap().faults.delay;
+                    let (delay, silent) = {
+                        let state = state.lock().unwrap();
+                        (state.faults.delay, state.faults.silent)
+                    };
+                    if silent {
+                        return;
+                    }
                     if !delay.is_zero() {
                         tokio::time::sleep(delay).await;
                     }

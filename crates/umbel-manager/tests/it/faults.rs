@@ -106,6 +106,21 @@ async fn without_a_host_images_cannot_be_fetched_and_deployed_ones_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_falls_silent_and_comes_back_is_not_disturbed() {
+    let bench = Bench::start(ONE).await;
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    bench.hosts.state().log.clear();
+    bench.hosts.state().faults.silent = true;
+    let status = bench.until("hello", StatusType::Waiting).await;
+    assert_eq!(status.problems[0].code, code::NO_HOST);
+    bench.hosts.state().faults.silent = false;
+    bench.until("hello", StatusType::Deployed).await;
+    assert!(bench.hosts.state().log.is_empty(), "{:?}", bench.hosts.state().log);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_without_pins_are_given_the_reference() {
     let bench = Bench::start(ONE).await;
     bench.hosts.state().faults.no_pins = true;

@@ -251,3 +251,48 @@ fn the_list_of_problems_has_an_end() {
     assert_eq!(problems.len(), crate::PROBLEMS_MAX + 1);
     assert_eq!(problems.last().unwrap().code, manifest::TOO_MANY_PROBLEMS);
 }
+
+#[test]
+fn a_megabyte_of_anything_takes_bounded_time() {
+    let patterns = [
+        "- ",
+        "? ",
+        "a: ",
+        "[",
+        "[a, ",
+        "{a: ",
+        "\"",
+        "&a ",
+        "*a ",
+        "!t ",
+        "# ",
+        "|\n",
+        ">\n ",
+        "-\n",
+        "a\n",
+        "a: b\n",
+        "%TAG ! x\n",
+        "---\n",
+        "\n",
+        " ",
+        "\t",
+        "\\",
+        "\"\\u0041",
+        "[a]: ",
+        "? [a]\n",
+        "&a [*a]\n",
+        ": ",
+        "é",
+    ];
+    for (pattern, prefix) in patterns.iter().flat_map(|pattern| [(pattern, ""), (pattern, "{\"a\": [")]) {
+        let mut text = format!("{prefix}{}", pattern.repeat(TEXT_BYTES_MAX / pattern.len())).into_bytes();
+        text.truncate(TEXT_BYTES_MAX);
+        let started = std::time::Instant::now();
+        let _ = parse("f", &text);
+        let took = started.elapsed();
+        assert!(
+            took < std::time::Duration::from_secs(10),
+            "{prefix:?} {pattern:?} took {took:?}, unoptimised"
+        );
+    }
+}

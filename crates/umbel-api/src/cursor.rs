@@ -17,7 +17,8 @@ pub(crate) struct Cursor(BTreeMap<String, u64>);
 impl Cursor {
     /// Reads the text form.
     pub(crate) fn parse(text: &str) -> Result<Cursor, Problem> {
-        let unknown = || Problem::new(api::BAD_REQUEST, format!("`{}` is not a cursor of events", text.escape_debug()));
+        let unknown =
+            || Problem::new(api::BAD_REQUEST, format!("`{}` is not a cursor of events", text.escape_debug()));
         let mut places = BTreeMap::new();
         for place in text.split(',').filter(|place| !place.is_empty()) {
             let (host, seq) = place.rsplit_once(':').ok_or_else(unknown)?;

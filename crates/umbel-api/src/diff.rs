@@ -47,10 +47,14 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
 /// What a value is made of, by name: the fields of an object, or the entries of a list that all have different names.
 fn fields(value: &Value) -> Option<Vec<(String, Value)>> {
     match value {
-        Value::Object(object) => Some(object.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
+        Value::Object(object) => {
+            Some(object.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
         Value::Array(items) if !items.is_empty() => {
-            let named: Vec<(String, Value)> =
-                items.iter().filter_map(|item| Some((item.get("name")?.as_str()?.to_string(), item.clone()))).collect();
+            let named: Vec<(String, Value)> = items
+                .iter()
+                .filter_map(|item| Some((item.get("name")?.as_str()?.to_string(), item.clone())))
+                .collect();
             let names: BTreeSet<&String> = named.iter().map(|(name, _)| name).collect();
             (names.len() == items.len()).then_some(named)
         }

@@ -48,7 +48,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problems> {
         let Payload(bytes) = Payload::from_request(request, state).await?;
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        let value = serde_json::from_slice(text).map_err(|error| bad_request("the body is not understood", error))?;
+        let value =
+            serde_json::from_slice(text).map_err(|error| bad_request("the body is not understood", error))?;
         Ok(Json(value))
     }
 }

@@ -85,7 +85,10 @@ impl StateFolder {
         }
         Err(Problem::new(
             api::SOCKET_PATH_TOO_LONG,
-            format!("`{}` has {bytes} bytes, and at most {SOCKET_PATH_BYTES_MAX} are allowed", socket.display()),
+            format!(
+                "`{}` has {bytes} bytes, and at most {SOCKET_PATH_BYTES_MAX} are allowed",
+                socket.display()
+            ),
         ))
     }
 
@@ -122,7 +125,8 @@ impl StateFolder {
     pub fn announce(&self, running: &Running) -> Result<(), Problem> {
         let json = serde_json::to_vec_pretty(running).expect("plain data with string keys is JSON");
         let path = self.endpoint_file();
-        write_atomically(&path, &json, 0o600).map_err(|error| folder_problem(&path, "cannot be written", &error))
+        write_atomically(&path, &json, 0o600)
+            .map_err(|error| folder_problem(&path, "cannot be written", &error))
     }
 
     /// Takes the announcement back, and the socket with it.

@@ -40,8 +40,9 @@ impl Token {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(folder_problem(&path, "cannot be read", &error)),
         };
-        let unusable =
-            |why: &str| Problem::new(api::TOKEN_UNUSABLE, format!("`{}` cannot be used: {why}", path.display()));
+        let unusable = |why: &str| {
+            Problem::new(api::TOKEN_UNUSABLE, format!("`{}` cannot be used: {why}", path.display()))
+        };
         let mode = std::fs::metadata(&path)
             .map_err(|error| folder_problem(&path, "cannot be read", &error))?
             .permissions()
@@ -110,7 +111,9 @@ fn check(token: &Token, headers: &HeaderMap) -> Result<(), Problem> {
     let bearer = single(headers, header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
     match bearer {
         Some(text) if token.is(text) => Ok(()),
-        Some(_) => Err(Problem::new(api::NO_TOKEN, "the token of the request is not the one of this platform")),
+        Some(_) => {
+            Err(Problem::new(api::NO_TOKEN, "the token of the request is not the one of this platform"))
+        }
         None => Err(Problem::new(api::NO_TOKEN, "the request carries no bearer token")),
     }
 }

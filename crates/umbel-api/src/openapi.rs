@@ -48,7 +48,9 @@ fn build() -> Value {
     let mut contract = Contract::openapi();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The text of `api.token` in the state folder. Over the unix socket no token is needed."))
+        .description(Some(
+            "The text of `api.token` in the state folder. Over the unix socket no token is needed.",
+        ))
         .build();
     contract.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer));
     contract.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);

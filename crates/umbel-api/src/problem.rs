@@ -40,7 +40,10 @@ impl Problems {
         if !self.others.is_empty()
             && let Value::Object(fields) = &mut json
         {
-            fields.insert("others".into(), self.others.iter().map(|other| typed(PROBLEM_TYPE, other)).collect());
+            fields.insert(
+                "others".into(),
+                self.others.iter().map(|other| typed(PROBLEM_TYPE, other)).collect(),
+            );
         }
         json
     }
@@ -103,7 +106,8 @@ impl IntoResponse for Problems {
 
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.to_string()).into_response()
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.to_string())
+        .into_response()
 }
 
 /// The schema of a failure, for the OpenAPI document; [`Problem`] itself is of a crate that does not know OpenAPI.

@@ -104,8 +104,13 @@ impl Api {
 async fn bind_unix(path: &Path) -> Result<UnixListener, Problem> {
     if path.exists() {
         if tokio::net::UnixStream::connect(path).await.is_ok() {
-            return Err(Problem::new(api::LISTEN_FAILED, format!("another platform listens on `{}`", path.display()))
-                .with_help("use the platform that runs, stop it with `umbel down`, or choose another `--state`"));
+            return Err(Problem::new(
+                api::LISTEN_FAILED,
+                format!("another platform listens on `{}`", path.display()),
+            )
+            .with_help(
+                "use the platform that runs, stop it with `umbel down`, or choose another `--state`",
+            ));
         }
         std::fs::remove_file(path).map_err(|error| folder_problem(path, "cannot be replaced", &error))?;
     }
@@ -190,7 +195,11 @@ async fn accept<L: Listener>(listener: L, router: Router, spawner: Spawner, stop
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, stop: Stop) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    stop: Stop,
+) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

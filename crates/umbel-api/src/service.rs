@@ -63,7 +63,10 @@ impl Service {
     pub(crate) async fn some_hosts(&self) -> Result<Vec<Host>, Problem> {
         let hosts = self.hosts().await?;
         if hosts.is_empty() {
-            return Err(Problem::new(api::NO_HOST, format!("no host answers on the lattice `{}`", self.lattice.name())));
+            return Err(Problem::new(
+                api::NO_HOST,
+                format!("no host answers on the lattice `{}`", self.lattice.name()),
+            ));
         }
         Ok(hosts)
     }
@@ -94,7 +97,11 @@ impl Service {
     }
 
     /// Deploys a version, or the newest.
-    pub(crate) async fn deploy(&self, name: &AppName, version: Option<&str>) -> Result<doc::Deployed, Problems> {
+    pub(crate) async fn deploy(
+        &self,
+        name: &AppName,
+        version: Option<&str>,
+    ) -> Result<doc::Deployed, Problems> {
         let reply = managed(self.applications.deploy(name.as_str(), version).await)?;
         deployed(name, version, reply)
     }

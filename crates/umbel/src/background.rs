@@ -14,8 +14,8 @@ use std::time::Duration;
 use umbel_api::client::Client;
 use umbel_api::folder::{Running, StateFolder};
 use umbel_api::problem::{PROBLEM_TYPE, Problems};
-use umbel_core::code::api;
-use umbel_core::{Coded, Kind, Problem};
+use umbel_core::Problem;
+use umbel_core::code::{api, host, lattice};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -98,7 +98,7 @@ async fn announced(folder: &StateFolder, pid: u32) -> Option<Running> {
 
 /// The platform that made ours give way, as soon as it answers.
 async fn running_soon(context: &Context, failure: &Problems) -> Result<Option<Running>, Failure> {
-    if failure.kind() != Kind::Conflict {
+    if ![host::STATE_LOCKED, lattice::STATE_LOCKED].contains(&failure.first.code) {
         return Ok(None);
     }
     let look = async {
@@ -125,7 +125,8 @@ impl Log {
     fn open(folder: &StateFolder) -> Result<Log, Failure> {
         let path = folder.log_file();
         let open = || {
-            let file = std::fs::OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
+            let file =
+                std::fs::OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
             let begin = file.metadata()?.len();
             Ok(Log { file, begin })
         };
@@ -134,7 +135,9 @@ impl Log {
 
     fn writer(&self) -> Result<Stdio, Problem> {
         let clone = self.file.try_clone();
-        clone.map(Stdio::from).map_err(|error| Problem::new(api::START_FAILED, "no file can be opened").with_cause(error.to_string()))
+        clone.map(Stdio::from).map_err(|error| {
+            Problem::new(api::START_FAILED, "no file can be opened").with_cause(error.to_string())
+        })
     }
 
     /// What was written since the platform was started, at most the end of it.
@@ -153,7 +156,8 @@ impl Log {
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::new(api::STATE_FOLDER, format!("`{}` cannot be written", path.display())).with_cause(error.to_string())
+    Problem::new(api::STATE_FOLDER, format!("`{}` cannot be written", path.display()))
+        .with_cause(error.to_string())
 }
 
 #[expect(
@@ -183,7 +187,8 @@ fn ended(child: &mut Child, log: &Log) -> Result<Option<Problems>, Failure> {
     let Some(status) = status else { return Ok(None) };
     let words = log.since_begin();
     Ok(Some(last_words(&words).unwrap_or_else(|| {
-        let problem = Problem::new(api::START_FAILED, format!("the platform ended while it was starting: {status}"));
+        let problem =
+            Problem::new(api::START_FAILED, format!("the platform ended while it was starting: {status}"));
         let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines.iter().skip(lines.len().saturating_sub(LAST_WORDS_LINES));
         last.fold(problem, |problem, line| problem.with_cause(*line)).into()

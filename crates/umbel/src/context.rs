@@ -27,10 +27,8 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(global: &Global) -> Result<Context, Failure> {
-        let default = default_state_folder(
-            std::env::var_os("XDG_STATE_HOME").map(PathBuf::from),
-            std::env::home_dir(),
-        );
+        let default =
+            default_state_folder(std::env::var_os("XDG_STATE_HOME").map(PathBuf::from), std::env::home_dir());
         let root = match (&global.state, &default) {
             (Some(given), _) => absolute(given)?,
             (None, Some(default)) => default.clone(),
@@ -40,7 +38,8 @@ impl Context {
                     .into());
             }
         };
-        let from_environment = std::env::var_os("UMBEL_STATE").is_some_and(|dir| Some(dir.into()) == global.state);
+        let from_environment =
+            std::env::var_os("UMBEL_STATE").is_some_and(|dir| Some(dir.into()) == global.state);
         let is_default = from_environment || default.as_ref() == Some(&root);
         Ok(Context {
             folder: StateFolder::new(&root),
@@ -51,6 +50,17 @@ impl Context {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests(state: PathBuf) -> Context {
+        Context {
+            folder: StateFolder::new(&state),
+            output: Output::Table,
+            style: Style::PLAIN,
+            progress: Progress::new(true),
+            state_argument: Some(state),
+        }
+    }
+
     /// A client of the platform of the state folder.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         Ok(Client::unix(&self.folder)?)
@@ -59,7 +69,9 @@ impl Context {
     /// A command line that works as it is printed: `umbel down`, with the state folder where it is needed.
     pub(crate) fn command(&self, words: &str) -> String {
         match &self.state_argument {
-            Some(state) => format!("umbel {words} --state {}", text::shell_word(&state.display().to_string())),
+            Some(state) => {
+                format!("umbel {words} --state {}", text::shell_word(&state.display().to_string()))
+            }
             None => format!("umbel {words}"),
         }
     }
@@ -125,7 +137,10 @@ fn json_lines(document: &Value) -> String {
     match document.get("items").and_then(Value::as_array) {
         Some(items) => {
             let kind = kind.replace(".list/", "/");
-            items.iter().map(|item| format!("{}\n", text::json_line(&umbel_api::document::typed(&kind, item)))).collect()
+            items
+                .iter()
+                .map(|item| format!("{}\n", text::json_line(&umbel_api::document::typed(&kind, item))))
+                .collect()
         }
         None => format!("{}\n", text::json_line(document)),
     }
@@ -134,7 +149,8 @@ fn json_lines(document: &Value) -> String {
 fn default_state_folder(xdg_state_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     // The XDG base directory specification: a relative path in the variable is to be ignored.
     let state_home = xdg_state_home.filter(|path| path.is_absolute());
-    let state_home = state_home.or_else(|| Some(home.filter(|home| home.is_absolute())?.join(".local/state")))?;
+    let state_home =
+        state_home.or_else(|| Some(home.filter(|home| home.is_absolute())?.join(".local/state")))?;
     Some(state_home.join("umbel"))
 }
 

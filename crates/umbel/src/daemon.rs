@@ -56,7 +56,8 @@ impl Platform {
         let state = StateDir::open(folder.root()).map_err(coded)?;
         let key = state.host_key().map_err(coded)?;
         let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
-        let http = HttpServer::new(http_server::Config { listen: up.http, ..Default::default() }, cores.clone());
+        let http =
+            HttpServer::new(http_server::Config { listen: up.http, ..Default::default() }, cores.clone());
         // Before anything else is started, so that a port in use shows at once.
         http.bind().await?;
         let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
@@ -88,7 +89,8 @@ impl Platform {
     async fn ready(&self, folder: &StateFolder) -> Result<(), Problem> {
         self.tree.ready().await.map_err(coded)?;
         let listening = self.listens.borrow().clone();
-        let listening = listening.ok_or_else(|| Problem::new(api::START_FAILED, "the API does not listen"))?;
+        let listening =
+            listening.ok_or_else(|| Problem::new(api::START_FAILED, "the API does not listen"))?;
         folder.announce(&Running {
             pid: std::process::id(),
             api_socket: listening.socket,
@@ -165,7 +167,10 @@ impl Signals {
                 Problem::new(api::START_FAILED, "signals cannot be received").with_cause(error.to_string())
             })
         };
-        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     async fn any(&mut self) {

@@ -5,8 +5,11 @@ use crate::render::{Style, problem};
 use std::io::Write;
 use std::process::ExitCode;
 use umbel_api::problem::Problems;
-use umbel_core::code::api;
 use umbel_core::Problem;
+use umbel_core::code::api;
+
+/// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// A manifest as it was read, to show the lines that problems point at.
 #[derive(Debug, Clone)]
@@ -22,13 +25,17 @@ pub(crate) enum Failure {
     Problems { problems: Problems, source: Option<Source> },
     /// Whoever read our output stopped reading: nothing is wrong, and nobody is left to tell.
     ReaderGone,
+    /// Ctrl-C ended what would have gone on for ever: nothing is left undone, and nothing has to be said.
+    Stopped,
 }
 
 impl Failure {
     /// The same failure with the manifest it is about.
     pub(crate) fn in_source(self, source: Source) -> Failure {
         match self {
-            Failure::Problems { problems, source: None } => Failure::Problems { problems, source: Some(source) },
+            Failure::Problems { problems, source: None } => {
+                Failure::Problems { problems, source: Some(source) }
+            }
             other => other,
         }
     }
@@ -38,7 +45,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Option<umbel_core::Code> {
         match self {
             Failure::Problems { problems, .. } => Some(problems.first.code),
-            Failure::ReaderGone => None,
+            Failure::ReaderGone | Failure::Stopped => None,
         }
     }
 }
@@ -71,7 +78,7 @@ pub(crate) fn exit_code(problems: &Problems) -> u8 {
     if code == api::NEEDS_CONFIRMATION {
         9
     } else if code == api::INTERRUPTED {
-        130
+        INTERRUPTED
     } else {
         // The kind as it was sent: a code that this build does not know has one all the same.
         problems.first.kind.exit_code()
@@ -80,9 +87,15 @@ pub(crate) fn exit_code(problems: &Problems) -> u8 {
 
 /// Tells the failure on stderr and gives the exit code.
 pub(crate) fn end(failure: Failure, output: Output) -> ExitCode {
-    let Failure::Problems { problems, source } = failure else { return ExitCode::SUCCESS };
+    let (problems, source) = match failure {
+        Failure::Problems { problems, source } => (problems, source),
+        Failure::ReaderGone => return ExitCode::SUCCESS,
+        Failure::Stopped => return ExitCode::from(INTERRUPTED),
+    };
     let text = match output {
-        Output::Json | Output::Jsonl | Output::Yaml => format!("{}\n", crate::text::json_line(&problems.to_json())),
+        Output::Json | Output::Jsonl | Output::Yaml => {
+            format!("{}\n", crate::text::json_line(&problems.to_json()))
+        }
         Output::Table | Output::Name => problem::render(&problems, source.as_ref(), Style::of_stderr()),
     };
     // Nobody can be told that stderr is closed.

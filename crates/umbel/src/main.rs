@@ -12,6 +12,8 @@ mod cmd;
 mod context;
 mod daemon;
 mod fail;
+#[cfg(test)]
+mod golden;
 mod names;
 mod progress;
 mod render;
@@ -48,10 +50,11 @@ fn run(context: &Context, command: args::Command) -> Result<(), Failure> {
         args::Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = builder.worker_threads(2).thread_name("umbel-control").enable_all().build().map_err(|error| {
-        umbel_core::Problem::new(umbel_core::code::api::START_FAILED, "no threads can be started")
-            .with_cause(error.to_string())
-    })?;
+    let runtime =
+        builder.worker_threads(2).thread_name("umbel-control").enable_all().build().map_err(|error| {
+            umbel_core::Problem::new(umbel_core::code::api::START_FAILED, "no threads can be started")
+                .with_cause(error.to_string())
+        })?;
     let outcome = runtime.block_on(cmd::run(context, command));
     // A name that is still being resolved must not keep the command from ending.
     runtime.shutdown_background();

@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn a_unique_beginning_is_enough() {
         let names = ["hello", "hello-2", "orders"];
-        let find = |typed| resolve(typed, names, "application", api::NO_SUCH_APPLICATION).map_err(|p| (p.code, p.message));
+        let find = |typed| {
+            resolve(typed, names, "application", api::NO_SUCH_APPLICATION).map_err(|p| (p.code, p.message))
+        };
         assert_eq!(find("o"), Ok("orders".into()));
         assert_eq!(find("hello"), Ok("hello".into()));
         assert_eq!(find("hello-"), Ok("hello-2".into()));

@@ -61,7 +61,10 @@ impl Reply {
         let mut all = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             if all.len() + chunk.len() > max {
-                return Err(Problem::new(api::ANSWER_UNREADABLE, format!("the answer has more than {max} bytes")));
+                return Err(Problem::new(
+                    api::ANSWER_UNREADABLE,
+                    format!("the answer has more than {max} bytes"),
+                ));
             }
             all.extend_from_slice(&chunk);
         }
@@ -98,23 +101,25 @@ pub(crate) async fn request(
     match address {
         Address::Unix(path) => {
             let request = request.header(header::HOST, "localhost");
-            let stream = tokio::time::timeout(connect_timeout, UnixStream::connect(path)).await.map_err(late)?;
+            let stream =
+                tokio::time::timeout(connect_timeout, UnixStream::connect(path)).await.map_err(late)?;
             exchange(stream.map_err(|error| refused(address, &error))?, finish(request, bytes)?).await
         }
         Address::Tcp(socket, token) => {
             let request = request
                 .header(header::HOST, socket.to_string())
                 .header(header::AUTHORIZATION, format!("Bearer {}", token.text()));
-            let stream = tokio::time::timeout(connect_timeout, TcpStream::connect(socket)).await.map_err(late)?;
+            let stream =
+                tokio::time::timeout(connect_timeout, TcpStream::connect(socket)).await.map_err(late)?;
             exchange(stream.map_err(|error| refused(address, &error))?, finish(request, bytes)?).await
         }
     }
 }
 
 fn finish(request: http::request::Builder, bytes: Bytes) -> Result<Request<Full<Bytes>>, Problem> {
-    request
-        .body(Full::new(bytes))
-        .map_err(|error| Problem::new(api::BAD_REQUEST, "the request cannot be written").with_cause(error.to_string()))
+    request.body(Full::new(bytes)).map_err(|error| {
+        Problem::new(api::BAD_REQUEST, "the request cannot be written").with_cause(error.to_string())
+    })
 }
 
 async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, Problem>
@@ -151,9 +156,11 @@ fn refused(address: &Address, error: &std::io::Error) -> Problem {
             Problem::new(api::NOT_RUNNING, format!("nothing listens on {address}"))
         }
         ErrorKind::PermissionDenied => {
-            Problem::new(api::STATE_FOLDER, format!("this user may not use {address}")).with_cause(error.to_string())
+            Problem::new(api::STATE_FOLDER, format!("this user may not use {address}"))
+                .with_cause(error.to_string())
         }
-        _ => Problem::new(api::NOT_RUNNING, format!("{address} cannot be reached")).with_cause(error.to_string()),
+        _ => Problem::new(api::NOT_RUNNING, format!("{address} cannot be reached"))
+            .with_cause(error.to_string()),
     }
 }
 

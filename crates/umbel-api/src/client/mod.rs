@@ -61,7 +61,11 @@ pub enum ManifestFormat {
 impl ManifestFormat {
     /// By the name of the file.
     pub fn of(file_name: &str) -> ManifestFormat {
-        if file_name.to_ascii_lowercase().ends_with(".json") { ManifestFormat::Json } else { ManifestFormat::Yaml }
+        if file_name.to_ascii_lowercase().ends_with(".json") {
+            ManifestFormat::Json
+        } else {
+            ManifestFormat::Yaml
+        }
     }
 
     /// The media type.
@@ -146,14 +150,21 @@ impl Client {
 
     /// The manifest of a version, or of the newest.
     pub async fn application_manifest(&self, name: &str, version: Option<&str>) -> Result<doc::Manifest> {
-        let query = version.map(|version| format!("?version={}", encode_segment(version))).unwrap_or_default();
+        let query =
+            version.map(|version| format!("?version={}", encode_segment(version))).unwrap_or_default();
         self.get(&application_path(name, &format!("/manifest{query}"))).await
     }
 
     /// Puts a manifest: a new version of its application, which is not deployed yet.
-    pub async fn put_application(&self, manifest: Bytes, format: ManifestFormat, file: &str) -> Result<doc::Put> {
+    pub async fn put_application(
+        &self,
+        manifest: Bytes,
+        format: ManifestFormat,
+        file: &str,
+    ) -> Result<doc::Put> {
         let path = format!("/v1/applications?file={}", encode_segment(file));
-        self.send(Method::PUT, &path, Some(Body { content_type: format.content_type(), bytes: manifest })).await
+        self.send(Method::PUT, &path, Some(Body { content_type: format.content_type(), bytes: manifest }))
+            .await
     }
 
     /// What putting and deploying a manifest would change.
@@ -164,7 +175,8 @@ impl Client {
         file: &str,
     ) -> Result<doc::Preview> {
         let path = format!("/v1/preview?file={}", encode_segment(file));
-        self.send(Method::POST, &path, Some(Body { content_type: format.content_type(), bytes: manifest })).await
+        self.send(Method::POST, &path, Some(Body { content_type: format.content_type(), bytes: manifest }))
+            .await
     }
 
     /// Deploys a version, or the newest.
@@ -311,7 +323,8 @@ fn no_answer() -> String {
 /// The problem that an answer other than success carries.
 fn failure(status: http::StatusCode, bytes: &[u8]) -> Problems {
     Problems::from_json(bytes).unwrap_or_else(|| {
-        Problem::new(api::ANSWER_UNREADABLE, format!("the platform answered {status} without a problem")).into()
+        Problem::new(api::ANSWER_UNREADABLE, format!("the platform answered {status} without a problem"))
+            .into()
     })
 }
 

@@ -68,7 +68,9 @@ impl Frames {
                 match frame.event.as_str() {
                     "lost" => return Ok(Some(Followed::Lost(read(&frame.data)?))),
                     "problem" => {
-                        return Err(Problems::from_json(frame.data.as_bytes()).unwrap_or_else(|| unreadable(None)));
+                        return Err(
+                            Problems::from_json(frame.data.as_bytes()).unwrap_or_else(|| unreadable(None))
+                        );
                     }
                     event if event == name => return Ok(Some(Followed::Item(read(&frame.data)?))),
                     // A newer platform may send kinds of entries that this client does not know.

@@ -9,12 +9,12 @@ mod record;
 mod wiring;
 
 pub use application::{
-    Application, ApplicationList, ApplicationStatus, ApplicationVersion, Change, DeployRequest, Deployed, Manifest, Part,
-    Preview, Put, VersionList,
+    Application, ApplicationList, ApplicationStatus, ApplicationVersion, Change, DeployRequest, Deployed,
+    Manifest, Part, Preview, Put, VersionList,
 };
 pub use platform::{
-    Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Provider, ProviderList,
-    ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
+    Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Provider,
+    ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
 pub use wiring::{Config, ConfigList, Link, LinkList, PutLink};

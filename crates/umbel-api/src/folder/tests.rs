@@ -47,7 +47,9 @@ fn a_damaged_announcement_is_a_coded_problem() {
 
 #[test]
 fn a_socket_path_may_have_107_bytes() {
-    let with = |bytes: usize| StateFolder::new(format!("/{}", "x".repeat(bytes - "/".len() - "/run/api.sock".len())));
+    let with = |bytes: usize| {
+        StateFolder::new(format!("/{}", "x".repeat(bytes - "/".len() - "/run/api.sock".len())))
+    };
     assert_eq!(with(107).socket().as_os_str().len(), 107);
     with(107).check_socket_path().unwrap();
     assert_eq!(with(108).check_socket_path().unwrap_err().code, api::SOCKET_PATH_TOO_LONG);

@@ -35,7 +35,8 @@ impl LogFilter {
                 Problem::new(api::BAD_REQUEST, message)
             })?,
         };
-        let component = query.component.map(ComponentId::new).transpose().map_err(|error| Problem::from(&error))?;
+        let component =
+            query.component.map(ComponentId::new).transpose().map_err(|error| Problem::from(&error))?;
         let limit = query.limit.unwrap_or(LOG_LINES_DEFAULT).min(LOG_LINES_MAX) as usize;
         Ok(LogFilter {
             application: query.application,

@@ -17,7 +17,10 @@ fn every_operation_says_what_it_is_and_how_it_fails() {
     for (path, operations) in document()["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let name = format!("{method} {path}");
-            assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{name}: summary");
+            assert!(
+                operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()),
+                "{name}: summary"
+            );
             for status in ["200", "401", "403", "default"] {
                 assert!(operation["responses"].get(status).is_some(), "{name}: {status}");
             }

@@ -11,7 +11,9 @@ fn full() -> Problem {
 
 #[test]
 fn problems_survive_their_json() {
-    for problems in [full().into(), Problems { first: full(), others: vec![Problem::new(api::NO_TOKEN, "n"), full()] }] {
+    for problems in
+        [full().into(), Problems { first: full(), others: vec![Problem::new(api::NO_TOKEN, "n"), full()] }]
+    {
         let json = problems.to_json();
         assert_eq!(json["$type"], PROBLEM_TYPE);
         assert_eq!(Problems::from_json(json.to_string().as_bytes()), Some(problems));

@@ -4,11 +4,11 @@ use super::{Answer, Doc, Shared};
 use crate::convert;
 use crate::diff;
 use crate::document::{
-    Application, ApplicationList, ApplicationStatus, ApplicationVersion, Deployed, DeployRequest, Done, Manifest, Preview,
-    Put, VersionList,
+    Application, ApplicationList, ApplicationStatus, ApplicationVersion, DeployRequest, Deployed, Done,
+    Manifest, Preview, Put, VersionList,
 };
 use crate::extract::{Json, Name, Payload, Query};
-use crate::problem::{Problems, ProblemView};
+use crate::problem::{ProblemView, Problems};
 use crate::query::{FileQuery, VersionQuery};
 use crate::service::{Service, checked, deployed, failed, managed, no_version, not_found, problem, refused};
 use axum::extract::State;
@@ -32,12 +32,14 @@ pub(crate) async fn list_applications(State(service): Shared) -> Answer<Applicat
     responses((status = 200, body = Application), (status = 404, body = ProblemView)))]
 pub(crate) async fn get_application(State(service): Shared, Name(name): Name) -> Answer<Application> {
     let name = checked(AppName::new(name))?;
-    let found = applications(&service).await?.into_iter().find(|application| application.name == name.as_str());
+    let found =
+        applications(&service).await?.into_iter().find(|application| application.name == name.as_str());
     found.map(Doc).ok_or_else(|| not_found(&name).into())
 }
 
 async fn applications(service: &Service) -> Result<Vec<Application>, Problems> {
-    let mut items: Vec<_> = managed(service.applications.list().await)?.into_iter().map(convert::application).collect();
+    let mut items: Vec<_> =
+        managed(service.applications.list().await)?.into_iter().map(convert::application).collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(items)
 }
@@ -95,7 +97,8 @@ pub(crate) async fn preview_application(
 /// A stored manifest in the form in which ours are written, so that only what differs in meaning differs.
 fn canonical(stored: Value) -> Value {
     let text = stored.to_string();
-    let manifest = umbel_manifest::parse("stored", text.as_bytes()).map_or(stored, |application| application.to_json());
+    let manifest =
+        umbel_manifest::parse("stored", text.as_bytes()).map_or(stored, |application| application.to_json());
     diff::without_version(manifest)
 }
 
@@ -153,7 +156,8 @@ pub(crate) async fn get_manifest(
             Ok(Doc(Manifest { name: name.to_string(), version: version_of(&manifest), manifest }))
         }
         (GetResult::NotFound, _) => {
-            let problem = query.version.map_or_else(|| not_found(&name), |version| no_version(&name, &version));
+            let problem =
+                query.version.map_or_else(|| not_found(&name), |version| no_version(&name, &version));
             Err(refused(reply.problems, problem))
         }
         _ => Err(refused(reply.problems, failed(reply.message))),
@@ -177,7 +181,10 @@ pub(crate) async fn list_versions(State(service): Shared, Name(name): Name) -> A
 /// How an application is, part by part.
 #[utoipa::path(get, path = "/v1/applications/{name}/status", tag = "applications", params(("name" = String, Path)),
     responses((status = 200, body = ApplicationStatus), (status = 404, body = ProblemView)))]
-pub(crate) async fn application_status(State(service): Shared, Name(name): Name) -> Answer<ApplicationStatus> {
+pub(crate) async fn application_status(
+    State(service): Shared,
+    Name(name): Name,
+) -> Answer<ApplicationStatus> {
     let name = checked(AppName::new(name))?;
     let reply = managed(service.applications.status(name.as_str()).await)?;
     match (reply.result, reply.status) {
@@ -231,7 +238,10 @@ pub(crate) async fn rollback(
 /// The version before the deployed one.
 fn previous(name: &AppName, versions: &[wadm::VersionInfo]) -> Result<String, Problems> {
     let Some(deployed) = versions.iter().position(|version| version.deployed) else {
-        return Err(problem(api::COMMAND_REFUSED, format!("`{name}` is not deployed: there is nothing to roll back")));
+        return Err(problem(
+            api::COMMAND_REFUSED,
+            format!("`{name}` is not deployed: there is nothing to roll back"),
+        ));
     };
     let Some(before) = deployed.checked_sub(1).and_then(|index| versions.get(index)) else {
         return Err(problem(api::COMMAND_REFUSED, format!("`{name}` runs its oldest version")));

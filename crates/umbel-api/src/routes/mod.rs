@@ -102,9 +102,11 @@ fn quick() -> Table {
 
 /// Routes whose answers go on.
 fn streams() -> Table {
-    empty()
-        .add(Method::GET, "/v1/logs/stream", records::follow_logs)
-        .add(Method::GET, "/v1/events/stream", records::follow_events)
+    empty().add(Method::GET, "/v1/logs/stream", records::follow_logs).add(
+        Method::GET,
+        "/v1/events/stream",
+        records::follow_events,
+    )
 }
 
 /// Everything, for both listeners.
@@ -129,9 +131,8 @@ pub(crate) fn listed() -> Vec<(Method, &'static str)> {
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            problem(api::REQUEST_TIMEOUT, format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())).into_response()
-        }
+        Err(_) => problem(api::REQUEST_TIMEOUT, format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))
+            .into_response(),
     }
 }
 

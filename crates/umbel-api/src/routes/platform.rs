@@ -3,11 +3,11 @@
 use super::{Answer, Doc, Shared};
 use crate::convert;
 use crate::document::{
-    ComponentList, Done, Health, HostList, InspectRequest, Inspection, ProviderList, ShutdownRequest, Tree, TreeList,
-    Version,
+    ComponentList, Done, Health, HostList, InspectRequest, Inspection, ProviderList, ShutdownRequest, Tree,
+    TreeList, Version,
 };
 use crate::extract::Json;
-use crate::problem::{Problems, ProblemView};
+use crate::problem::{ProblemView, Problems};
 use crate::service::problem;
 use axum::extract::State;
 use axum::response::Response;
@@ -65,8 +65,11 @@ pub(crate) async fn tree(State(service): Shared) -> Answer<TreeList> {
     for host in service.some_hosts().await? {
         let tree = service.control.tree(&host.id).await?;
         let tree: umbel_supervisor::Tree = serde_json::from_value(tree).map_err(|error| {
-            Problem::new(api::ANSWER_UNREADABLE, format!("the tree of the host `{}` is not understood", host.id))
-                .with_cause(error.to_string())
+            Problem::new(
+                api::ANSWER_UNREADABLE,
+                format!("the tree of the host `{}` is not understood", host.id),
+            )
+            .with_cause(error.to_string())
         })?;
         items.push(Tree { host_id: host.id.to_string(), root: convert::tree(&tree) });
     }
@@ -90,7 +93,10 @@ pub(crate) async fn providers(State(service): Shared) -> Answer<ProviderList> {
 /// What an artifact is, without running it. Files are read by a host, so paths are the host's and absolute.
 #[utoipa::path(post, path = "/v1/inspect", tag = "platform", request_body = InspectRequest,
     responses((status = 200, body = Inspection), (status = 404, body = ProblemView)))]
-pub(crate) async fn inspect(State(service): Shared, Json(request): Json<InspectRequest>) -> Answer<Inspection> {
+pub(crate) async fn inspect(
+    State(service): Shared,
+    Json(request): Json<InspectRequest>,
+) -> Answer<Inspection> {
     let hosts = service.some_hosts().await?;
     let Some(host) = hosts.first() else { return Err(problem(api::NO_HOST, "no host answers")) };
     let inspect = service.control.inspect(&host.id, &request.reference).await?;

@@ -36,7 +36,10 @@ pub(crate) async fn follow_logs(
 /// Events that are kept, oldest first.
 #[utoipa::path(get, path = "/v1/events", tag = "records", params(EventQuery),
     responses((status = 200, body = EventList)))]
-pub(crate) async fn list_events(State(service): Shared, Query(query): Query<EventQuery>) -> Answer<EventList> {
+pub(crate) async fn list_events(
+    State(service): Shared,
+    Query(query): Query<EventQuery>,
+) -> Answer<EventList> {
     let since = query.since.as_deref().map(Cursor::parse).transpose()?;
     let history = event_history(&service, since, limit(&query)).await?;
     Ok(Doc(EventList { items: history.entries, lost: history.lost }))

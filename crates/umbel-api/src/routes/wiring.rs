@@ -4,7 +4,7 @@ use super::{Answer, Doc, Shared};
 use crate::convert;
 use crate::document::{Config, ConfigList, Done, Link, LinkList, PutLink};
 use crate::extract::{Json, Name, Query};
-use crate::problem::{Problems, ProblemView};
+use crate::problem::{ProblemView, Problems};
 use crate::query::LinkQuery;
 use crate::service::problem;
 use axum::extract::State;
@@ -16,7 +16,9 @@ use umbel_core::link::{DEFAULT_LINK_NAME, LinkKey};
 #[utoipa::path(get, path = "/v1/links", tag = "wiring", responses((status = 200, body = LinkList)))]
 pub(crate) async fn list_links(State(service): Shared) -> Answer<LinkList> {
     let mut items: Vec<Link> = service.control.links().await?.into_iter().map(convert::link).collect();
-    items.sort_by(|a, b| (&a.source_id, &a.wit_package, &a.name).cmp(&(&b.source_id, &b.wit_package, &b.name)));
+    items.sort_by(|a, b| {
+        (&a.source_id, &a.wit_package, &a.name).cmp(&(&b.source_id, &b.wit_package, &b.name))
+    });
     Ok(Doc(LinkList { items }))
 }
 
@@ -26,7 +28,9 @@ pub(crate) async fn list_links(State(service): Shared) -> Answer<LinkList> {
 pub(crate) async fn put_link(State(service): Shared, Json(link): Json<PutLink>) -> Answer<Done> {
     let link = convert::put_link(link)?;
     service.control.put_link(&link).await?;
-    Ok(Doc(Done { message: format!("{} is linked to {} for {}", link.source_id, link.target, link.contract) }))
+    Ok(Doc(Done {
+        message: format!("{} is linked to {} for {}", link.source_id, link.target, link.contract),
+    }))
 }
 
 /// Deletes a link; none there is no failure.
@@ -39,7 +43,8 @@ pub(crate) async fn delete_link(State(service): Shared, Query(query): Query<Link
         wit_package: query.wit_package,
     };
     service.control.del_link(&key).await?;
-    let message = format!("{} has no link `{}` for {}:{}", key.source_id, key.name, key.wit_namespace, key.wit_package);
+    let message =
+        format!("{} has no link `{}` for {}:{}", key.source_id, key.name, key.wit_namespace, key.wit_package);
     Ok(Doc(Done { message }))
 }
 

@@ -146,28 +146,42 @@ fn answer(request: &Message, memory: &Mutex<Memory>) -> Value {
 
 fn manager(verb: &str, payload: &Bytes) -> Value {
     let missing = verb.ends_with(".missing");
-    let version = serde_json::from_slice::<Value>(payload).ok().and_then(|body| body["version"].as_str().map(String::from));
+    let version = serde_json::from_slice::<Value>(payload)
+        .ok()
+        .and_then(|body| body["version"].as_str().map(String::from));
     match verb.split('.').next().unwrap() {
         "put" if payload.starts_with(b"bad") => json!({"result": "error", "message": "bad", "problems": [
             {"code": "UM1006", "kind": "invalid", "message": "one", "help": "h", "span": {"file": "m", "line": 1, "column": 2}},
             {"code": "UM1006", "kind": "invalid", "message": "two", "help": "h"},
         ]}),
-        "put" => json!({"result": "created", "total_versions": 1, "current_version": "v1", "message": "", "name": "hello"}),
-        "list" => json!([{"name": "hello", "version": "v3", "description": "d", "deployed_version": "v2", "status": "deployed",
-            "detailed_status": {"status": {"type": "deployed"}, "urls": ["http://hello.localhost:8000"]}}]),
+        "put" => {
+            json!({"result": "created", "total_versions": 1, "current_version": "v1", "message": "", "name": "hello"})
+        }
+        "list" => {
+            json!([{"name": "hello", "version": "v3", "description": "d", "deployed_version": "v2", "status": "deployed",
+            "detailed_status": {"status": {"type": "deployed"}, "urls": ["http://hello.localhost:8000"]}}])
+        }
         "get" if missing => json!({"result": "notfound", "message": ""}),
-        "get" => json!({"result": "success", "message": "", "manifest": {"apiVersion": "core.oam.dev/v1beta1",
+        "get" => {
+            json!({"result": "success", "message": "", "manifest": {"apiVersion": "core.oam.dev/v1beta1",
             "kind": "Application", "metadata": {"name": "hello", "annotations": {"version": "v3"}},
-            "spec": {"components": [{"name": "web", "type": "component", "properties": {"image": "./a.wasm"}}]}}}),
+            "spec": {"components": [{"name": "web", "type": "component", "properties": {"image": "./a.wasm"}}]}}})
+        }
         "versions" if missing => json!({"result": "notfound", "message": "", "versions": []}),
         "versions" => json!({"result": "success", "message": "", "versions": [
             {"version": "v1", "deployed": false, "created_unix_ms": 5}, {"version": "v2", "deployed": true},
             {"version": "v3", "deployed": false}]}),
         "status" if missing => json!({"result": "notfound", "message": ""}),
-        "status" => json!({"result": "ok", "message": "", "status": {"status": {"type": "deployed"}, "version": "v2",
-            "parts": [{"name": "web", "id": "hello-web", "kind": "component", "state": "running"}]}}),
-        "deploy" | "undeploy" if missing => json!({"result": "notfound", "message": "", "name": "missing", "version": null}),
-        "deploy" | "undeploy" => json!({"result": "acknowledged", "message": "ok", "name": "hello", "version": version}),
+        "status" => {
+            json!({"result": "ok", "message": "", "status": {"status": {"type": "deployed"}, "version": "v2",
+            "parts": [{"name": "web", "id": "hello-web", "kind": "component", "state": "running"}]}})
+        }
+        "deploy" | "undeploy" if missing => {
+            json!({"result": "notfound", "message": "", "name": "missing", "version": null})
+        }
+        "deploy" | "undeploy" => {
+            json!({"result": "acknowledged", "message": "ok", "name": "hello", "version": version})
+        }
         "del" if missing => json!({"result": "notfound", "message": ""}),
         "del" => json!({"result": "deleted", "message": ""}),
         other => panic!("the manager is not asked {other}"),
@@ -179,36 +193,55 @@ fn host(subject: &str, payload: &Bytes, memory: &Memory) -> Value {
     let done = json!({"success": true, "message": "accepted"});
     let words: Vec<&str> = subject.split('.').collect();
     match words.as_slice() {
-        [.., "host", "ping"] => ok(json!({"rpc_host": "", "ctl_host": "", "friendly_name": "fake", "id": HOST, "labels": {},
-            "lattice": "test", "uptime_human": "1s", "uptime_seconds": 1, "version": "9.9.9"})),
-        [.., "host", "get", HOST] => ok(json!({"host_id": HOST, "friendly_name": "fake", "labels": {"a": "b"},
+        [.., "host", "ping"] => {
+            ok(json!({"rpc_host": "", "ctl_host": "", "friendly_name": "fake", "id": HOST, "labels": {},
+            "lattice": "test", "uptime_human": "1s", "uptime_seconds": 1, "version": "9.9.9"}))
+        }
+        [.., "host", "get", HOST] => {
+            ok(json!({"host_id": HOST, "friendly_name": "fake", "labels": {"a": "b"},
             "version": "9.9.9", "uptime_human": "1s", "uptime_seconds": 1,
             "components": [{"id": "hello-web", "image_ref": "file:///a.wasm", "max_instances": 7, "state": "running",
                 "application": "hello", "usage": {"calls": 4}, "unlinked": ["wasi:http/outgoing-handler@0.2.0"]}],
             "providers": [{"id": "hello-http", "image_ref": "builtin:http-server", "kind": "builtin", "state": "running",
-                "endpoints": [{"component": "hello-web", "url": "http://hello.localhost:8000"}]}]})),
-        [.., "link", "get"] => ok(json!([{"source_id": "a", "target": "b", "name": "default", "wit_namespace": "wasi",
-            "wit_package": "http", "interfaces": ["outgoing-handler"]}])),
+                "endpoints": [{"component": "hello-web", "url": "http://hello.localhost:8000"}]}]}))
+        }
+        [.., "link", "get"] => {
+            ok(json!([{"source_id": "a", "target": "b", "name": "default", "wit_namespace": "wasi",
+            "wit_package": "http", "interfaces": ["outgoing-handler"]}]))
+        }
         [.., "link", "put" | "del"] | [.., "config", "put" | "del", _] | [.., "drain"] => done,
         [.., "config", "get", "missing"] => json!({"success": true, "message": "Configuration not found"}),
         [.., "config", "get", _] => ok(json!({"k": "v"})),
-        [.., "tree"] => ok(json!({"id": "host", "kind": "supervisor", "state": {"name": "running"}, "restarts": 0,
+        [.., "tree"] => {
+            ok(json!({"id": "host", "kind": "supervisor", "state": {"name": "running"}, "restarts": 0,
             "since_unix_ms": 3, "children": [{"id": "web", "kind": "component", "restarts": 2, "since_unix_ms": 4,
-            "state": {"name": "backing-off", "retry_in_ms": 1500}}]})),
-        [.., "inspect"] if payload.windows(7).any(|bytes| bytes == b"refused") => json!({"success": false, "message": "no"}),
-        [.., "inspect"] => ok(json!({"kind": "component", "imports": [], "exports": ["wasi:http/incoming-handler@0.2.0"],
-            "size": 5, "digest": "sha256:00"})),
+            "state": {"name": "backing-off", "retry_in_ms": 1500}}]}))
+        }
+        [.., "inspect"] if payload.windows(7).any(|bytes| bytes == b"refused") => {
+            json!({"success": false, "message": "no"})
+        }
+        [.., "inspect"] => {
+            ok(json!({"kind": "component", "imports": [], "exports": ["wasi:http/incoming-handler@0.2.0"],
+            "size": 5, "digest": "sha256:00"}))
+        }
         [.., "logs"] => {
             let request: LogsRequest = serde_json::from_slice(payload).unwrap();
-            let wanted = memory.logs.iter().filter(|line| request.component.as_ref().is_none_or(|id| *id == line.component));
+            let wanted = memory
+                .logs
+                .iter()
+                .filter(|line| request.component.as_ref().is_none_or(|id| *id == line.component));
             let lines: Vec<&LogLine> = wanted.collect();
             ok(json!(lines[lines.len().saturating_sub(request.limit)..]))
         }
         [.., "events"] => {
             let request: EventsRequest = serde_json::from_slice(payload).unwrap();
             let events: Vec<&NumberedEvent> = match request.since_seq {
-                Some(since) => memory.events.iter().filter(|event| event.seq > since).take(request.limit).collect(),
-                None => memory.events.iter().skip(memory.events.len().saturating_sub(request.limit)).collect(),
+                Some(since) => {
+                    memory.events.iter().filter(|event| event.seq > since).take(request.limit).collect()
+                }
+                None => {
+                    memory.events.iter().skip(memory.events.len().saturating_sub(request.limit)).collect()
+                }
             };
             let oldest = memory.events.first().map_or(1, |event| event.seq);
             ok(json!({"events": events, "oldest_seq": oldest}))

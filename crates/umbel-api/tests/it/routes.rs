@@ -43,7 +43,8 @@ async fn every_operation_asks_who_is_asking() {
                 ("a foreign host", "evil.example", Some(token.as_str()), 403),
                 ("the right token", here.as_str(), Some(token.as_str()), 200),
             ] {
-                let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+                let authorization =
+                    token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
                 let request = format!(
                     "{} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}Content-Type: application/json\r\n\
                      Content-Length: {}\r\n\r\n{body}",
@@ -154,7 +155,8 @@ async fn all_problems_of_a_manifest_come_at_once() {
     assert_eq!(problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), ["one", "two"]);
     assert_eq!(problems.first.span.as_ref().map(|span| span.column), Some(2));
 
-    let problems = client.preview_application("a: 1\na: 2".into(), ManifestFormat::Yaml, "m.yaml").await.unwrap_err();
+    let problems =
+        client.preview_application("a: 1\na: 2".into(), ManifestFormat::Yaml, "m.yaml").await.unwrap_err();
     assert!(problems.first.span.is_some_and(|span| span.file == "m.yaml"));
 
     let preview = client.preview_application(MANIFEST.into(), ManifestFormat::Json, "m").await.unwrap();
@@ -183,7 +185,8 @@ async fn what_is_not_understood_is_refused() {
         ("GET /", "", "", (404, "UM1007")),
         ("DELETE /v1/version", "", "", (405, "UM1008")),
     ] {
-        let request = format!("{line} HTTP/1.1\r\n{head}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+        let request =
+            format!("{line} HTTP/1.1\r\n{head}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
         let (status, text) = raw(fake.tcp(), &request).await;
         assert_eq!(status, expect.0, "{line}: {text}");
         assert!(text.contains(&format!("\"code\":\"{}\"", expect.1)), "{line}: {text}");

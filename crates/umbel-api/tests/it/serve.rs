@@ -54,13 +54,17 @@ async fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
     };
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(Api::child_spec(config, fake.lattice.clone()));
     let second = Supervisor::start("second", spec, Env::system());
-    let failed = second.wait_for(|tree| tree.children.iter().any(|child| child.last_exit.is_some())).await.unwrap();
+    let failed =
+        second.wait_for(|tree| tree.children.iter().any(|child| child.last_exit.is_some())).await.unwrap();
     assert_eq!(failed.children[0].last_exit.as_ref().unwrap().code, codes::LISTEN_FAILED);
     assert_eq!(fake.client().version().await.unwrap().version, "9.9.9");
     second.shutdown().await;
 
     fake.tree.shutdown().await;
-    assert!(fake.folder.socket().exists(), "nobody has removed it: the daemon does, and a killed one does not");
+    assert!(
+        fake.folder.socket().exists(),
+        "nobody has removed it: the daemon does, and a killed one does not"
+    );
     let (again, _) = api(&fake.folder, &fake.lattice, shutdown).await;
     assert_eq!(fake.client().version().await.unwrap().version, "9.9.9");
     again.shutdown().await;

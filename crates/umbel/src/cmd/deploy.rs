@@ -113,7 +113,8 @@ pub(super) async fn finish(
         &outcome,
         |outcome, style| {
             let status = style.paint(crate::render::tone_of(&outcome.status), &neutral(&outcome.status));
-            let mut text = format!("{} {}  {status}\n", neutral(&outcome.application), neutral(&outcome.version));
+            let mut text =
+                format!("{} {}  {status}\n", neutral(&outcome.application), neutral(&outcome.version));
             for url in &outcome.urls {
                 text.push_str(&format!("  {}\n", neutral(url)));
             }
@@ -136,7 +137,8 @@ impl Manifest {
     pub(super) fn read(file: Option<&Path>) -> Result<Manifest, Failure> {
         match file {
             Some(path) if path == Path::new("-") => {
-                let bytes = read_limited(std::io::stdin().lock()).map_err(|error| unreadable(path, &error))?;
+                let bytes =
+                    read_limited(std::io::stdin().lock()).map_err(|error| unreadable(path, &error))?;
                 // Images beside the manifest are looked for here.
                 let file = absolute(Path::new("stdin.yaml"))?.display().to_string();
                 Ok(Manifest::new(bytes, file, "-"))
@@ -144,9 +146,12 @@ impl Manifest {
             Some(path) => Manifest::read_file(path),
             None => match in_folder(Path::new(".")) {
                 Some(path) => Manifest::read_file(&path),
-                None => Err(Problem::new(api::FILE_UNREADABLE, "there is no umbel.yaml or wadm.yaml in this folder")
-                    .with_help("name the manifest with `-f FILE`, or the application to deploy again")
-                    .into()),
+                None => Err(Problem::new(
+                    api::FILE_UNREADABLE,
+                    "there is no umbel.yaml or wadm.yaml in this folder",
+                )
+                .with_help("name the manifest with `-f FILE`, or the application to deploy again")
+                .into()),
             },
         }
     }
@@ -166,7 +171,8 @@ impl Manifest {
 
     fn new(bytes: Vec<u8>, file: String, shown: &str) -> Manifest {
         // What is not text is sent as it is; the parser says where it is not.
-        let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         let format = ManifestFormat::of(shown);
         Manifest { source: Source { file: file.clone(), text }, file, format }
     }
@@ -207,7 +213,9 @@ fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Problem::new(api::FILE_UNREADABLE, format!("`{}` cannot be read", path.display())).with_cause(error.to_string()).into()
+    Problem::new(api::FILE_UNREADABLE, format!("`{}` cannot be read", path.display()))
+        .with_cause(error.to_string())
+        .into()
 }
 
 fn render_preview(preview: &Preview, style: Style) -> String {
@@ -231,4 +239,30 @@ fn render_preview(preview: &Preview, style: Style) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    #[test]
+    fn a_preview_shows_what_would_change() {
+        golden::check(
+            "deploy-dry-run.txt",
+            &render_preview(&golden::input("deploy-dry-run.json"), Style::PLAIN),
+        );
+    }
+
+    #[test]
+    fn only_files_of_some_size_are_manifests() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = dir.path().join("umbel.yaml");
+        std::fs::File::create(&large).unwrap().set_len(100 << 20).unwrap();
+        for path in [large.as_path(), dir.path(), Path::new("/dev/zero"), &dir.path().join("missing.yaml")] {
+            let failure = Manifest::read_file(path).err().and_then(|failure| failure.code());
+            assert_eq!(failure, Some(api::FILE_UNREADABLE), "{}", path.display());
+        }
+        assert_eq!(in_folder(dir.path()), Some(large));
+    }
 }

@@ -4,8 +4,8 @@ use crate::background;
 use crate::cmd::up::HTTP_PORT_DEFAULT;
 use crate::context::Context;
 use crate::fail::Failure;
-use crate::render::{Style, Tone};
 use crate::render::table::{Cell, cell, render as table, toned};
+use crate::render::{Style, Tone};
 use crate::text;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -153,13 +153,19 @@ async fn platform(context: &Context) -> (Check, Option<Running>) {
                 Check::ok(name, format!("runs (pid {}, version {ours})", running.pid))
             } else {
                 let fix = format!("{} && {}", context.command("down"), context.command("up --detach"));
-                Check::warning(name, format!("runs version {}, and this command is {ours}", running.version), fix)
+                Check::warning(
+                    name,
+                    format!("runs version {}, and this command is {ours}", running.version),
+                    fix,
+                )
             };
             (check, Some(running))
         }
-        Ok(None) => (Check::ok(name, format!("is not running; `{}` starts it", context.command("up --detach"))), None),
+        Ok(None) => {
+            (Check::ok(name, format!("is not running; `{}` starts it", context.command("up --detach"))), None)
+        }
         Err(Failure::Problems { problems, .. }) => (Check::of_problem(name, &problems.first), None),
-        Err(Failure::ReaderGone) => (Check::ok(name, "is not running"), None),
+        Err(Failure::ReaderGone | Failure::Stopped) => (Check::ok(name, "is not running"), None),
     }
 }
 
@@ -234,7 +240,11 @@ fn number_in(path: &str) -> Option<u64> {
 async fn localhost_names() -> Check {
     let name = "localhost-names";
     let fix = "curl and browsers do without; for other programs add `127.0.0.1 APP.localhost` to /etc/hosts";
-    let resolve = || ("hello.localhost", 80).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect::<Vec<_>>());
+    let resolve = || {
+        ("hello.localhost", 80)
+            .to_socket_addrs()
+            .map(|found| found.map(|address| address.ip()).collect::<Vec<_>>())
+    };
     let resolving = tokio::task::spawn_blocking(resolve);
     match tokio::time::timeout(RESOLVE_TIMEOUT, resolving).await {
         Ok(Ok(Ok(found))) if !found.is_empty() && found.iter().all(std::net::IpAddr::is_loopback) => {
@@ -274,8 +284,33 @@ fn render(diagnosis: &Diagnosis, style: Style) -> String {
     let mut text = table(&["STATUS", "CHECK", "FOUND"], &rows, style);
     for check in &diagnosis.checks {
         if let Some(fix) = &check.fix {
-            text.push_str(&format!("\n{} {}: {}\n", style.paint(Tone::Good, "fix"), check.name, text::neutral(fix)));
+            text.push_str(&format!(
+                "\n{} {}: {}\n",
+                style.paint(Tone::Good, "fix"),
+                check.name,
+                text::neutral(fix)
+            ));
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    #[test]
+    fn a_failed_check_shows_its_fix() {
+        golden::check("doctor.txt", &render(&golden::input("doctor.json"), Style::PLAIN));
+    }
+
+    #[test]
+    fn a_port_in_use_is_found() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(http_port(None, port).status, "failed");
+        drop(listener);
+        assert_eq!(http_port(None, 0).status, "ok");
+    }
 }

@@ -43,7 +43,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let stopping = tokio::time::timeout(args.timeout, gone(&client, pid));
     if context.progress.spin("stopping the platform", stopping).await.is_err() {
         let seconds = args.timeout.as_secs();
-        return Err(Problem::new(api::STOP_TIMEOUT, format!("the platform (pid {pid}) still runs after {seconds} s")).into());
+        return Err(Problem::new(
+            api::STOP_TIMEOUT,
+            format!("the platform (pid {pid}) still runs after {seconds} s"),
+        )
+        .into());
     }
     show(context, format!("the platform (pid {pid}) has stopped"))
 }
@@ -51,7 +55,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 /// Waits until nothing answers and the process is gone.
 async fn gone(client: &Client, pid: u32) {
     loop {
-        let answers = !matches!(client.version().await, Err(problems) if problems.first.code == api::NOT_RUNNING);
+        let answers =
+            !matches!(client.version().await, Err(problems) if problems.first.code == api::NOT_RUNNING);
         if !answers && !is_process(pid) {
             return;
         }

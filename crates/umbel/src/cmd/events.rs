@@ -67,15 +67,24 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     };
     tokio::select! {
         outcome = following => outcome,
-        // Who follows ends it so: nothing is left undone.
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Err(Failure::Stopped),
     }
 }
 
 /// Data that says what an event is about, in this order.
 const TELLING: [&str; 12] = [
-    "component_id", "provider_id", "config_name", "source_id", "target", "name", "image_ref", "provider_ref", "max_instances",
-    "reason", "error", "friendly_name",
+    "component_id",
+    "provider_id",
+    "config_name",
+    "source_id",
+    "target",
+    "name",
+    "image_ref",
+    "provider_ref",
+    "max_instances",
+    "reason",
+    "error",
+    "friendly_name",
 ];
 
 fn line(entry: &EventEntry, style: Style) -> String {

@@ -73,7 +73,9 @@ impl Document for Index {
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let Some(what) = args.what else {
-        return context.show(&index(), render_index, |index| index.items.iter().map(|item| item.name.clone()).collect());
+        return context.show(&index(), render_index, |index| {
+            index.items.iter().map(|item| item.name.clone()).collect()
+        });
     };
     let explanation = topic(&what).or_else(|| Code::find(&what).map(of_code)).ok_or_else(|| {
         Problem::new(api::NO_SUCH_TOPIC, format!("there is no explanation of `{}`", what.escape_debug()))
@@ -156,8 +158,11 @@ mod tests {
         let text = topic("exit-codes").unwrap().text;
         let mut explained: Vec<u8> =
             text.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
-        let mut used: Vec<u8> = code::all().filter_map(|code| of_code(code).exit_code).chain([0, 2]).collect();
-        used.extend([umbel_core::Kind::Version, umbel_core::Kind::Unauthenticated].map(umbel_core::Kind::exit_code));
+        let mut used: Vec<u8> =
+            code::all().filter_map(|code| of_code(code).exit_code).chain([0, 2]).collect();
+        used.extend(
+            [umbel_core::Kind::Version, umbel_core::Kind::Unauthenticated].map(umbel_core::Kind::exit_code),
+        );
         used.sort_unstable();
         used.dedup();
         explained.sort_unstable();

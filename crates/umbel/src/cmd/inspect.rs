@@ -51,7 +51,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let components: Vec<&Component> = hosts.iter().flat_map(|host| &host.components).collect();
     let providers: Vec<&Provider> = hosts.iter().flat_map(|host| &host.providers).collect();
     let all = applications.iter().map(|application| application.name.as_str());
-    let all = all.chain(components.iter().map(|c| c.id.as_str())).chain(providers.iter().map(|p| p.id.as_str()));
+    let all =
+        all.chain(components.iter().map(|c| c.id.as_str())).chain(providers.iter().map(|p| p.id.as_str()));
     let name = match names::resolve(what, all, "application, component or provider", api::NO_SUCH_NAME) {
         Err(problem) if problem.code == api::NO_SUCH_NAME && Path::new(what).is_file() => {
             return artifact(context, &client, what).await;
@@ -62,7 +63,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         return show_application(context, &client, application).await;
     }
     if let Some(component) = components.into_iter().find(|component| component.id == name) {
-        return context.show(component, |c, style| render_component(context, c, style), |c| vec![c.id.clone()]);
+        return context.show(
+            component,
+            |c, style| render_component(context, c, style),
+            |c| vec![c.id.clone()],
+        );
     }
     match providers.into_iter().find(|provider| provider.id == name) {
         Some(provider) => context.show(provider, render_provider, |provider| vec![provider.id.clone()]),
@@ -72,16 +77,22 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 
 /// A path is made absolute: the host reads the file, from another folder.
 async fn artifact(context: &Context, client: &Client, what: &str) -> Result<(), Failure> {
-    let is_path = !what.contains(':') && (what.starts_with(['.', '/']) || Path::new(what).exists() || what.ends_with(".wasm"));
+    let is_path = !what.contains(':')
+        && (what.starts_with(['.', '/']) || Path::new(what).exists() || what.ends_with(".wasm"));
     let reference = if is_path { absolute(Path::new(what))?.display().to_string() } else { what.to_string() };
     let inspection = context.progress.spin("looking into it", client.inspect(&reference)).await?;
     context.show(&inspection, render_artifact, |inspection| vec![inspection.digest.clone()])
 }
 
-async fn show_application(context: &Context, client: &Client, application: Application) -> Result<(), Failure> {
+async fn show_application(
+    context: &Context,
+    client: &Client,
+    application: Application,
+) -> Result<(), Failure> {
     let versions = client.application_versions(&application.name).await?.items;
     let status = client.application_status(&application.name).await?;
-    let details = ApplicationDetails { application, versions, parts: status.parts, problems: status.problems };
+    let details =
+        ApplicationDetails { application, versions, parts: status.parts, problems: status.problems };
     context.show(&details, render_application, |details| vec![details.application.name.clone()])
 }
 
@@ -175,7 +186,10 @@ fn render_component(context: &Context, component: &Component, style: Style) -> S
     facts.add("cpu", text::duration(Duration::from_micros(usage.cpu_us)));
     let most = text::bytes(usage.memory_bytes_max_seen);
     facts.add("memory", format!("{} now, {most} at most in one instance", text::bytes(usage.memory_bytes)));
-    facts.add("log", format!("{}, {} dropped", text::bytes(usage.log_bytes), text::bytes(usage.log_bytes_dropped)));
+    facts.add(
+        "log",
+        format!("{}, {} dropped", text::bytes(usage.log_bytes), text::bytes(usage.log_bytes_dropped)),
+    );
     if let Some(limits) = &component.limits {
         facts.list("limits", &limit_lines(limits));
     }
@@ -197,8 +211,14 @@ fn limit_lines(limits: &Limits) -> Vec<String> {
     let or_none = |value: u64, text: String| if value == 0 { "none".to_string() } else { text };
     vec![
         format!("memory {} of one instance", text::bytes(limits.memory_bytes_max)),
-        format!("cpu {}", or_none(limits.cpu_percent_max.into(), format!("{} % of a core", limits.cpu_percent_max))),
-        format!("call time {}", or_none(limits.call_ms_max, text::duration(Duration::from_millis(limits.call_ms_max)))),
+        format!(
+            "cpu {}",
+            or_none(limits.cpu_percent_max.into(), format!("{} % of a core", limits.cpu_percent_max))
+        ),
+        format!(
+            "call time {}",
+            or_none(limits.call_ms_max, text::duration(Duration::from_millis(limits.call_ms_max)))
+        ),
         format!("instances {}, waiting {}", limits.instances_max, limits.waiting_max),
         format!("log {} per second", text::bytes(limits.log_bytes_per_s_max)),
         match limits.outbound_hosts.as_slice() {
@@ -217,7 +237,8 @@ fn render_provider(provider: &Provider, style: Style) -> String {
     facts.add("kind", &provider.kind);
     facts.add("image", &provider.reference);
     facts.add("host", &provider.host_id);
-    let endpoints: Vec<String> = provider.endpoints.iter().map(|e| format!("{} → {}", e.url, e.component)).collect();
+    let endpoints: Vec<String> =
+        provider.endpoints.iter().map(|e| format!("{} → {}", e.url, e.component)).collect();
     facts.list("endpoints", &endpoints);
     if let Some(problem) = &provider.problem {
         facts.problem(problem);
@@ -237,4 +258,31 @@ fn render_artifact(inspection: &Inspection, style: Style) -> String {
         facts.add("claims", text::json_line(claims));
     }
     facts.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    #[test]
+    fn everything_about_one_thing_is_shown() {
+        let context = golden::context();
+        golden::check(
+            "inspect-application.txt",
+            &render_application(&golden::input("inspect-application.json"), Style::PLAIN),
+        );
+        golden::check(
+            "inspect-component.txt",
+            &render_component(&context, &golden::input("inspect-component.json"), Style::PLAIN),
+        );
+        golden::check(
+            "inspect-provider.txt",
+            &render_provider(&golden::input("inspect-provider.json"), Style::PLAIN),
+        );
+        golden::check(
+            "inspect-artifact.txt",
+            &render_artifact(&golden::input("inspect-artifact.json"), Style::PLAIN),
+        );
+    }
 }

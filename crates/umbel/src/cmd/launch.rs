@@ -94,9 +94,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         state: context.folder.root().display().to_string(),
         was_running: found.was_running,
     };
-    context.show(&launched, |launched, style| render(context, launched, style), |launched| {
-        vec![launched.application.clone()]
-    })
+    context.show(
+        &launched,
+        |launched, style| render(context, launched, style),
+        |launched| vec![launched.application.clone()],
+    )
 }
 
 async fn platform(context: &Context, args: &Args) -> Result<Found, Failure> {
@@ -114,7 +116,8 @@ async fn platform(context: &Context, args: &Args) -> Result<Found, Failure> {
     let found = context.progress.step("starting the platform", Some(&command), starting, done).await?;
     let ours = env!("CARGO_PKG_VERSION");
     if found.running.version != ours {
-        let text = format!("note: this command is {ours} and the platform {}", neutral(&found.running.version));
+        let text =
+            format!("note: this command is {ours} and the platform {}", neutral(&found.running.version));
         context.progress.note(&text);
     }
     Ok(found)
@@ -125,10 +128,9 @@ impl Target {
     fn find(what: &Path) -> Result<Target, Failure> {
         let shown = what.display();
         let nothing = |why: String| Failure::from(Problem::new(api::NOTHING_TO_LAUNCH, why));
-        let is_name = what.components().count() == 1 && what.extension().is_none() && !what.as_os_str().is_empty();
-        if is_name
-            && let Some((name, bytes)) = BUNDLED.iter().find(|(name, _)| what.as_os_str() == *name)
-        {
+        let is_name =
+            what.components().count() == 1 && what.extension().is_none() && !what.as_os_str().is_empty();
+        if is_name && let Some((name, bytes)) = BUNDLED.iter().find(|(name, _)| what.as_os_str() == *name) {
             // A folder of that name is reached as `./hello`.
             return Ok(Target::Bundled(name, bytes));
         }
@@ -136,7 +138,10 @@ impl Target {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_name => {
                 let names: Vec<&str> = BUNDLED.iter().map(|(name, _)| *name).collect();
-                return Err(nothing(format!("`{shown}` is no file, no folder and none of the bundled examples ({})", names.join(", "))));
+                return Err(nothing(format!(
+                    "`{shown}` is no file, no folder and none of the bundled examples ({})",
+                    names.join(", ")
+                )));
             }
             Err(error) => {
                 let problem = Problem::new(api::FILE_UNREADABLE, format!("`{shown}` cannot be read"));
@@ -170,12 +175,16 @@ async fn manifest(
     let (image, name, serves_http) = match target {
         Target::Manifest(path) => {
             if name.is_some() {
-                return Err(crate::text::bad_argument("a manifest names its application itself; `--name` is for component files").into());
+                return Err(crate::text::bad_argument(
+                    "a manifest names its application itself; `--name` is for component files",
+                )
+                .into());
             }
             return Manifest::read_file(path);
         }
         Target::Bundled(bundled, bytes) => {
-            let name = name.map_or_else(|| AppName::new(bundled), Ok).map_err(|error| Problem::from(&error))?;
+            let name =
+                name.map_or_else(|| AppName::new(bundled), Ok).map_err(|error| Problem::from(&error))?;
             (unpack(context, bundled, bytes)?, name, true)
         }
         Target::Component(path) => {
@@ -201,7 +210,8 @@ fn serves_http(export: &str) -> bool {
 /// The application's name by that of the file: `My_App.wasm` is `my-app`.
 fn name_of(path: &Path) -> Result<AppName, Problem> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let cleaned: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    let cleaned: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
     AppName::new(cleaned.trim_matches('-'))
         .map_err(|error| Problem::from(&error).with_help("give the application a name with `--name NAME`"))
 }
@@ -226,7 +236,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         std::fs::rename(&temporary, path)
     };
     written().map_err(|error: std::io::Error| {
-        Problem::new(api::STATE_FOLDER, format!("`{}` cannot be written", path.display())).with_cause(error.to_string()).into()
+        Problem::new(api::STATE_FOLDER, format!("`{}` cannot be written", path.display()))
+            .with_cause(error.to_string())
+            .into()
     })
 }
 
@@ -243,7 +255,8 @@ async fn deploy(
         let status = wait::deployed(context, client, &put.name, timeout).await?;
         Ok::<_, Failure>((put.name, put.version, status))
     };
-    let done = |(name, version, _): &(String, String, ApplicationStatus)| format!("{name} {version} is deployed");
+    let done =
+        |(name, version, _): &(String, String, ApplicationStatus)| format!("{name} {version} is deployed");
     context.progress.step("deploying", Some(&command), deploying, done).await
 }
 
@@ -260,8 +273,13 @@ fn render(context: &Context, launched: &Launched, style: Style) -> String {
     }
     let look = [context.command(&format!("logs {name} -f")), context.command("ps"), context.command("tree")];
     text.push_str(&format!("  look   {}\n", look.join("  ·  ")));
-    text.push_str(&format!("  stop   {}  ·  the platform: {}\n", context.command(&format!("undeploy {name}")), context.command("down")));
-    let platform = format!("  The platform is process {}, its state is in {}.", launched.pid, neutral(&launched.state));
+    text.push_str(&format!(
+        "  stop   {}  ·  the platform: {}\n",
+        context.command(&format!("undeploy {name}")),
+        context.command("down")
+    ));
+    let platform =
+        format!("  The platform is process {}, its state is in {}.", launched.pid, neutral(&launched.state));
     text.push_str(&format!("\n{}\n", style.paint(Tone::Faint, &platform)));
     text
 }
@@ -269,11 +287,24 @@ fn render(context: &Context, launched: &Launched, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
+
+    #[test]
+    fn the_end_says_what_can_be_done_now() {
+        let mut launched: Launched = golden::input("launch.json");
+        golden::check("launch.txt", &render(&golden::context(), &launched, Style::PLAIN));
+        launched.urls.clear();
+        golden::check("launch-no-url.txt", &render(&golden::context(), &launched, Style::PLAIN));
+    }
 
     #[test]
     fn names_come_from_files() {
         let check = |path: &str, expect: Option<&str>| {
-            assert_eq!(name_of(Path::new(path)).ok().map(|name| name.to_string()).as_deref(), expect, "{path}");
+            assert_eq!(
+                name_of(Path::new(path)).ok().map(|name| name.to_string()).as_deref(),
+                expect,
+                "{path}"
+            );
         };
         check("/a/hello.wasm", Some("hello"));
         check("/a/My_App.v2.wasm", Some("my-app-v2"));

@@ -13,12 +13,14 @@ use umbel_core::code::api;
 use umbel_core::{Problem, link::DEFAULT_LINK_NAME};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Links of a deployed application belong to its manifest: the manager puts back what is changed here.
+#[command(
+    after_help = "Links of a deployed application belong to its manifest: the manager puts back what is changed here.
 
 Examples:
   umbel link list
   umbel link put hello-web http-client wasi:http/outgoing-handler
-  umbel link del hello-web wasi:http")]
+  umbel link del hello-web wasi:http"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -98,7 +100,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             show(context, client.put_link(&link).await?)
         }
         Verb::Del(del) => {
-            let (namespace, package, _) = contract(&format!("{}/any", del.package.split('/').next().unwrap_or_default()))?;
+            let (namespace, package, _) =
+                contract(&format!("{}/any", del.package.split('/').next().unwrap_or_default()))?;
             let links = client.links().await?;
             let sources = links.items.iter().map(|link| link.source_id.as_str());
             let source_id = names::resolve(&del.source, sources, "link of", api::NO_SUCH_NAME)?;
@@ -114,7 +117,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
                     .with_help(format!("list the links with `{}`", context.command("link list")))
                     .into());
             }
-            let query = LinkQuery { source_id, name: Some(del.name), wit_namespace: namespace, wit_package: package };
+            let query =
+                LinkQuery { source_id, name: Some(del.name), wit_namespace: namespace, wit_package: package };
             show(context, client.delete_link(&query).await?)
         }
     }
@@ -134,7 +138,9 @@ async fn ids(client: &Client) -> Result<Vec<String>, Failure> {
 fn meant(context: &Context, typed: &str, ids: &[String]) -> Result<String, Failure> {
     match names::resolve(typed, ids.iter().map(String::as_str), "component or provider", api::NO_SUCH_NAME) {
         Err(problem) if problem.code == api::NO_SUCH_NAME => {
-            context.progress.note(&format!("note: nothing runs with the id `{}` yet", crate::text::neutral(typed)));
+            context
+                .progress
+                .note(&format!("note: nothing runs with the id `{}` yet", crate::text::neutral(typed)));
             Ok(typed.to_string())
         }
         outcome => Ok(outcome?),
@@ -145,14 +151,21 @@ fn meant(context: &Context, typed: &str, ids: &[String]) -> Result<String, Failu
 fn contract(text: &str) -> Result<(String, String, Vec<String>), Problem> {
     let parts = text.split_once(':').and_then(|(namespace, rest)| Some((namespace, rest.split_once('/')?)));
     let Some((namespace, (package, interfaces))) = parts else {
-        return Err(bad_argument(format!("`{}` is not a contract such as wasi:http/outgoing-handler", text.escape_debug())));
+        return Err(bad_argument(format!(
+            "`{}` is not a contract such as wasi:http/outgoing-handler",
+            text.escape_debug()
+        )));
     };
     // Links are looked up without versions.
     let interfaces = interfaces.split('@').next().unwrap_or(interfaces);
     let interfaces: Vec<String> = interfaces.split(',').map(str::to_string).collect();
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !is_word(namespace) || !is_word(package) || !interfaces.iter().all(|interface| is_word(interface)) {
-        return Err(bad_argument(format!("`{}` is not a contract such as wasi:http/outgoing-handler", text.escape_debug())));
+        return Err(bad_argument(format!(
+            "`{}` is not a contract such as wasi:http/outgoing-handler",
+            text.escape_debug()
+        )));
     }
     Ok((namespace.into(), package.into(), interfaces))
 }
@@ -162,8 +175,15 @@ fn render(links: &LinkList, style: crate::render::Style) -> String {
         .items
         .iter()
         .map(|link| {
-            let carried = format!("{}:{}/{}", link.wit_namespace, link.wit_package, link.interfaces.join(","));
-            vec![cell(&link.source_id), cell(&link.target), cell(carried), cell(&link.name), cell(&link.distance)]
+            let carried =
+                format!("{}:{}/{}", link.wit_namespace, link.wit_package, link.interfaces.join(","));
+            vec![
+                cell(&link.source_id),
+                cell(&link.target),
+                cell(carried),
+                cell(&link.name),
+                cell(&link.distance),
+            ]
         })
         .collect();
     table(&["SOURCE", "TARGET", "CONTRACT", "NAME", "DISTANCE"], &rows, style)
@@ -180,17 +200,30 @@ fn show(context: &Context, done: Done) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
+    use crate::render::Style;
+
+    #[test]
+    fn links_are_a_table() {
+        golden::check("link-list.txt", &render(&golden::input("link-list.json"), Style::PLAIN));
+    }
 
     #[test]
     fn contracts_are_read() {
         let read = |text| contract(text).ok();
         let expect = |interfaces: &[&str]| {
-            Some(("wasi".to_string(), "http".to_string(), interfaces.iter().map(|i| (*i).to_string()).collect::<Vec<_>>()))
+            Some((
+                "wasi".to_string(),
+                "http".to_string(),
+                interfaces.iter().map(|i| (*i).to_string()).collect::<Vec<_>>(),
+            ))
         };
         assert_eq!(read("wasi:http/outgoing-handler"), expect(&["outgoing-handler"]));
         assert_eq!(read("wasi:http/outgoing-handler@0.2.6"), expect(&["outgoing-handler"]));
         assert_eq!(read("wasi:http/a,b"), expect(&["a", "b"]));
-        for text in ["", "wasi", "wasi:http", "wasi:http/", ":http/a", "wasi:/a", "wasi:http/a,", "wasi:http/a b"] {
+        for text in
+            ["", "wasi", "wasi:http", "wasi:http/", ":http/a", "wasi:/a", "wasi:http/a,", "wasi:http/a b"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::context::Context;
 use crate::fail::Failure;
+use crate::names;
 use crate::render::{Style, Tone, tone_of};
 use crate::text::{self, neutral, parse_duration};
-use crate::names;
 use clap::ValueEnum;
 use std::time::Duration;
 use umbel_api::client::Followed;
@@ -62,7 +62,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let query = LogQuery {
         application,
         component: args.component.clone(),
-        level: args.level.and_then(|level| level.to_possible_value()).map(|value| value.get_name().to_string()),
+        level: args
+            .level
+            .and_then(|level| level.to_possible_value())
+            .map(|value| value.get_name().to_string()),
         since_unix_ms: args.since.map(since_unix_ms),
         limit: Some(args.lines),
     };
@@ -90,8 +93,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     };
     tokio::select! {
         outcome = following => outcome,
-        // Who follows ends it so: nothing is left undone.
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Err(Failure::Stopped),
     }
 }
 

@@ -12,12 +12,14 @@ use umbel_core::Problem;
 use umbel_core::code::api;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a desktop, or when the output is not a terminal, only the address is printed.
+#[command(
+    after_help = "Without a desktop, or when the output is not a terminal, only the address is printed.
 
 Examples:
   umbel open                        the only application, or a list to choose from
   umbel open hello
-  curl $(umbel open hello --print)")]
+  curl $(umbel open hello --print)"
+)]
 pub(crate) struct Args {
     /// The application; may be left out when there is only one
     #[arg(value_name = "APP")]
@@ -43,7 +45,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     // Without a name every application is meant that has an address.
     let typed = args.application.as_deref().unwrap_or_default();
     let applications = client.applications().await?.items;
-    let with_address = applications.iter().filter(|application| !application.urls.is_empty() || !typed.is_empty());
+    let with_address =
+        applications.iter().filter(|application| !application.urls.is_empty() || !typed.is_empty());
     let all = with_address.map(|application| application.name.as_str());
     let name = match names::resolve(typed, all, "application", api::NO_SUCH_APPLICATION) {
         Err(_) if typed.is_empty() && applications.is_empty() => {

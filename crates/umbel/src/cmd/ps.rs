@@ -73,12 +73,20 @@ fn render(context: &Context, ps: &Ps, style: Style) -> String {
         text.push('\n');
         text.push_str(&providers(&ps.providers, style));
     }
-    let problems = ps.components.iter().map(|c| (&c.id, &c.problem)).chain(ps.providers.iter().map(|p| (&p.id, &p.problem)));
+    let problems = ps
+        .components
+        .iter()
+        .map(|c| (&c.id, &c.problem))
+        .chain(ps.providers.iter().map(|p| (&p.id, &p.problem)));
     for (id, problem) in problems {
         if let Some(problem) = problem {
             let label = style.paint(Tone::Bad, &text::neutral(id));
             text.push_str(&format!("\n{label}: {}\n", text::neutral(&problem.to_string())));
-            text.push_str(&format!("  {} {}\n", style.paint(Tone::Good, "help:"), text::neutral(&problem.help)));
+            text.push_str(&format!(
+                "  {} {}\n",
+                style.paint(Tone::Good, "help:"),
+                text::neutral(&problem.help)
+            ));
         }
     }
     text
@@ -94,7 +102,13 @@ fn applications(applications: &[Application], style: Style) -> String {
                 state(&application.status),
                 cell(version),
                 cell(application.urls.join(" ")),
-                cell(application.message.as_deref().filter(|_| application.status != "deployed").unwrap_or_default()),
+                cell(
+                    application
+                        .message
+                        .as_deref()
+                        .filter(|_| application.status != "deployed")
+                        .unwrap_or_default(),
+                ),
             ]
         })
         .collect();

@@ -38,14 +38,20 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         client.undeploy(&name).await?;
         format!("`{name}` is undeployed; `{}` deploys it again", context.command(&format!("deploy {name}")))
     };
-    context.show(&Done { message }, |done, _| format!("{}\n", text::neutral(&done.message)), |_| vec![name.clone()])
+    context.show(
+        &Done { message },
+        |done, _| format!("{}\n", text::neutral(&done.message)),
+        |_| vec![name.clone()],
+    )
 }
 
 /// Asks on the terminal for the name. Without one the answer is no.
 fn confirm(name: &str) -> Result<(), Failure> {
     let refused = |message: String| Failure::from(Problem::new(api::NEEDS_CONFIRMATION, message));
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(refused(format!("deleting `{name}` needs a confirmation, and there is no terminal to ask on")));
+        return Err(refused(format!(
+            "deleting `{name}` needs a confirmation, and there is no terminal to ask on"
+        )));
     }
     let mut stderr = std::io::stderr().lock();
     write!(stderr, "All versions of `{name}` will be gone. Type its name to go on: ")?;

@@ -120,9 +120,11 @@ impl Up {
 
     /// The arguments that start this platform in a session of its own. It tells failures as JSON, which its starter reads.
     pub(crate) fn arguments(&self, folder: &StateFolder) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = ["up", "--session", "--output", "json", "--state"].map(OsString::from).into();
+        let mut arguments: Vec<OsString> =
+            ["up", "--session", "--output", "json", "--state"].map(OsString::from).into();
         arguments.push(folder.root().into());
-        let mut add = |name: &str, value: String| arguments.extend([OsString::from(name), OsString::from(value)]);
+        let mut add =
+            |name: &str, value: String| arguments.extend([OsString::from(name), OsString::from(value)]);
         add("--http-address", self.http.ip().to_string());
         add("--http-port", self.http.port().to_string());
         if let Some(api) = self.api {
@@ -168,7 +170,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
     start_log(args.session);
     if !args.session {
-        context.progress.note(&format!("the platform runs in {}; Ctrl-C stops it", context.folder.root().display()));
+        context
+            .progress
+            .note(&format!("the platform runs in {}; Ctrl-C stops it", context.folder.root().display()));
     }
     Ok(daemon::run(&context.folder, up).await?)
 }
@@ -181,7 +185,11 @@ async fn detach(context: &Context, up: &Up, timeout: Duration) -> Result<(), Fai
         state: context.folder.root().display().to_string(),
         running: found.running,
     };
-    context.show(&platform, |platform, style| describe(context, platform, style), |platform| vec![platform.state.clone()])
+    context.show(
+        &platform,
+        |platform, style| describe(context, platform, style),
+        |platform| vec![platform.state.clone()],
+    )
 }
 
 fn describe(context: &Context, platform: &Platform, _: Style) -> String {
@@ -216,7 +224,14 @@ fn start_log(is_file: bool) {
 mod tests {
     use super::*;
     use crate::args::{Cli, Command};
+    use crate::golden;
     use clap::Parser;
+
+    #[test]
+    fn a_platform_that_runs_says_where() {
+        let context = golden::context();
+        golden::check("up.txt", &describe(&context, &golden::input("up.json"), Style::PLAIN));
+    }
 
     #[test]
     fn a_background_platform_is_told_everything() {

@@ -97,8 +97,15 @@ mod tests {
     #[test]
     fn a_failure_tells_the_reason_of_the_part_with_its_help() {
         let code = umbel_core::code::all().find(|code| code.entry().number / 100 == 4);
-        let reason = Problem::new(code.unwrap_or(api::BAD_REQUEST), "it is not wasm").with_cause("bad magic").with_help("build it");
-        let part = Part { name: "web".into(), kind: "component".into(), problem: Some(reason.clone()), ..Part::default() };
+        let reason = Problem::new(code.unwrap_or(api::BAD_REQUEST), "it is not wasm")
+            .with_cause("bad magic")
+            .with_help("build it");
+        let part = Part {
+            name: "web".into(),
+            kind: "component".into(),
+            problem: Some(reason.clone()),
+            ..Part::default()
+        };
         let status = ApplicationStatus {
             status: "failed".into(),
             parts: vec![part.clone(), part],

@@ -30,7 +30,6 @@ where
     };
     tokio::select! {
         outcome = looking => outcome,
-        // Who watches ends it so: nothing is left undone.
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Err(Failure::Stopped),
     }
 }

@@ -77,9 +77,13 @@ mod tests {
 
     #[test]
     fn a_problem_shows_its_line_its_cause_and_its_help() {
-        let source = Source { file: "umbel.yaml".into(), text: "apiVersion: x\nkind:\tApplication\x1b[2J\n".into() };
+        let source =
+            Source { file: "umbel.yaml".into(), text: "apiVersion: x\nkind:\tApplication\x1b[2J\n".into() };
         let span = Span { file: "umbel.yaml".into(), line: 2, column: 7 };
-        let problem = Problem::new(api::BAD_ARGUMENT, "it is wrong").with_span(span).with_cause("because").with_help("do");
+        let problem = Problem::new(api::BAD_ARGUMENT, "it is wrong")
+            .with_span(span)
+            .with_cause("because")
+            .with_help("do");
         let problems = Problems { first: problem.clone(), others: vec![problem.with_help("")] };
         let expect = "error[UM1035]: it is wrong\n  --> umbel.yaml:2:7\n    |\n  2 | kind:    Application\\u{1b}[2J\n    |          ^\n  cause: because\n  help: do\n\
                       error[UM1035]: it is wrong\n  --> umbel.yaml:2:7\n    |\n  2 | kind:    Application\\u{1b}[2J\n    |          ^\n  cause: because\n";

@@ -73,7 +73,8 @@ mod tests {
              hello            running\n\
              x\\u{1b}[2J\\n  crash-loop  why\n"
         );
-        let coloured = render(&["NAME", "STATE"], &[vec![cell("a"), state("failed")]], Style { colour: true });
+        let coloured =
+            render(&["NAME", "STATE"], &[vec![cell("a"), state("failed")]], Style { colour: true });
         assert_eq!(coloured, "\x1b[2mNAME\x1b[0m  \x1b[2mSTATE\x1b[0m\na     \x1b[31mfailed\x1b[0m\n");
     }
 }

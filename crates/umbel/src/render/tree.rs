@@ -26,7 +26,8 @@ fn below(node: &TreeNode, indent: &str, style: Style, text: &mut String) {
 }
 
 fn line(node: &TreeNode, style: Style) -> String {
-    let mut text = format!("{}  {}", neutral(&node.id), style.paint(tone_of(&node.state), &neutral(&node.state)));
+    let mut text =
+        format!("{}  {}", neutral(&node.id), style.paint(tone_of(&node.state), &neutral(&node.state)));
     if let Some(ms) = node.retry_in_ms {
         text.push_str(&format!(", next try in {}", duration(Duration::from_millis(ms))));
     }
@@ -41,9 +42,22 @@ fn line(node: &TreeNode, style: Style) -> String {
     if let Some(detail) = &node.detail {
         text.push_str(&style.paint(Tone::Faint, &format!("  {}", neutral(detail))));
     }
-    if let Some(exit) = node.last_exit.as_ref().filter(|_| !matches!(node.state.as_str(), "running" | "completed")) {
+    if let Some(exit) =
+        node.last_exit.as_ref().filter(|_| !matches!(node.state.as_str(), "running" | "completed"))
+    {
         text.push_str(&style.paint(Tone::Bad, &format!("  {}", neutral(&exit.to_string()))));
     }
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    #[test]
+    fn a_tree_has_branches() {
+        golden::check("tree.txt", &render(&golden::input("tree.json"), Style::PLAIN));
+    }
 }

@@ -1,0 +1,114 @@
+//! Commands with a platform: from nothing to a URL and back to nothing.
+
+use crate::{nothing_runs, umbel};
+use umbel_testkit::Platform;
+use umbel_testkit::wait::block_until;
+
+#[test]
+fn launch_makes_a_url_out_of_nothing() {
+    let mut platform = nothing_runs();
+    let ran = platform.run(&["launch"]).unwrap();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    platform.read_endpoint().unwrap();
+    for (text, wanted) in [
+        (&ran.stderr, "$ umbel up --detach"),
+        (&ran.stderr, "$ umbel deploy -f "),
+        (&ran.stdout, "hello answers at http://hello.localhost:"),
+        (&ran.stdout, "try    curl http://hello.localhost:"),
+        (&ran.stdout, "umbel down"),
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {ran:?}");
+    }
+    assert_eq!(platform.get("hello", "/").unwrap().status, 200);
+
+    // Once more: the platform and the application are there already.
+    let again = platform.json(&["launch", "hello"]).unwrap();
+    assert_eq!(again["was_running"], true);
+    assert_eq!(again["pid"], platform.pid);
+    let versions = platform.json(&["inspect", "hello"]).unwrap();
+    assert_eq!(
+        versions["versions"].as_array().map(Vec::len),
+        Some(1),
+        "the same is no new version: {versions}"
+    );
+
+    let ps = platform.json(&["ps"]).unwrap();
+    assert_eq!(ps["applications"][0]["status"], "deployed");
+    assert_eq!(platform.succeed(&["ps", "-o", "name"]).unwrap(), "hello\n");
+    assert!(platform.succeed(&["tree"]).unwrap().contains("hello"));
+    assert!(platform.succeed(&["open", "hel", "--print"]).unwrap().starts_with("http://hello.localhost:"));
+    assert!(platform.succeed(&["events"]).unwrap().contains("component_scaled"));
+    assert!(platform.succeed(&["link", "list"]).unwrap().contains("wasi:http/incoming-handler"));
+
+    assert_eq!(platform.run(&["inspect", "nothing"]).unwrap().code, 3);
+    let unsure = platform.run(&["undeploy", "hello", "--delete"]).unwrap();
+    assert_eq!(unsure.code, 9, "{unsure:?}");
+    platform.succeed(&["undeploy", "hel"]).unwrap();
+    block_until("it is gone", || platform.get("hello", "/").is_ok_and(|answer| answer.status != 200));
+    platform.succeed(&["undeploy", "hello", "--delete", "--yes"]).unwrap();
+    assert_eq!(platform.run(&["deploy", "hello"]).unwrap().code, 3);
+
+    platform.succeed(&["down"]).unwrap();
+    assert!(!platform.is_alive());
+    assert!(platform.succeed(&["down"]).unwrap().contains("no platform is running"));
+}
+
+#[test]
+fn two_who_start_at_the_same_moment_get_one_platform() {
+    let mut platform = nothing_runs();
+    let starts: Vec<_> = (0..3)
+        .map(|_| {
+            platform
+                .command(&["up", "--detach", "-o", "json"])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut pids: Vec<_> = starts
+        .into_iter()
+        .map(|start| {
+            let output = start.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let platform: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            platform["pid"].as_u64()
+        })
+        .collect();
+    pids.dedup();
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    platform.read_endpoint().unwrap();
+}
+
+#[test]
+fn a_wrong_manifest_is_shown_with_its_lines() {
+    let platform = Platform::up(umbel()).unwrap();
+    let manifest = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: Hello\nspec:\n  components: 3\n";
+    std::fs::write(platform.folder().join("umbel.yaml"), manifest).unwrap();
+    for arguments in [&["deploy"][..], &["deploy", "--dry-run"]] {
+        let ran = platform.run(arguments).unwrap();
+        assert_eq!(ran.code, 1, "{ran:?}");
+        for wanted in ["umbel.yaml:4:9", "4 |   name: Hello", "|         ^", "umbel.yaml:6:15", "help:"] {
+            assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_launched_fails_with_its_reason() {
+    let mut platform = nothing_runs();
+    std::fs::write(platform.folder().join("not.wasm"), b"this is not wasm").unwrap();
+    let ran = platform.run(&["launch", "not.wasm"]).unwrap();
+    platform.read_endpoint().unwrap();
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("error[UM04"), "{ran:?}");
+}
+
+#[test]
+fn a_port_in_use_is_told_by_whoever_started_it() {
+    let platform = nothing_runs();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let ran = platform.run(&["up", "--detach", "--http-port", &port]).unwrap();
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stderr.contains(&port) && ran.stderr.contains("help:"), "{ran:?}");
+}

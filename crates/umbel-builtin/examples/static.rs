@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p umbel-builtin --example static -- ours 8001 1     # http_server on one core
 //! cargo run --release -p umbel-builtin --example static -- hyper 8002      # hyper on one current-thread runtime
+//! cargo run --release -p umbel-builtin --example static -- cores 8003      # the same on a thread of the data path
 //! wrk -t1 -c32 -d3 http://127.0.0.1:8001/
 //! ```
 
@@ -19,6 +20,10 @@ use umbel_core::link::{Contract, Distance, Link, ResolvedLink, Values};
 use umbel_provider::http::{Body, Handler, Request, Response};
 use umbel_provider::{Factory, StartContext, Targets};
 use umbel_supervisor::cores::Cores;
+
+/// The allocator of the shipped binary, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TEXT: &[u8] = b"Hello from a static answer!\n";
 
@@ -91,6 +96,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match what {
         "hyper" => runtime.block_on(hyper_alone(port)),
+        // A process with a second thread pays more per system call; this tells that apart from what the server costs.
+        "cores" => runtime.block_on(async {
+            let cores = Cores::start(1, "bench")?;
+            cores.spawn(0, move || async move { drop(hyper_alone(port).await) });
+            std::future::pending().await
+        }),
         _ => runtime.block_on(ours(port, args.get(3).map_or(Ok(1), |c| c.parse())?)),
     }
 }

@@ -140,26 +140,21 @@ impl Framing {
 
     /// The lines of a head that are complete in `bytes`, in one pass: what nearly every request is.
     fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Violation> {
+        // Looking no further than the limit makes counting per line needless.
+        let within = &bytes[..bytes.len().min(self.head_bytes_max - self.head.bytes)];
         let mut begin = 0;
-        for end in memchr::memchr_iter(b'\n', bytes) {
-            let line = match &bytes[begin..end] {
-                [line @ .., b'\r'] => line,
-                _ => return Err(Violation::Malformed("a line ends in a bare line feed")),
+        for end in memchr::memchr_iter(b'\n', within) {
+            let [line @ .., b'\r'] = &within[begin..end] else {
+                return Err(Violation::Malformed("a line ends in a bare line feed"));
             };
-            self.head.bytes += end + 1 - begin;
             begin = end + 1;
             self.head_line(line)?;
             if self.state != State::Head {
-                break;
-            }
-            if self.head.bytes > self.head_bytes_max {
-                return Err(Violation::HeadTooLarge);
+                return Ok(&bytes[begin..]);
             }
         }
+        self.head.bytes += begin;
         let rest = &bytes[begin..];
-        if self.state != State::Head {
-            return Ok(rest);
-        }
         self.count(rest.len())?;
         self.partial.extend_from_slice(rest);
         Ok(&[])
@@ -177,6 +172,7 @@ impl Framing {
         }
     }
 
+    #[inline]
     fn head_line(&mut self, line: &[u8]) -> Result<(), Violation> {
         if line.is_empty() {
             // Empty lines before a request line are allowed (RFC 9112 §2.2); their bytes count.

@@ -280,25 +280,29 @@ fn finish(
     format: Format,
     closing: bool,
 ) -> Response<ResponseBody> {
-    let mut response = match (result, verdict.problem()) {
-        (Ok(response), None) if !response.status().is_informational() => {
-            in_flight.status = response.status().as_u16();
-            let mut response = response.map(|body| ResponseBody::guest(body, in_flight));
-            // These speak about the connection, which is ours.
-            if !response.headers().is_empty() {
+    // The component's answer to a body that we have cut is not passed on; the client hears why.
+    let problem = match (verdict.problem(), result) {
+        (Some(problem), _) | (None, Err(problem)) => problem,
+        (None, Ok(response)) if response.status().is_informational() => {
+            let message = format!("the component answered with status {}", response.status().as_u16());
+            Problem::new(call::HTTP_BAD_RESPONSE, message)
+        }
+        (None, Ok(response)) => {
+            let (mut head, body) = response.into_parts();
+            in_flight.status = head.status.as_u16();
+            if !head.headers.is_empty() {
+                // These speak about the connection, which is ours.
                 for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-                    response.headers_mut().remove(name);
+                    head.headers.remove(name);
                 }
             }
-            response
+            if closing {
+                head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return Response::from_parts(head, ResponseBody::guest(body, in_flight));
         }
-        (Ok(response), None) => {
-            let message = format!("the component answered with status {}", response.status().as_u16());
-            answer_counted(&Problem::new(call::HTTP_BAD_RESPONSE, message), format, in_flight)
-        }
-        // The component's answer is about a body that we have cut; the client hears why.
-        (_, Some(problem)) | (Err(problem), None) => answer_counted(&problem, format, in_flight),
     };
+    let mut response = answer_counted(&problem, format, in_flight);
     if closing {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -35,8 +35,6 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// After an error was written, so much is read and thrown away: closing with unread bytes would destroy the answer.
 const LINGER_BYTES_MAX: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(1);
-/// Answers up to this size are written in one piece.
-const SCRATCH_MAX: usize = 2048;
 /// How long the peer of an HTTP/2 connection may leave a ping unanswered.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -151,8 +149,7 @@ pub(crate) async fn serve(mut stream: TcpStream, connection: Arc<Connection>) {
     connection.is_h2.store(is_h2, Relaxed);
     let limits = &connection.server.config.limits;
     let framing = (!is_h2).then(|| Framing::new(limits.head_bytes_max, limits.headers_max));
-    let wire =
-        Wire { stream, early, framing, violation: None, scratch: Vec::new(), connection: connection.clone() };
+    let wire = Wire { stream, early, framing, violation: None, connection: connection.clone() };
     if is_h2 {
         connection.in_head.store(false, Relaxed);
         serve_h2(wire, connection).await;
@@ -189,7 +186,8 @@ async fn first_bytes(stream: &mut TcpStream, connection: &Connection) -> Option<
 async fn serve_h1(wire: Wire, connection: Arc<Connection>) {
     let limits = &connection.server.config.limits;
     let mut builder = http1::Builder::new();
-    builder.header_read_timeout(None).max_buf_size(limits.head_bytes_max.max(8192) + 4096);
+    // Head and body go out as one copied piece: for the usual small answer that is a tenth cheaper than two parts.
+    builder.writev(false).header_read_timeout(None).max_buf_size(limits.head_bytes_max.max(8192) + 4096);
     if limits.headers_max != 100 {
         builder.max_headers(limits.headers_max);
     }
@@ -307,8 +305,6 @@ struct Wire {
     /// Only for HTTP/1.1.
     framing: Option<Framing>,
     violation: Option<Violation>,
-    /// Where the parts of a small answer are put together.
-    scratch: Vec<u8>,
     connection: Arc<Connection>,
 }
 
@@ -395,17 +391,8 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let length: usize = data.iter().map(|part| part.len()).sum();
-        let result = if length <= SCRATCH_MAX {
-            // The system takes one short text faster than two parts of one.
-            this.scratch.clear();
-            data.iter().for_each(|part| this.scratch.extend_from_slice(part));
-            Pin::new(&mut this.stream).poll_write(cx, &this.scratch)
-        } else {
-            Pin::new(&mut this.stream).poll_write_vectored(cx, data)
-        };
-        this.note_write(result.is_pending());
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.note_write(result.is_pending());
         result
     }
 

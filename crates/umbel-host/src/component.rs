@@ -135,13 +135,20 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(join) => {
-            Err(Problem::new(umbel_core::code::host::WORKER_UNAVAILABLE, "a part of the host panicked").with_cause(join.to_string()))
+            Err(Problem::new(umbel_core::code::host::WORKER_UNAVAILABLE, "a part of the host panicked")
+                .with_cause(join.to_string()))
         }
     }
 }
 
 /// Puts the new revision into the slot: from this moment calls go there. The old one drains.
-async fn install(shared: &Arc<Shared>, slot: &Arc<Slot>, want: &Scale, loaded: Loaded, cx: &ChildContext) -> Component {
+async fn install(
+    shared: &Arc<Shared>,
+    slot: &Arc<Slot>,
+    want: &Scale,
+    loaded: Loaded,
+    cx: &ChildContext,
+) -> Component {
     let limits = limits_of(want);
     let budget = slot.budget_for(&limits);
     let door = Door {

@@ -20,8 +20,9 @@ use umbel_core::link::{Link, LinkKey, Values};
 use umbel_core::reference::Reference;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{
-    ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck, RegistryPut,
-    Scale, StartProvider, StopHost, StopProvider, Update, links_body, parse_request,
+    ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
+    ProviderAuctionAck, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update, links_body,
+    parse_request,
 };
 use umbel_lattice::extension::{ComponentInspect, EventsRequest, LogsRequest, Pinned, ReferenceRequest};
 use umbel_lattice::subjects::{ctl, umbel};
@@ -99,12 +100,16 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
         ["label", "del", _] => reply(del_label(shared, message).await),
         ["link", "put"] => reply(put_link(shared, message).await),
         ["link", "del"] => reply(del_link(shared, message).await),
-        ["link", "get"] => value(shared.records().links().await.map(|l| links_body(&l)).map_err(|e| Problem::from(&e))),
+        ["link", "get"] => {
+            value(shared.records().links().await.map(|l| links_body(&l)).map_err(|e| Problem::from(&e)))
+        }
         ["claims", "get"] => CtlResponse::with(claims(shared)).to_bytes(),
         ["config", "put", name] => reply(put_config(shared, message, name).await),
         ["config", "get", name] => get_config(shared, name).await,
         ["config", "del", name] => reply(del_config(shared, name).await),
-        ["registry", "put"] => reply(parse::<RegistryPut>(message).map(|_| "registry credentials are taken note of".into())),
+        ["registry", "put"] => {
+            reply(parse::<RegistryPut>(message).map(|_| "registry credentials are taken note of".into()))
+        }
         _ => CtlResponse::<()>::unsupported().to_bytes(),
     })
 }
@@ -112,9 +117,10 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
 async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes {
     match what {
         "tree" => match shared.root() {
-            Some(root) => value(serde_json::to_value(&*root.tree()).map_err(|e| {
-                Problem::from(&HostError::Invalid { reason: e.to_string() })
-            })),
+            Some(root) => value(
+                serde_json::to_value(&*root.tree())
+                    .map_err(|e| Problem::from(&HostError::Invalid { reason: e.to_string() })),
+            ),
             None => CtlResponse::<()>::failed(&HostError::Away { part: "tree" }).to_bytes(),
         },
         "drain" => reply(drain(shared).await),
@@ -259,13 +265,19 @@ async fn stop_component(shared: &Arc<Shared>, id: &str) -> Said {
 
 fn check_generation(id: &str, now: Option<u64>, given: Option<u64>) -> Result<(), HostError> {
     match (now, given) {
-        (Some(current), Some(given)) if given < current => Err(HostError::Stale { id: id.into(), current, given }),
+        (Some(current), Some(given)) if given < current => {
+            Err(HostError::Stale { id: id.into(), current, given })
+        }
         _ => Ok(()),
     }
 }
 
 /// Replaces the map by one with the entry. Readers keep what they have.
-fn add<K: Clone + Eq + std::hash::Hash, V>(map: &arc_swap::ArcSwap<HashMap<K, Arc<V>>>, key: &K, value: &Arc<V>) {
+fn add<K: Clone + Eq + std::hash::Hash, V>(
+    map: &arc_swap::ArcSwap<HashMap<K, Arc<V>>>,
+    key: &K,
+    value: &Arc<V>,
+) {
     map.rcu(|old| {
         let mut new = HashMap::clone(old);
         new.insert(key.clone(), value.clone());
@@ -490,7 +502,8 @@ async fn inspect(shared: &Arc<Shared>, message: &Message) -> Result<ComponentIns
         let artifact = store.resolve(&reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
         let bytes = store.read(&artifact.digest).map_err(|e| Problem::from(&e as &dyn Coded))?;
         let claims = if bytes.starts_with(b"\0asm") {
-            umbel_core::claims::verify_wasm(&bytes, clock.unix_time()).map_err(|e| Problem::from(&e as &dyn Coded))?
+            umbel_core::claims::verify_wasm(&bytes, clock.unix_time())
+                .map_err(|e| Problem::from(&e as &dyn Coded))?
         } else {
             None
         };

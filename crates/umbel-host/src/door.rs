@@ -81,9 +81,12 @@ impl HostCalls for Door {
         };
         let outgoing = provider.as_ref().and_then(|slot| slot.running()).and_then(|p| p.http_outgoing());
         let Some(outgoing) = outgoing else {
-            let message = format!("{} is linked to `{target}`, which does not serve {} now", self.id, HTTP_OUTGOING[0]);
-            let problem = Problem::new(guest::UNLINKED, message)
-                .with_help(format!("`umbel ps` shows whether `{target}` runs; {}", self.link_help(HTTP_OUTGOING[0])));
+            let message =
+                format!("{} is linked to `{target}`, which does not serve {} now", self.id, HTTP_OUTGOING[0]);
+            let problem = Problem::new(guest::UNLINKED, message).with_help(format!(
+                "`umbel ps` shows whether `{target}` runs; {}",
+                self.link_help(HTTP_OUTGOING[0])
+            ));
             return async move { Err(problem) }.boxed();
         };
         let options = OutgoingOptions {

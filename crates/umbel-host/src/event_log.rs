@@ -74,7 +74,9 @@ impl Log {
                 self.file = Some(file);
             }
             // The log in memory goes on; a full disk must not take the host down.
-            Err(error) => tracing::warn!(path = %self.path.display(), %error, "the event log is not written to disk"),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "the event log is not written to disk")
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_lattice::control::{PartState, StartProvider};
 use umbel_provider::{Factory, Provider, StartContext};
-use umbel_supervisor::{ChildContext, ChildSpec, Restart};
+use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
 
 /// The id of the providers' supervisor.
 pub const BRANCH: &str = "providers";
@@ -62,6 +62,8 @@ pub fn child(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> ChildSpec {
     ChildSpec::task(id, move |cx| run(shared.clone(), slot.clone(), cx))
         .kind("provider")
         .restart(Restart::Permanent)
+        // Its own, so that one provider that keeps failing does not use up the tolerance for the others.
+        .intensity(Intensity::new(5, Duration::from_secs(300)))
         .ready_at_once()
         .shutdown(drain + Duration::from_secs(2))
 }
@@ -70,7 +72,11 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     let id = slot.order.provider_id.clone();
     let mut tables = shared.tables.subscribe();
     let config = tables.borrow_and_update().merged(&slot.order.config);
-    let start = StartContext { id: id.clone(), config: config.clone(), targets: Arc::new(HostTargets(shared.clone())) };
+    let start = StartContext {
+        id: id.clone(),
+        config: config.clone(),
+        targets: Arc::new(HostTargets(shared.clone())),
+    };
     let provider = match slot.factory.start(start).await {
         Ok(provider) => provider,
         Err(problem) => {
@@ -118,7 +124,13 @@ struct Links {
 
 impl Links {
     /// Tells the provider what differs from what it knows. Returns whether something is to be tried again later.
-    async fn follow(&mut self, shared: &Shared, slot: &ProviderSlot, tables: &Tables, cx: &ChildContext) -> bool {
+    async fn follow(
+        &mut self,
+        shared: &Shared,
+        slot: &ProviderSlot,
+        tables: &Tables,
+        cx: &ChildContext,
+    ) -> bool {
         let id: &ProviderId = &slot.order.provider_id;
         let mut problem = None;
         let config = tables.merged(&slot.order.config);

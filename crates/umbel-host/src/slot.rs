@@ -167,9 +167,11 @@ impl Handler for HttpExport {
 fn not_running(slot: &Slot) -> Problem {
     let status = slot.status();
     match status.problem {
-        Some(problem) => Problem::new(umbel_core::code::guest::STOPPING, format!("{} is {}", slot.id, status.state))
-            .with_cause(problem.to_string())
-            .with_help(problem.help),
+        Some(problem) => {
+            Problem::new(umbel_core::code::guest::STOPPING, format!("{} is {}", slot.id, status.state))
+                .with_cause(problem.to_string())
+                .with_help(problem.help)
+        }
         None => Problem::from(&CallError::Stopping { component: slot.id.to_string() } as &dyn Coded),
     }
 }

@@ -120,7 +120,11 @@ impl Records {
     }
 
     /// Read, modify, write with compare-and-swap until nobody came between.
-    async fn change(&self, source: &str, mut edit: impl FnMut(&mut Vec<Link>) -> bool) -> Result<(), LatticeError> {
+    async fn change(
+        &self,
+        source: &str,
+        mut edit: impl FnMut(&mut Vec<Link>) -> bool,
+    ) -> Result<(), LatticeError> {
         let key = format!("{PREFIX}{source}");
         loop {
             let entry = self.links.get(&key).await?;

@@ -43,7 +43,9 @@ impl Worker for CompileProcesses {
         match run(&spec, &Stop::new()).await {
             Ok(output) => Ok(match output.status {
                 Status::Exited(0) => Exit::Done,
-                Status::Signaled(SIGXCPU) => Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs())),
+                Status::Signaled(SIGXCPU) => {
+                    Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs()))
+                }
                 Status::Signaled(SIGKILL) if output.usage.cpu >= job.limits.cpu => {
                     Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs()))
                 }
@@ -54,10 +56,15 @@ impl Worker for CompileProcesses {
                 Status::Exited(1) => Exit::Failed(output.stdout.bytes.to_vec()),
                 status => {
                     let said = String::from_utf8_lossy(&output.stderr.bytes);
-                    return Err(format!("it ended with {status}: {}", said.trim().chars().take(400).collect::<String>()));
+                    return Err(format!(
+                        "it ended with {status}: {}",
+                        said.trim().chars().take(400).collect::<String>()
+                    ));
                 }
             }),
-            Err(ProcessError::Deadline { .. }) => Ok(Exit::Limit(format!("time of {} s", job.limits.wall.as_secs()))),
+            Err(ProcessError::Deadline { .. }) => {
+                Ok(Exit::Limit(format!("time of {} s", job.limits.wall.as_secs())))
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -65,5 +72,7 @@ impl Worker for CompileProcesses {
 
 fn out_of_memory(stderr: &[u8]) -> bool {
     let said = String::from_utf8_lossy(stderr);
-    ["memory allocation", "out of memory", "Cannot allocate memory", "os error 12"].iter().any(|text| said.contains(text))
+    ["memory allocation", "out of memory", "Cannot allocate memory", "os error 12"]
+        .iter()
+        .any(|text| said.contains(text))
 }

@@ -194,12 +194,8 @@ fn read_or_make_secret(path: &Path) -> Result<[u8; 32], LoadError> {
     }
     let mut secret = [0; 32];
     File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut secret)).map_err(cache_error(path))?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(cache_error(path))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cache_error(path))?;
     file.write_all(&secret).and_then(|()| file.sync_all()).map_err(cache_error(path))?;
     Ok(secret)
 }

@@ -24,8 +24,7 @@ impl Component {
             let call = call.clone();
             let inner = inner.clone();
             async move {
-                let mut store = guest::store(&inner.engine, &inner.shared);
-                store.data_mut().deadline = call.deadline.clone();
+                let mut store = guest::store(&inner.engine, &inner.shared, &call);
                 let status = run(&mut store, &inner.image.entry).await;
                 let result = verdict(&store, &call, status);
                 drop((store, permit));
@@ -55,7 +54,11 @@ async fn run(store: &mut Store<Ctx>, entry: &Entry) -> wasmtime::Result<Result<(
     }
 }
 
-fn verdict(store: &Store<Ctx>, call: &Call, ended: wasmtime::Result<Result<(), ()>>) -> Result<(), CallError> {
+fn verdict(
+    store: &Store<Ctx>,
+    call: &Call,
+    ended: wasmtime::Result<Result<(), ()>>,
+) -> Result<(), CallError> {
     let component = store.data().shared().id.clone();
     let status = match ended {
         Ok(Ok(())) => 0,

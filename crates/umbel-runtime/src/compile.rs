@@ -33,7 +33,12 @@ pub struct Job {
 impl Job {
     /// The arguments of the compile process, after [`WORKER_ARG`].
     pub fn args(&self) -> Vec<std::ffi::OsString> {
-        vec![self.layout.as_arg().into(), self.what.clone().into(), self.input.clone().into(), self.output.clone().into()]
+        vec![
+            self.layout.as_arg().into(),
+            self.what.clone().into(),
+            self.input.clone().into(),
+            self.output.clone().into(),
+        ]
     }
 }
 
@@ -66,12 +71,20 @@ pub(crate) async fn compile(
     limits: CompileLimits,
 ) -> Result<(), LoadError> {
     let output = cache.scratch(key);
-    let job = Job { input: input.to_path_buf(), output: output.path().to_path_buf(), what: what.into(), layout, limits };
+    let job = Job {
+        input: input.to_path_buf(),
+        output: output.path().to_path_buf(),
+        what: what.into(),
+        layout,
+        limits,
+    };
     match worker.run(&job).await {
         Ok(Exit::Done) => cache.adopt(key, output),
         Ok(Exit::Failed(answer)) => Err(match serde_json::from_slice::<Problem>(&answer) {
             Ok(problem) => LoadError::Told(problem),
-            Err(_) => LoadError::Worker { reason: String::from_utf8_lossy(&answer).trim().chars().take(400).collect() },
+            Err(_) => LoadError::Worker {
+                reason: String::from_utf8_lossy(&answer).trim().chars().take(400).collect(),
+            },
         }),
         Ok(Exit::Limit(limit)) => Err(LoadError::Limit { limit }),
         Err(reason) => Err(LoadError::Worker { reason }),

@@ -65,7 +65,14 @@ impl Component {
         calls: Arc<dyn HostCalls>,
     ) -> Component {
         let shared = Arc::new(Shared { id: id.to_string(), budget, calls });
-        let inner = Inner { engine: engine.clone(), shared, image, mode, p2: P2Shelf::default(), p3: P3Shelf::default() };
+        let inner = Inner {
+            engine: engine.clone(),
+            shared,
+            image,
+            mode,
+            p2: P2Shelf::default(),
+            p3: P3Shelf::default(),
+        };
         Component { inner: Arc::new(inner) }
     }
 
@@ -98,12 +105,12 @@ impl Component {
         let call = Call::new(&inner.engine, inner.shared.limits().call_ms_max);
         let (answer, answered) = oneshot::channel::<Answer>();
         let guest = match &inner.image.entry {
-            Entry::HttpP2(pre) => {
-                let work = http_p2::run(inner.clone(), pre.clone(), request, call.clone(), answer);
+            Entry::HttpP2(_) => {
+                let work = http_p2::run(inner.clone(), request, call.clone(), answer);
                 Guest::start(&inner.shared, &call, with_permit(permit, work))
             }
-            Entry::HttpP3(pre) => {
-                let work = http_p3::run(inner.clone(), pre.clone(), request, call.clone(), answer);
+            Entry::HttpP3(_) => {
+                let work = http_p3::run(inner.clone(), request, call.clone(), answer);
                 Guest::start(&inner.shared, &call, with_permit(permit, work))
             }
             Entry::CommandP2(_) | Entry::CommandP3(_) => {

@@ -2,17 +2,19 @@
 
 use crate::budget::Budget;
 use crate::calls::HostCalls;
+use crate::guest::Call;
 use crate::logs::LogPipe;
 use crate::{body, calls};
 use http_body_util::BodyExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use umbel_core::code::{Code, guest};
 use umbel_core::limits::Limits;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Result};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{
+    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
 
 /// What all instances of one component share.
 pub(crate) struct Shared {
@@ -34,12 +36,12 @@ pub(crate) struct Ctx {
     pub http: WasiHttpCtx,
     pub hooks: Hooks,
     pub limiter: Limiter,
-    /// The tick at which the call under way is out of time; moved on by its progress.
-    pub deadline: Arc<AtomicU64>,
+    /// The call under way.
+    pub call: Arc<Call>,
 }
 
 impl Ctx {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Ctx {
+    pub(crate) fn new(shared: &Arc<Shared>, call: &Arc<Call>) -> Ctx {
         let mut wasi = WasiCtx::builder();
         wasi.stdout(LogPipe::new(shared, calls::Stream::Stdout));
         wasi.stderr(LogPipe::new(shared, calls::Stream::Stderr));
@@ -50,7 +52,7 @@ impl Ctx {
             http: WasiHttpCtx::new(),
             hooks: Hooks { shared: shared.clone() },
             limiter: Limiter::new(shared.budget.clone()),
-            deadline: Arc::new(AtomicU64::new(u64::MAX)),
+            call: call.clone(),
         }
     }
 
@@ -58,9 +60,6 @@ impl Ctx {
         &self.hooks.shared
     }
 
-    pub(crate) fn is_late(&self, now: u64) -> bool {
-        now >= self.deadline.load(Relaxed)
-    }
 }
 
 impl WasiView for Ctx {
@@ -121,9 +120,8 @@ pub(crate) struct Hooks {
 }
 
 type IoResult = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
-type Sending = Box<
-    dyn Future<Output = Result<(http::Response<WasiBody>, IoResult), wasmtime_wasi_http::Error>> + Send,
->;
+type Sending =
+    Box<dyn Future<Output = Result<(http::Response<WasiBody>, IoResult), wasmtime_wasi_http::Error>> + Send>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -147,7 +145,12 @@ impl WasiHttpHooks for Hooks {
             };
             let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
             if !shared.limits().allows_host(&host, port) {
-                let text = format!("{}: {} may not call {host}:{port}; {}", guest::HOST_DENIED, shared.id, guest::HOST_DENIED.entry().help);
+                let text = format!(
+                    "{}: {} may not call {host}:{port}; {}",
+                    guest::HOST_DENIED,
+                    shared.id,
+                    guest::HOST_DENIED.entry().help
+                );
                 shared.calls.log(calls::Level::Warn, calls::Stream::Host, "outbound", &text);
                 return Err(Error::HttpRequestDenied);
             }
@@ -159,7 +162,12 @@ impl WasiHttpHooks for Hooks {
                     Ok((response, io))
                 }
                 Err(problem) => {
-                    shared.calls.log(calls::Level::Warn, calls::Stream::Host, "outbound", &format!("{problem}; {}", problem.help));
+                    shared.calls.log(
+                        calls::Level::Warn,
+                        calls::Stream::Host,
+                        "outbound",
+                        &format!("{problem}; {}", problem.help),
+                    );
                     Err(wasi_error(&problem))
                 }
             }

@@ -40,7 +40,7 @@ pub struct Engine {
     ticks: Arc<AtomicU64>,
     tick_ms: u64,
     layout: Layout,
-    shortfall: Option<Problem>,
+    shortfall: Option<Arc<Problem>>,
 }
 
 impl Engine {
@@ -67,6 +67,7 @@ impl Engine {
 
     fn with(inner: wasmtime::Engine, config: &Config, layout: Layout, shortfall: Option<Problem>) -> Engine {
         let tick_ms = u64::try_from(config.tick.as_millis()).unwrap_or(1).max(1);
+        let shortfall = shortfall.map(Arc::new);
         Engine { inner, ticks: Arc::new(AtomicU64::new(0)), tick_ms, layout, shortfall }
     }
 
@@ -94,7 +95,7 @@ impl Engine {
 
     /// What is smaller than configured, if anything: to be announced.
     pub fn shortfall(&self) -> Option<&Problem> {
-        self.shortfall.as_ref()
+        self.shortfall.as_deref()
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -165,8 +166,12 @@ fn slots_by_address_space() -> u32 {
 
 fn small_pool(wanted: u32, slots: Option<u32>, error: Option<&wasmtime::Error>) -> Problem {
     let message = match slots {
-        Some(slots) => format!("the instance pool has {slots} slots instead of {wanted}: address space is short"),
-        None => format!("instances are allocated on demand instead of from {wanted} pool slots: address space is short"),
+        Some(slots) => {
+            format!("the instance pool has {slots} slots instead of {wanted}: address space is short")
+        }
+        None => format!(
+            "instances are allocated on demand instead of from {wanted} pool slots: address space is short"
+        ),
     };
     let problem = Problem::new(SMALL_POOL, message);
     match error {

@@ -178,7 +178,9 @@ pub enum CallError {
         component: String,
     },
     /// Over `instances` and `waiting`.
-    #[error("{component} has {instances} calls running and {waiting} waiting, which is all its budget allows")]
+    #[error(
+        "{component} has {instances} calls running and {waiting} waiting, which is all its budget allows"
+    )]
     Busy {
         /// The component's id.
         component: String,

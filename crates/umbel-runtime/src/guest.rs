@@ -21,8 +21,8 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 pub(crate) struct Call {
     engine: Engine,
     limit_ms: u64,
-    /// The tick at which the call is late. Shared with the store, whose epoch callback looks at it.
-    pub deadline: Arc<AtomicU64>,
+    // The tick at which the call is late; moved on by its progress.
+    deadline: AtomicU64,
     task: OnceLock<AbortHandle>,
     ended: AtomicBool,
     end: Notify,
@@ -30,7 +30,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(engine: &Engine, limit_ms: u64) -> Arc<Call> {
-        let deadline = Arc::new(AtomicU64::new(engine.deadline(limit_ms)));
+        let deadline = AtomicU64::new(engine.deadline(limit_ms));
         Arc::new(Call {
             engine: engine.clone(),
             limit_ms,
@@ -50,7 +50,7 @@ impl Call {
         }
     }
 
-    fn is_late(&self) -> bool {
+    pub(crate) fn is_late(&self) -> bool {
         self.engine.now() >= self.deadline.load(Ordering::Relaxed)
     }
 }
@@ -80,7 +80,10 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Starts driving `work` on the thread that asks.
-    #[expect(clippy::disallowed_methods, reason = "the task is owned: by this guard, then by its response body, and by its deadline throughout")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the task is owned: by this guard, then by its response body, and by its deadline throughout"
+    )]
     pub(crate) fn start<F>(shared: &Arc<Shared>, call: &Arc<Call>, work: F) -> Guest
     where
         F: Future<Output = Result<(), CallError>> + Send + 'static,
@@ -172,15 +175,14 @@ fn late(shared: &Shared, limit_ms: u64) -> CallError {
 #[error("out of time")]
 struct Late;
 
-/// A store for one instance of the component.
-pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>) -> Store<Ctx> {
-    let mut store = Store::new(engine.wasmtime(), Ctx::new(shared));
+/// A store for one instance of the component, whose first call this is.
+pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>, call: &Arc<Call>) -> Store<Ctx> {
+    let mut store = Store::new(engine.wasmtime(), Ctx::new(shared, call));
     store.limiter(|ctx| &mut ctx.limiter);
     store.set_epoch_deadline(1);
-    let engine = engine.clone();
-    store.epoch_deadline_callback(move |cx| {
+    store.epoch_deadline_callback(|cx| {
         let ctx = cx.data();
-        if ctx.is_late(engine.now()) {
+        if ctx.call.is_late() {
             return Err(wasmtime::Error::new(Late));
         }
         Ok(match ctx.shared().budget.cpu_debt() {

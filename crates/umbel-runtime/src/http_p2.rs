@@ -2,9 +2,9 @@
 
 use crate::body::{Body, into_wasi};
 use crate::component::Inner;
-use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::guest::{self, Call};
+use crate::image::Entry;
 use crate::warm::{Shelf, Warm};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,23 +12,24 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::bindings::Proxy;
 
 pub(crate) type Answer = Result<http::Response<WasiBody>, String>;
 
 /// Runs the request in a fresh or kept instance. The answer leaves through `answer` as soon as the guest sets it.
 pub(crate) async fn run(
     inner: Arc<Inner>,
-    pre: ProxyPre<Ctx>,
     request: http::Request<Body>,
     call: Arc<Call>,
     answer: oneshot::Sender<Answer>,
 ) -> Result<(), CallError> {
     let mut warm = match inner.kept_p2() {
-        Some(warm) => warm,
-        None => instantiate(&inner, &pre, &call).await?,
+        Some(mut warm) => {
+            warm.store.data_mut().call = call.clone();
+            warm
+        }
+        None => instantiate(&inner, &call).await?,
     };
-    warm.store.data_mut().deadline = call.deadline.clone();
     handle(&mut warm, &inner, request, &call, answer).await?;
     if let Some(shelf) = inner.shelf_p2() {
         shelf.put(warm);
@@ -36,9 +37,11 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn instantiate(inner: &Inner, pre: &ProxyPre<Ctx>, call: &Call) -> Result<Warm<Proxy>, CallError> {
-    let mut store = guest::store(&inner.engine, &inner.shared);
-    store.data_mut().deadline = call.deadline.clone();
+async fn instantiate(inner: &Inner, call: &Arc<Call>) -> Result<Warm<Proxy>, CallError> {
+    let Entry::HttpP2(pre) = &inner.image.entry else {
+        return Err(CallError::NoExport { component: inner.shared.id.clone(), wanted: "HTTP" });
+    };
+    let mut store = guest::store(&inner.engine, &inner.shared, call);
     match pre.instantiate_async(&mut store).await {
         Ok(proxy) => Ok(Warm { store, proxy, uses: 0, since: Instant::now() }),
         Err(error) => Err(guest::failed(&store, call, error)),
@@ -52,7 +55,10 @@ async fn handle(
     call: &Call,
     answer: oneshot::Sender<Answer>,
 ) -> Result<(), CallError> {
-    let bad = |e: wasmtime::Error| CallError::Request { component: inner.shared.id.clone(), reason: format!("{e:#}") };
+    let bad = |e: wasmtime::Error| CallError::Request {
+        component: inner.shared.id.clone(),
+        reason: format!("{e:#}"),
+    };
     let store = &mut warm.store;
     let scheme = match request.uri().scheme_str() {
         Some("https") => Scheme::Https,

@@ -5,9 +5,9 @@
 
 use crate::body::{Body, into_wasi};
 use crate::component::Inner;
-use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::guest::{self, Call};
+use crate::image::Entry;
 use crate::http_p2::Answer;
 use crate::warm::{Shelf, Warm};
 use std::sync::Arc;
@@ -15,21 +15,22 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Request;
-use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+use wasmtime_wasi_http::p3::bindings::Service;
 
 /// As [`crate::http_p2::run`], for WASI 0.3.
 pub(crate) async fn run(
     inner: Arc<Inner>,
-    pre: ServicePre<Ctx>,
     request: http::Request<Body>,
     call: Arc<Call>,
     answer: oneshot::Sender<Answer>,
 ) -> Result<(), CallError> {
     let mut warm = match inner.kept_p3() {
-        Some(warm) => warm,
-        None => instantiate(&inner, &pre, &call).await?,
+        Some(mut warm) => {
+            warm.store.data_mut().call = call.clone();
+            warm
+        }
+        None => instantiate(&inner, &call).await?,
     };
-    warm.store.data_mut().deadline = call.deadline.clone();
     handle(&mut warm, request, &call, answer).await?;
     if let Some(shelf) = inner.shelf_p3() {
         shelf.put(warm);
@@ -37,9 +38,11 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn instantiate(inner: &Inner, pre: &ServicePre<Ctx>, call: &Call) -> Result<Warm<Service>, CallError> {
-    let mut store = guest::store(&inner.engine, &inner.shared);
-    store.data_mut().deadline = call.deadline.clone();
+async fn instantiate(inner: &Inner, call: &Arc<Call>) -> Result<Warm<Service>, CallError> {
+    let Entry::HttpP3(pre) = &inner.image.entry else {
+        return Err(CallError::NoExport { component: inner.shared.id.clone(), wanted: "HTTP" });
+    };
+    let mut store = guest::store(&inner.engine, &inner.shared, call);
     match pre.instantiate_async(&mut store).await {
         Ok(proxy) => Ok(Warm { store, proxy, uses: 0, since: Instant::now() }),
         Err(error) => Err(guest::failed(&store, call, error)),

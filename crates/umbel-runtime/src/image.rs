@@ -175,7 +175,12 @@ impl Inner {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn load(self: Arc<Self>, digest: String, path: PathBuf, what: String) -> Result<Arc<Image>, LoadError> {
+    async fn load(
+        self: Arc<Self>,
+        digest: String,
+        path: PathBuf,
+        what: String,
+    ) -> Result<Arc<Image>, LoadError> {
         let key = Key::of(&digest, self.engine.wasmtime());
         let component = match self.clone().read(key.clone()).await? {
             Some(component) => component,

@@ -13,7 +13,11 @@ pub fn check(what: &str, bytes: &[u8]) -> Result<(), LoadError> {
         let found = if head.is_empty() { "nothing: it is empty".into() } else { head.join(" ") };
         // A cut-off file that begins rightly is damaged; anything else never was WebAssembly.
         return if !bytes.is_empty() && b"\0asm".starts_with(&bytes[..bytes.len().min(4)]) {
-            Err(LoadError::Damaged { what, offset: bytes.len() as u64, reason: "the header is cut off".into() })
+            Err(LoadError::Damaged {
+                what,
+                offset: bytes.len() as u64,
+                reason: "the header is cut off".into(),
+            })
         } else {
             Err(LoadError::NotWasm { what, found })
         };
@@ -32,10 +36,8 @@ pub fn check(what: &str, bytes: &[u8]) -> Result<(), LoadError> {
                 depth += 1;
             }
             Payload::ImportSection(imports) if module => {
-                let wasmbus = imports
-                    .into_imports()
-                    .filter_map(Result::ok)
-                    .any(|import| import.module == "wasmbus");
+                let wasmbus =
+                    imports.into_imports().filter_map(Result::ok).any(|import| import.module == "wasmbus");
                 if wasmbus {
                     return Err(LoadError::Actor { what });
                 }

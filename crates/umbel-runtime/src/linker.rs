@@ -20,7 +20,14 @@ const LOGGING: [&str; 2] = ["wasi:logging/logging@0.1.0-draft", "wasi:logging/lo
 
 /// WASI packages that the host serves itself. Of these an import that does not fit is an error, not a missing link.
 const SERVED: [&str; 8] = [
-    "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/", "wasi:config/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:http/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+    "wasi:config/",
 ];
 
 /// Everything that every component may import.
@@ -82,12 +89,14 @@ impl Linker {
         let failed = |e: wasmtime::Error| LoadError::Import { import: name.into(), source: Cause::of(&e) };
         match item {
             ComponentItem::ComponentFunc(function) => {
-                let import = if interface.is_empty() { name.to_string() } else { format!("{interface}.{name}") };
+                let import =
+                    if interface.is_empty() { name.to_string() } else { format!("{interface}.{name}") };
                 let interface = if interface.is_empty() { name } else { interface }.to_string();
                 if function.async_() {
                     linker
                         .func_new_concurrent(name, move |accessor, _, _, _| {
-                            let error = accessor.with(|mut store| unlinked(store.get().shared(), &interface, &import));
+                            let error = accessor
+                                .with(|mut store| unlinked(store.get().shared(), &interface, &import));
                             Box::pin(async move { Err(error) })
                         })
                         .map_err(failed)

@@ -4,7 +4,7 @@ use crate::calls::{Level, Stream};
 use crate::ctx::Shared;
 use bytes::Bytes;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -13,9 +13,16 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 /// The longest line; what is longer is split.
 const LINE_MAX: usize = 4 << 10;
 
-/// One output of one instance.
+/// One output of one instance. Most instances never print, so the line's buffer is made when they do.
+pub(crate) struct LogPipe {
+    shared: Arc<Shared>,
+    stream: Stream,
+    pipe: OnceLock<Arc<Pipe>>,
+}
+
+/// What the guest writes to; all handles of one output share the line under way.
 #[derive(Clone)]
-pub(crate) struct LogPipe(Arc<Pipe>);
+struct Writer(Arc<Pipe>);
 
 struct Pipe {
     shared: Arc<Shared>,
@@ -26,7 +33,12 @@ struct Pipe {
 
 impl LogPipe {
     pub(crate) fn new(shared: &Arc<Shared>, stream: Stream) -> LogPipe {
-        LogPipe(Arc::new(Pipe { shared: shared.clone(), stream, line: Mutex::default() }))
+        LogPipe { shared: shared.clone(), stream, pipe: OnceLock::new() }
+    }
+
+    fn writer(&self) -> Writer {
+        let make = || Arc::new(Pipe { shared: self.shared.clone(), stream: self.stream, line: Mutex::default() });
+        Writer(self.pipe.get_or_init(make).clone())
     }
 }
 
@@ -98,13 +110,18 @@ fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
 /// The text without anything that a terminal would act on: control characters and directional overrides are shown as escapes.
 pub(crate) fn printable(text: &str) -> String {
     let acts = |c: char| {
-        (c.is_control() && c != '\t') || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        (c.is_control() && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.contains(acts) {
         return text.to_string();
     }
     text.chars().fold(String::with_capacity(text.len() + 16), |mut out, c| {
-        if acts(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if acts(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
         out
     })
 }
@@ -117,15 +134,15 @@ impl IsTerminal for LogPipe {
 
 impl StdoutStream for LogPipe {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
+        Box::new(self.writer())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
+        Box::new(self.writer())
     }
 }
 
-impl AsyncWrite for LogPipe {
+impl AsyncWrite for Writer {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         self.0.write(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -141,11 +158,11 @@ impl AsyncWrite for LogPipe {
 }
 
 #[async_trait::async_trait]
-impl Pollable for LogPipe {
+impl Pollable for Writer {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for LogPipe {
+impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.0.write(&bytes);
         Ok(())

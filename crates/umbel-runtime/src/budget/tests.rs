@@ -1,7 +1,13 @@
 use super::*;
 
 fn limits() -> Limits {
-    Limits { instances_max: 2, waiting_max: 1, call_ms_max: 10_000, log_bytes_per_s_max: 10, ..Limits::default() }
+    Limits {
+        instances_max: 2,
+        waiting_max: 1,
+        call_ms_max: 10_000,
+        log_bytes_per_s_max: 10,
+        ..Limits::default()
+    }
 }
 
 #[tokio::test]

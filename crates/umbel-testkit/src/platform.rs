@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::http;
 
 /// Compiling may take its time on a busy machine.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// A state folder, and the platform that runs in it. It ends with its value.
 #[derive(Debug)]
@@ -141,7 +141,8 @@ impl Platform {
             match self.get(application, "/") {
                 Ok(answer) if answer.status == 200 => return Ok(answer),
                 other if start.elapsed() > ANSWER_MAX => {
-                    return Err(Error::other(format!("{application} does not answer: {other:?}")));
+                    let last = other.map(|answer| format!("{} {}", answer.status, answer.text()));
+                    return Err(Error::other(format!("{application} does not answer: {last:?}")));
                 }
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::fail::Failure;
 use std::time::Duration;
+use tokio::time::Instant;
 use umbel_api::client::Client;
 use umbel_api::document::ApplicationStatus;
 use umbel_api::problem::Problems;
@@ -12,6 +13,8 @@ use umbel_core::code::api;
 /// The first look comes soon, because a warm start takes milliseconds; later ones less often.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
+/// How long a failure has to last: right after a deploy it may still be that of the version before.
+const FAILURE_SETTLES: Duration = Duration::from_secs(1);
 
 /// Waits until the application is deployed, has failed, or the deadline passes. Ctrl-C ends the waiting, not the deployment.
 pub(super) async fn deployed(
@@ -44,16 +47,19 @@ async fn settled(
     last: &mut ApplicationStatus,
 ) -> Result<ApplicationStatus, Failure> {
     let mut pause = FIRST_LOOK;
+    let mut failing_since = None;
     loop {
         *last = client.application_status(name).await?;
-        match last.status.as_str() {
-            "deployed" => return Ok(last.clone()),
-            "failed" => return Err(failed(name, last).into()),
-            // What will not come up by itself need not be waited for.
-            _ if last.parts.iter().any(|part| matches!(part.state.as_str(), "failed" | "crash-loop")) => {
-                return Err(failed(name, last).into());
-            }
-            _ => {}
+        if last.status == "deployed" {
+            return Ok(last.clone());
+        }
+        // What will not come up by itself need not be waited for.
+        let is_failing = last.status == "failed"
+            || last.parts.iter().any(|part| matches!(part.state.as_str(), "failed" | "crash-loop"));
+        if !is_failing {
+            failing_since = None;
+        } else if failing_since.get_or_insert_with(Instant::now).elapsed() >= FAILURE_SETTLES {
+            return Err(failed(name, last).into());
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_LOOK);

@@ -69,8 +69,8 @@ mod tests {
         let text = render(&["NAME", "STATE", "NOTE"], &rows, Style::PLAIN);
         assert_eq!(
             text,
-            "NAME             STATE       NOTE\n\
-             hello            running\n\
+            "NAME          STATE       NOTE\n\
+             hello         running\n\
              x\\u{1b}[2J\\n  crash-loop  why\n"
         );
         let coloured =

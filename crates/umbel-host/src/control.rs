@@ -220,6 +220,7 @@ async fn set_component(shared: &Arc<Shared>, mut order: Scale) -> Said {
         None => {
             let slot = Arc::new(Slot::new(order));
             add(&shared.slots, &id, &slot);
+            shared.components.send_replace(());
             let branch = shared.branch(component::BRANCH).map_err(failed)?;
             branch.add_child(component::child(shared, &slot)).await.map_err(|e| Problem::from(&e))?;
         }
@@ -248,6 +249,7 @@ async fn stop_component(shared: &Arc<Shared>, id: &str) -> Said {
     let branch = shared.branch(component::BRANCH).map_err(|e| Problem::from(&e))?;
     branch.remove_child(id).await.map_err(|e| Problem::from(&e))?;
     remove(&shared.slots, &slot.id);
+    shared.components.send_replace(());
     let status = slot.status();
     shared
         .tell(&Fact::ComponentScaled(umbel_core::event::ComponentScaled {

@@ -71,11 +71,15 @@ pub fn child(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> ChildSpec {
 async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> Result<(), Problem> {
     let id = slot.order.provider_id.clone();
     let mut tables = shared.tables.subscribe();
+    let mut components = shared.components.subscribe();
     let config = tables.borrow_and_update().merged(&slot.order.config);
     let start = StartContext {
         id: id.clone(),
         config: config.clone(),
-        targets: Arc::new(HostTargets(shared.clone())),
+        targets: Arc::new(HostTargets {
+            shared: shared.clone(),
+            application: slot.order.application.clone(),
+        }),
     };
     let provider = match slot.factory.start(start).await {
         Ok(provider) => provider,
@@ -94,6 +98,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     loop {
         tokio::select! {
             changed = tables.changed() => if changed.is_err() { break },
+            changed = components.changed() => if changed.is_err() { break },
             () = tokio::time::sleep(RETRY), if late => {}
             () = cx.stop.requested() => break,
         }
@@ -115,10 +120,17 @@ fn rebind_all(shared: &Shared) {
     }
 }
 
+/// A link as a provider was told it. The target's application is part of it, because default host names come from there.
+#[derive(PartialEq)]
+struct Offer {
+    link: ResolvedLink,
+    application: Option<String>,
+}
+
 /// What a provider has been told.
 struct Links {
     provider: Arc<dyn Provider>,
-    known: BTreeMap<LinkKey, ResolvedLink>,
+    known: BTreeMap<LinkKey, Offer>,
     config: Values,
 }
 
@@ -140,8 +152,13 @@ impl Links {
                 Err(p) => problem = Some(p),
             }
         }
-        let wanted: BTreeMap<LinkKey, ResolvedLink> =
-            tables.links_with(id.as_str()).into_iter().map(|l| (l.link.key(), l)).collect();
+        let offer = |link: ResolvedLink| {
+            let target = shared.slot(&link.link.target);
+            let application = target.and_then(|slot| slot.desired.borrow().application.clone());
+            (link.link.key(), Offer { link, application })
+        };
+        let wanted: BTreeMap<LinkKey, Offer> =
+            tables.links_with(id.as_str()).into_iter().map(offer).collect();
         let gone: Vec<LinkKey> = self.known.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
         for key in gone {
             match self.provider.del_link(&key).await {
@@ -149,12 +166,12 @@ impl Links {
                 Err(p) => problem = Some(p),
             }
         }
-        for (key, link) in wanted {
-            if self.known.get(&key) == Some(&link) {
+        for (key, offer) in wanted {
+            if self.known.get(&key) == Some(&offer) {
                 continue;
             }
-            match self.provider.put_link(link.clone()).await {
-                Ok(()) => drop(self.known.insert(key, link)),
+            match self.provider.put_link(offer.link.clone()).await {
+                Ok(()) => drop(self.known.insert(key, offer)),
                 Err(p) => problem = Some(p),
             }
         }

@@ -65,6 +65,8 @@ pub struct Shared {
     pub tables: watch::Sender<Arc<Tables>>,
     /// Components by id. Replaced whole when one comes or goes.
     pub slots: ArcSwap<HashMap<ComponentId, Arc<Slot>>>,
+    /// Told when a component comes or goes.
+    pub components: watch::Sender<()>,
     /// Providers by id.
     pub providers: ArcSwap<HashMap<ProviderId, Arc<ProviderSlot>>>,
     /// Labels, with the `hostcore.*` ones.
@@ -109,6 +111,7 @@ impl Host {
             started: Instant::now(),
             tables: watch::Sender::new(Arc::default()),
             slots: ArcSwap::default(),
+            components: watch::Sender::new(()),
             providers: ArcSwap::default(),
             labels: ArcSwap::from_pointee(labels),
             logs,
@@ -209,17 +212,24 @@ impl Shared {
     }
 }
 
-/// What providers see of the host.
-pub struct HostTargets(pub Arc<Shared>);
+/// What one provider sees of the host.
+pub struct HostTargets {
+    /// The host.
+    pub shared: Arc<Shared>,
+    /// The provider's own application: links can come before the component that they lead to.
+    pub application: Option<String>,
+}
 
 impl Targets for HostTargets {
     fn http(&self, component: &str) -> Option<Arc<dyn Handler>> {
-        let slot = self.0.slot(component)?;
+        let slot = self.shared.slot(component)?;
         Some(Arc::new(HttpExport(slot)))
     }
 
     fn application_of(&self, component: &str) -> Option<String> {
-        self.0.slot(component)?.desired.borrow().application.clone()
+        let slot = self.shared.slot(component);
+        let of_component = slot.and_then(|slot| slot.desired.borrow().application.clone());
+        of_component.or_else(|| self.application.clone())
     }
 }
 

@@ -59,7 +59,6 @@ impl Ctx {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.hooks.shared
     }
-
 }
 
 impl WasiView for Ctx {

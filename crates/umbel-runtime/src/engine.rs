@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::error::{Cause, LoadError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 use umbel_core::Problem;
 use umbel_core::code::runtime::SMALL_POOL;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -37,8 +38,10 @@ impl Layout {
 #[derive(Clone)]
 pub struct Engine {
     inner: wasmtime::Engine,
-    ticks: Arc<AtomicU64>,
-    tick_ms: u64,
+    started: Instant,
+    // Milliseconds since `started`, as of the last tick: read once per call where a clock would cost more.
+    now_ms: Arc<AtomicU64>,
+    tick: Duration,
     layout: Layout,
     shortfall: Option<Arc<Problem>>,
 }
@@ -66,20 +69,21 @@ impl Engine {
     }
 
     fn with(inner: wasmtime::Engine, config: &Config, layout: Layout, shortfall: Option<Problem>) -> Engine {
-        let tick_ms = u64::try_from(config.tick.as_millis()).unwrap_or(1).max(1);
         let shortfall = shortfall.map(Arc::new);
-        Engine { inner, ticks: Arc::new(AtomicU64::new(0)), tick_ms, layout, shortfall }
+        let tick = config.tick.max(Duration::from_millis(1));
+        Engine { inner, started: Instant::now(), now_ms: Arc::default(), tick, layout, shortfall }
     }
 
     /// Advances the epoch. Whoever owns the engine calls this once per [`Config::tick`].
     pub fn tick(&self) {
-        self.ticks.fetch_add(1, Relaxed);
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now_ms.store(now, Relaxed);
         self.inner.increment_epoch();
     }
 
     /// How often [`Engine::tick`] is to be called.
-    pub fn tick_every(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(self.tick_ms)
+    pub fn tick_every(&self) -> Duration {
+        self.tick
     }
 
     /// A handle that only ticks, for the thread that does it.
@@ -103,12 +107,13 @@ impl Engine {
     }
 
     pub(crate) fn now(&self) -> u64 {
-        self.ticks.load(Relaxed)
+        self.now_ms.load(Relaxed)
     }
 
-    /// The tick at which something that starts now and may take `ms` is over; `u64::MAX` when 0 (no limit).
+    /// When something that starts now and may take `ms` is over; `u64::MAX` when 0 (no limit). One tick is added, because now may
+    /// be that old.
     pub(crate) fn deadline(&self, ms: u64) -> u64 {
-        if ms == 0 { u64::MAX } else { self.now() + ms.div_ceil(self.tick_ms) + 1 }
+        if ms == 0 { u64::MAX } else { self.now() + ms + self.tick.as_millis() as u64 }
     }
 }
 

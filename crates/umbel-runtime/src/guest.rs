@@ -21,7 +21,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 pub(crate) struct Call {
     engine: Engine,
     limit_ms: u64,
-    // The tick at which the call is late; moved on by its progress.
+    // When the call is late, in ms of the engine's clock; moved on by its progress.
     deadline: AtomicU64,
     task: OnceLock<AbortHandle>,
     ended: AtomicBool,
@@ -234,9 +234,10 @@ fn classify(store: &Store<Ctx>, shared: &Shared, call: &Call, error: &wasmtime::
 
 /// The innermost guest function, for the one line that the caller sees.
 fn first_frame(error: &wasmtime::Error) -> String {
-    let frame = error.downcast_ref::<wasmtime::WasmBacktrace>().and_then(|trace| trace.frames().first());
-    match frame.and_then(|f| f.func_name()) {
+    let trace = error.downcast_ref::<wasmtime::WasmBacktrace>();
+    let Some(frame) = trace.and_then(|trace| trace.frames().first()) else { return "somewhere".into() };
+    match frame.func_name() {
         Some(name) => format!("in {name}"),
-        None => String::new(),
+        None => format!("in function {}", frame.func_index()),
     }
 }

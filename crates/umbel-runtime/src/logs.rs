@@ -37,7 +37,8 @@ impl LogPipe {
     }
 
     fn writer(&self) -> Writer {
-        let make = || Arc::new(Pipe { shared: self.shared.clone(), stream: self.stream, line: Mutex::default() });
+        let make =
+            || Arc::new(Pipe { shared: self.shared.clone(), stream: self.stream, line: Mutex::default() });
         Writer(self.pipe.get_or_init(make).clone())
     }
 }

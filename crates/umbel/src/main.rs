@@ -51,7 +51,7 @@ fn run(context: &Context, command: args::Command) -> Result<(), Failure> {
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime =
-        builder.worker_threads(2).thread_name("umbel-control").enable_all().build().map_err(|error| {
+        builder.worker_threads(2).max_blocking_threads(8).thread_name("umbel-control").enable_all().build().map_err(|error| {
             umbel_core::Problem::new(umbel_core::code::api::START_FAILED, "no threads can be started")
                 .with_cause(error.to_string())
         })?;

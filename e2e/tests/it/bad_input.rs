@@ -24,13 +24,14 @@ fn refused(platform: &Platform, arguments: &[&str], code: &str) -> Ran {
 fn what_is_no_component_is_refused() {
     let platform = up();
     let hello = std::fs::read(example("hello")).unwrap();
-    let cases: [(&str, Vec<u8>, &str); 7] = [
+    let cases: [(&str, Vec<u8>, &str); 8] = [
         ("empty", Vec::new(), "UM04"),
         ("text", b"hello, I am text".to_vec(), "UM0401"),
         ("truncated", hello[..hello.len() / 2].to_vec(), "UM0128"),
         ("garbage", [&hello[..200], &[0xff; 4096]].concat(), "UM"),
         ("module", b"\0asm\x01\0\0\0".to_vec(), "UM0403"),
         ("nothing", b"\0asm\x0d\0\x01\0".to_vec(), "UM0405"),
+        ("future", replace(&hello, b"wasi:io/streams@0.2.12", b"wasi:io/streams@0.9.12"), "UM0406"),
         ("library", std::fs::read(guest("library")).unwrap(), "UM0405"),
     ];
     for (name, bytes, code) in cases {
@@ -88,6 +89,17 @@ fn manifests_are_refused_with_every_problem_at_its_place() {
         ran.stderr
     );
     still_well(&platform);
+}
+
+/// All occurrences, by something of the same length.
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from) {
+            out[at..at + from.len()].copy_from_slice(to);
+        }
+    }
+    out
 }
 
 /// Nine levels of nine aliases each: a few hundred bytes that would become 10^9 nodes.

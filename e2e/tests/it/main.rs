@@ -1,7 +1,7 @@
 //! The program as its users run it. Every test has a platform of its own: a state folder, a process, a port.
 //!
-//! Read in this order: `launch` and `examples` (what it is for), `cli`, `update`, `durability` (what must not be lost), `bad_input` and
-//! `neighbours` (what must not do harm), `languages`.
+//! Read in this order: `launch` and `examples` (what it is for), `cli`, `update`, `durability` (what must not be lost), `machine` (what it may
+//! lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,6 +12,7 @@ mod durability;
 mod examples;
 mod languages;
 mod launch;
+mod machine;
 mod neighbours;
 mod update;
 

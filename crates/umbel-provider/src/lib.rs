@@ -19,9 +19,9 @@ pub mod http;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
-use umbel_core::Problem;
 
 /// Makes providers of one kind. The binary lists the factories that it ships; the host knows only this trait.
 #[async_trait]

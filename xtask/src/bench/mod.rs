@@ -66,6 +66,7 @@ pub fn main(options: &[String]) -> Result<()> {
         bench.umbel = build(&profile)?;
     }
     let mut report = Report::default();
+    report.state("machine", machine());
     for (name, measure) in FIGURES {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             eprintln!("==> {name}");
@@ -94,6 +95,17 @@ fn build(profile: &str) -> Result<PathBuf> {
 
 fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from)
+}
+
+/// Where this was measured, and how busy it was before: other work on the machine makes every figure worthless.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{cores} × {}, load {load} at the start", model.trim_start_matches([' ', '\t', ':']))
 }
 
 /// The middle of some measurements.

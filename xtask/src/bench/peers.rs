@@ -43,16 +43,20 @@ pub fn wasmtime(example: &str, instances: Instances) -> Result<Process> {
     }
     let port = free_port()?;
     let mut arguments: Vec<String> =
-        ["serve", "--addr", &format!("127.0.0.1:{port}"), "-Sp3", "-Wcomponent-model-async"]
-            .map(String::from)
-            .into();
-    let settings: &[&str] = match instances {
-        Instances::Fresh => {
+        ["serve", "--addr", &format!("127.0.0.1:{port}")].map(String::from).into();
+    let is_p3 = example.ends_with("p3");
+    let settings: &[&str] = match (instances, is_p3) {
+        // Without any setting, a component of WASI 0.2 has a fresh instance for each request.
+        (Instances::Fresh, false) => &[],
+        (Instances::Fresh, true) => {
             &["--max-instance-reuse-count", "1", "--max-instance-concurrent-reuse-count", "1"]
         }
-        Instances::Reused => &["--max-instance-reuse-count", "1000000", "-Opooling-allocator=y"],
+        (Instances::Reused, _) => &["--max-instance-reuse-count", "1000000", "-Opooling-allocator=y"],
     };
     arguments.extend(settings.iter().map(ToString::to_string));
+    if is_p3 {
+        arguments.extend(["-Sp3", "-Wcomponent-model-async"].map(String::from));
+    }
     arguments.push(umbel_testkit::example(example).display().to_string());
     Process::start(&program, &arguments, port)
 }

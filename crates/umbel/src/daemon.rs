@@ -137,7 +137,7 @@ async fn host(
     let worker = Arc::new(CompileProcesses::new(program, config.compilers));
     let images = Images::new(engine, &runtime, worker).map_err(coded)?;
     let store = Arc::new(Store::open(state.join("artifacts")).map_err(coded)?);
-    let factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(HttpClient::default())];
+    let factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(HttpClient)];
     let deps = Deps { lattice, clock: Arc::new(SystemClock), images, store, factories };
     Host::new(config, state, key, deps).await
 }

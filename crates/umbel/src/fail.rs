@@ -14,7 +14,10 @@ const INTERRUPTED: u8 = 130;
 /// A manifest as it was read, to show the lines that problems point at.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
+    /// The name that problems carry.
     pub(crate) file: String,
+    /// The name as it was typed.
+    pub(crate) shown: String,
     pub(crate) text: String,
 }
 
@@ -22,7 +25,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Something went wrong.
-    Problems { problems: Problems, source: Option<Source> },
+    Problems { problems: Box<Problems>, source: Option<Source> },
     /// Whoever read our output stopped reading: nothing is wrong, and nobody is left to tell.
     ReaderGone,
     /// Ctrl-C ended what would have gone on for ever: nothing is left undone, and nothing has to be said.
@@ -52,7 +55,7 @@ impl Failure {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Failure {
-        Failure::Problems { problems, source: None }
+        Failure::Problems { problems: Box::new(problems), source: None }
     }
 }
 

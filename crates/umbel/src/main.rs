@@ -50,8 +50,13 @@ fn run(context: &Context, command: args::Command) -> Result<(), Failure> {
         args::Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime =
-        builder.worker_threads(2).max_blocking_threads(8).thread_name("umbel-control").enable_all().build().map_err(|error| {
+    let runtime = builder
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_name("umbel-control")
+        .enable_all()
+        .build()
+        .map_err(|error| {
             umbel_core::Problem::new(umbel_core::code::api::START_FAILED, "no threads can be started")
                 .with_cause(error.to_string())
         })?;

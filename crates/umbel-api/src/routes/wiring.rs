@@ -43,8 +43,8 @@ pub(crate) async fn delete_link(State(service): Shared, Query(query): Query<Link
         wit_package: query.wit_package,
     };
     service.control.del_link(&key).await?;
-    let message =
-        format!("{} has no link `{}` for {}:{}", key.source_id, key.name, key.wit_namespace, key.wit_package);
+    let LinkKey { source_id, name, wit_namespace, wit_package } = key;
+    let message = format!("the link `{name}` of {source_id} for {wit_namespace}:{wit_package} is deleted");
     Ok(Doc(Done { message }))
 }
 

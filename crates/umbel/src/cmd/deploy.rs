@@ -47,15 +47,15 @@ pub(crate) struct Args {
 /// Whether to wait for the application.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Wait {
-    /// Wait until it is deployed (the default)
+    /// Wait until it is done (the default)
     #[arg(long, overrides_with = "no_wait")]
     wait: bool,
     /// Return as soon as it is accepted
     #[arg(long)]
-    no_wait: bool,
+    pub(super) no_wait: bool,
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// What was deployed.
@@ -126,9 +126,8 @@ pub(super) async fn finish(
 
 /// A manifest as it was read.
 pub(super) struct Manifest {
+    /// Its name is an absolute path: images beside the manifest are found by it.
     source: Source,
-    /// The absolute path: images beside the manifest are found by it.
-    file: String,
     format: ManifestFormat,
 }
 
@@ -141,7 +140,7 @@ impl Manifest {
                     read_limited(std::io::stdin().lock()).map_err(|error| unreadable(path, &error))?;
                 // Images beside the manifest are looked for here.
                 let file = absolute(Path::new("stdin.yaml"))?.display().to_string();
-                Ok(Manifest::new(bytes, file, "-"))
+                Ok(Manifest::new(bytes, file, "stdin"))
             }
             Some(path) => Manifest::read_file(path),
             None => match in_folder(Path::new(".")) {
@@ -174,26 +173,28 @@ impl Manifest {
         let text = String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         let format = ManifestFormat::of(shown);
-        Manifest { source: Source { file: file.clone(), text }, file, format }
+        Manifest { source: Source { file, shown: shown.into(), text }, format }
     }
 
     /// A manifest that was just made.
     pub(super) fn made(text: String, file: String) -> Manifest {
-        Manifest { source: Source { file: file.clone(), text }, file, format: ManifestFormat::Yaml }
+        Manifest { source: Source { shown: file.clone(), file, text }, format: ManifestFormat::Yaml }
     }
 
     /// Its absolute path.
     pub(super) fn file(&self) -> &str {
-        &self.file
+        &self.source.file
     }
 
     pub(super) async fn put(&self, client: &Client) -> Result<Put, Failure> {
-        let sent = client.put_application(self.source.text.clone().into(), self.format, &self.file).await;
+        let sent =
+            client.put_application(self.source.text.clone().into(), self.format, &self.source.file).await;
         sent.map_err(|problems| Failure::from(problems).in_source(self.source.clone()))
     }
 
     async fn preview(&self, client: &Client) -> Result<Preview, Failure> {
-        let sent = client.preview_application(self.source.text.clone().into(), self.format, &self.file).await;
+        let sent =
+            client.preview_application(self.source.text.clone().into(), self.format, &self.source.file).await;
         sent.map_err(|problems| Failure::from(problems).in_source(self.source.clone()))
     }
 }

@@ -91,7 +91,7 @@ fn line(entry: &EventEntry, style: Style) -> String {
     let event = &entry.event;
     let kind = event.kind.rsplit('.').next().unwrap_or(&event.kind);
     let tone = if kind.ends_with("failed") { Tone::Bad } else { Tone::Strong };
-    let mut text = style.paint(Tone::Faint, &neutral(&event.time));
+    let mut text = style.paint(Tone::Faint, &neutral(&to_the_millisecond(&event.time)));
     text.push_str(&format!(" {}", style.paint(tone, &format!("{:22}", neutral(kind)))));
     for field in TELLING {
         let shown = match event.data.get(field) {
@@ -106,6 +106,16 @@ fn line(entry: &EventEntry, style: Style) -> String {
     text
 }
 
+/// The stamp without the digits that nobody reads.
+fn to_the_millisecond(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, fraction)) if fraction.len() > 4 && fraction.ends_with('Z') => {
+            format!("{seconds}.{}Z", fraction.chars().take(3).collect::<String>())
+        }
+        _ => time.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,14 +126,14 @@ mod tests {
     fn an_event_is_one_line() {
         let event: Event = serde_json::from_value(json!({
             "specversion": "1.0", "id": "1", "type": "com.wasmcloud.lattice.component_scaled", "source": "N1",
-            "datacontenttype": "application/json", "time": "2026-11-21T08:14:58Z",
+            "datacontenttype": "application/json", "time": "2026-11-21T08:14:58.123456789Z",
             "data": {"max_instances": 3, "component_id": "hello\x1b[2J", "annotations": {}},
         }))
         .unwrap();
         let entry = EventEntry { cursor: "N1:1".into(), event };
         assert_eq!(
             line(&entry, Style::PLAIN),
-            "2026-11-21T08:14:58Z component_scaled       component_id=hello\\u{1b}[2J max_instances=3\n"
+            "2026-11-21T08:14:58.123Z component_scaled       component_id=hello\\u{1b}[2J max_instances=3\n"
         );
     }
 }

@@ -7,7 +7,7 @@ use crate::text;
 use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
 use std::process::Stdio;
-use umbel_api::document::Document;
+use umbel_api::document::{Application, Document};
 use umbel_core::Problem;
 use umbel_core::code::api;
 
@@ -42,21 +42,13 @@ impl Document for Address {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
-    // Without a name every application is meant that has an address.
-    let typed = args.application.as_deref().unwrap_or_default();
     let applications = client.applications().await?.items;
-    let with_address =
-        applications.iter().filter(|application| !application.urls.is_empty() || !typed.is_empty());
-    let all = with_address.map(|application| application.name.as_str());
-    let name = match names::resolve(typed, all, "application", api::NO_SUCH_APPLICATION) {
-        Err(_) if typed.is_empty() && applications.is_empty() => {
-            let problem = Problem::new(api::NO_ADDRESS, "nothing is deployed");
-            return Err(problem.with_help(format!("begin with `{}`", context.command("launch"))).into());
+    let name = match &args.application {
+        Some(typed) => {
+            let names = applications.iter().map(|application| application.name.as_str());
+            names::resolve(typed, names, "application", api::NO_SUCH_APPLICATION)?
         }
-        Err(problem) if typed.is_empty() && problem.code == api::NO_SUCH_APPLICATION => {
-            return Err(Problem::new(api::NO_ADDRESS, "no application has an address").into());
-        }
-        outcome => outcome?,
+        None => only(context, &applications)?,
     };
     let application = applications.iter().find(|application| application.name == name);
     let url = application.and_then(|application| application.urls.first());
@@ -76,6 +68,24 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         open(url);
     }
     Ok(())
+}
+
+/// The only application that has an address.
+fn only(context: &Context, applications: &[Application]) -> Result<String, Problem> {
+    let with_address = applications.iter().filter(|application| !application.urls.is_empty());
+    let names: Vec<&str> = with_address.map(|application| application.name.as_str()).collect();
+    match names.as_slice() {
+        [name] => Ok((*name).to_string()),
+        [] => {
+            let problem = Problem::new(api::NO_ADDRESS, "no application has an address");
+            Err(problem.with_help(format!("begin with `{}`", context.command("launch"))))
+        }
+        [first, ..] => {
+            let message = format!("several applications have an address: {}", names.join(", "));
+            let help = format!("name one: `{}`", context.command(&format!("open {first}")));
+            Err(Problem::new(api::AMBIGUOUS_NAME, message).with_help(help))
+        }
+    }
 }
 
 /// Hands the address to the desktop. It is printed already, so that a desktop without an opener is no failure.

@@ -1,5 +1,7 @@
 //! `umbel undeploy`: stop an application, and with `--delete` forget it.
 
+use super::deploy::Wait;
+use super::wait;
 use crate::context::Context;
 use crate::fail::Failure;
 use crate::names;
@@ -24,6 +26,8 @@ pub(crate) struct Args {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
@@ -36,6 +40,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         client.delete_application(&name).await?.message
     } else {
         client.undeploy(&name).await?;
+        if !args.wait.no_wait {
+            let waiting = wait::undeployed(context, &client, &name, args.wait.timeout);
+            context.progress.spin(&format!("undeploying {name}"), waiting).await?;
+        }
         format!("`{name}` is undeployed; `{}` deploys it again", context.command(&format!("deploy {name}")))
     };
     context.show(

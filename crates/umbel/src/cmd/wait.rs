@@ -16,7 +16,7 @@ const LONGEST_LOOK: Duration = Duration::from_millis(250);
 /// How long a failure has to last: right after a deploy it may still be that of the version before.
 const FAILURE_SETTLES: Duration = Duration::from_secs(1);
 
-/// Waits until the application is deployed, has failed, or the deadline passes. Ctrl-C ends the waiting, not the deployment.
+/// Waits until the application is deployed, has failed, or the deadline passes.
 pub(super) async fn deployed(
     context: &Context,
     client: &Client,
@@ -24,14 +24,8 @@ pub(super) async fn deployed(
     timeout: Duration,
 ) -> Result<ApplicationStatus, Failure> {
     let mut last = ApplicationStatus::default();
-    tokio::select! {
-        outcome = settled(client, name, &mut last) => return outcome,
-        () = tokio::time::sleep(timeout) => {}
-        _ = tokio::signal::ctrl_c() => {
-            let help = format!("the platform goes on; see how far it is with `{}`", context.command("ps"));
-            let message = format!("the waiting for `{name}` was interrupted");
-            return Err(Problem::new(api::INTERRUPTED, message).with_help(help).into());
-        }
+    if let Some(outcome) = in_time(context, name, timeout, settled(client, name, &mut last)).await {
+        return outcome;
     }
     if last.status == "unhealthy" || last.status == "failed" {
         return Err(failed(name, &last).into());
@@ -39,6 +33,45 @@ pub(super) async fn deployed(
     let message = format!("`{name}` is still {} after {} s", last.status, timeout.as_secs());
     let problem = Problem::new(api::DEPLOY_TIMEOUT, message);
     Err(last.message.iter().fold(problem, |problem, why| problem.with_cause(why)).into())
+}
+
+/// Waits until nothing of the application runs any more.
+pub(super) async fn undeployed(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    let looking = async {
+        let mut pause = FIRST_LOOK;
+        while client.application_status(name).await?.status != "undeployed" {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+        Ok(())
+    };
+    in_time(context, name, timeout, looking).await.unwrap_or_else(|| {
+        let message = format!("something of `{name}` still runs after {} s", timeout.as_secs());
+        Err(Problem::new(api::DEPLOY_TIMEOUT, message).into())
+    })
+}
+
+/// What the waiting gives; `None` at the deadline. Ctrl-C ends the waiting, not what is waited for.
+async fn in_time<T>(
+    context: &Context,
+    name: &str,
+    timeout: Duration,
+    waiting: impl Future<Output = Result<T, Failure>>,
+) -> Option<Result<T, Failure>> {
+    tokio::select! {
+        outcome = waiting => Some(outcome),
+        () = tokio::time::sleep(timeout) => None,
+        _ = tokio::signal::ctrl_c() => {
+            let help = format!("the platform goes on; see how far it is with `{}`", context.command("ps"));
+            let message = format!("the waiting for `{name}` was interrupted");
+            Some(Err(Problem::new(api::INTERRUPTED, message).with_help(help).into()))
+        }
+    }
 }
 
 async fn settled(

@@ -52,8 +52,9 @@ fn one(problem: &Problem, source: Option<&Source>, style: Style, text: &mut Stri
 /// The place, and the line itself if the text is at hand.
 fn place(span: &Span, source: Option<&Source>, style: Style) -> String {
     let arrow = style.paint(Tone::Faint, "-->");
-    let mut text = format!("  {arrow} {}\n", neutral(&span.to_string()));
     let source = source.filter(|source| source.file == span.file);
+    let file = source.map_or(&span.file, |source| &source.shown);
+    let mut text = format!("  {arrow} {}:{}:{}\n", neutral(file), span.line, span.column);
     let line = source.and_then(|source| source.text.lines().nth(span.line.checked_sub(1)?));
     if let Some(line) = line {
         let number = span.line.to_string();
@@ -77,9 +78,12 @@ mod tests {
 
     #[test]
     fn a_problem_shows_its_line_its_cause_and_its_help() {
-        let source =
-            Source { file: "umbel.yaml".into(), text: "apiVersion: x\nkind:\tApplication\x1b[2J\n".into() };
-        let span = Span { file: "umbel.yaml".into(), line: 2, column: 7 };
+        let source = Source {
+            file: "/a/umbel.yaml".into(),
+            shown: "umbel.yaml".into(),
+            text: "apiVersion: x\nkind:\tApplication\x1b[2J\n".into(),
+        };
+        let span = Span { file: "/a/umbel.yaml".into(), line: 2, column: 7 };
         let problem = Problem::new(api::BAD_ARGUMENT, "it is wrong")
             .with_span(span)
             .with_cause("because")
@@ -92,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_line_that_does_not_exist_is_left_out() {
-        let source = Source { file: "a.yaml".into(), text: "x".into() };
+        let source = Source { file: "a.yaml".into(), shown: "a.yaml".into(), text: "x".into() };
         for (file, line) in [("a.yaml", 0), ("a.yaml", 9), ("b.yaml", 1)] {
             let span = Span { file: file.into(), line, column: 99 };
             let problem = Problem::new(api::BAD_ARGUMENT, "m").with_span(span).with_help("");

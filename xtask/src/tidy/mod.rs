@@ -62,6 +62,7 @@ pub fn main(options: &[String]) -> Result<()> {
             "--release",
             "--workspace",
             "--all-targets",
+            "--keep-going",
             "--quiet",
             "--",
             "-D",

@@ -23,6 +23,8 @@ use umbel_provider::Factory;
 use umbel_runtime::{Engine, Images};
 use umbel_supervisor::{Cores, Env, Handle, Supervisor};
 
+/// How long requests under way may take to be answered.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 /// How long the data path may take to end once everything that uses it has.
 const CORES_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -111,6 +113,8 @@ impl Platform {
     }
 
     async fn drain(self) {
+        // First what calls come in by: what is under way is answered, and connections are told to close.
+        self.http.stop(DRAIN_DEADLINE).await;
         self.tree.shutdown().await;
         self.cores.shutdown(CORES_DEADLINE).await;
         self.lattice.close().await;

@@ -7,8 +7,9 @@ use crate::cache::{Cache, Key};
 use crate::config::CompileLimits;
 use crate::engine::{Layout, settings};
 use crate::error::{Cause, LoadError};
-use crate::inspect;
+use crate::{inspect, logs};
 use async_trait::async_trait;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use umbel_core::{Coded, Problem};
 
@@ -79,20 +80,32 @@ pub(crate) async fn compile(
         limits,
     };
     match worker.run(&job).await {
+        Ok(Exit::Done) if !output.path().exists() => {
+            Err(LoadError::Worker { reason: "it ended well, and the code is not there".into() })
+        }
         Ok(Exit::Done) => cache.adopt(key, output),
         Ok(Exit::Failed(answer)) => Err(match serde_json::from_slice::<Problem>(&answer) {
-            Ok(problem) => LoadError::Told(problem),
-            Err(_) => LoadError::Worker {
-                reason: String::from_utf8_lossy(&answer).trim().chars().take(400).collect(),
-            },
+            Ok(problem) => LoadError::from(problem),
+            Err(_) => LoadError::Worker { reason: excerpt(&answer) },
         }),
         Ok(Exit::Limit(limit)) => Err(LoadError::Limit { limit }),
         Err(reason) => Err(LoadError::Worker { reason }),
     }
 }
 
+/// The beginning of what a process printed, fit for a terminal.
+fn excerpt(printed: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(printed).trim().chars().take(400).collect();
+    logs::printable(&text)
+}
+
 /// The compile process: `LAYOUT WHAT INPUT OUTPUT`. Returns its exit status; the answer of a failure goes to standard output as JSON.
 pub fn worker_main(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
+    work(args, &mut std::io::stdout())
+}
+
+/// As [`worker_main`], with the answer of a failure written to `answer`.
+pub fn work(args: impl IntoIterator<Item = std::ffi::OsString>, answer: &mut dyn Write) -> u8 {
     let args: Vec<_> = args.into_iter().collect();
     let [layout, what, input, output] = args.as_slice() else {
         return 2;
@@ -103,7 +116,7 @@ pub fn worker_main(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
         Err(error) => {
             let problem = Problem::from(&error as &dyn Coded);
             // If even this cannot be written, the exit status still says that it failed.
-            let _ = serde_json::to_writer(std::io::stdout(), &problem);
+            let _ = serde_json::to_writer(answer, &problem);
             1
         }
     }

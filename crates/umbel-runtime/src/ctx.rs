@@ -91,7 +91,11 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        // The engine refuses this by itself, but only after it was booked here.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let held = self.held + (desired - current);
         if held as u64 > self.budget.limits().memory_bytes_max {
             self.refused = true;

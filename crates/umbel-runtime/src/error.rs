@@ -88,8 +88,14 @@ pub enum LoadError {
         source: Cause,
     },
     /// What the compile process found, as it told it.
-    #[error("{}", .0.message)]
-    Told(Problem),
+    #[error("{}", .problem.message)]
+    Told {
+        /// The problem.
+        problem: Problem,
+        /// Its causes.
+        #[source]
+        source: Option<Box<Causes>>,
+    },
 }
 
 /// An error of a library in words, so that several waiters can share it.
@@ -110,6 +116,23 @@ impl From<std::io::Error> for Cause {
     }
 }
 
+/// Causes that came over a wire as texts, as a chain of errors again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct Causes {
+    text: String,
+    #[source]
+    next: Option<Box<Causes>>,
+}
+
+impl From<Problem> for LoadError {
+    fn from(problem: Problem) -> LoadError {
+        let chain = |next, text: &String| Some(Box::new(Causes { text: text.clone(), next }));
+        let source = problem.causes.iter().rev().fold(None, chain);
+        LoadError::Told { problem, source }
+    }
+}
+
 impl Coded for LoadError {
     fn code(&self) -> Code {
         match self {
@@ -124,13 +147,13 @@ impl Coded for LoadError {
             LoadError::Worker { .. } => runtime::COMPILE_WORKER,
             LoadError::Cache { .. } => runtime::CACHE_IO,
             LoadError::Engine { .. } => runtime::ENGINE,
-            LoadError::Told(problem) => problem.code,
+            LoadError::Told { problem, .. } => problem.code,
         }
     }
 
     fn help(&self) -> String {
         match self {
-            LoadError::Told(problem) => problem.help.clone(),
+            LoadError::Told { problem, .. } => problem.help.clone(),
             other => other.code().entry().help.to_string(),
         }
     }

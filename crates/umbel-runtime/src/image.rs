@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Cause, LoadError};
 use crate::linker::Linker;
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, WeakShared};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -99,7 +99,7 @@ impl Image {
     }
 }
 
-type Loading = Shared<BoxFuture<'static, Result<Arc<Image>, LoadError>>>;
+type Loading = BoxFuture<'static, Result<Arc<Image>, LoadError>>;
 
 /// All images of a host: found by digest, compiled at most once.
 #[derive(Clone)]
@@ -120,7 +120,9 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     ready: HashMap<String, Weak<Image>>,
-    loading: HashMap<String, Loading>,
+    // Weak: work that nobody waits for any more is dropped, with its compile process. Kept but not polled it would hold that
+    // process, and its place among the compile processes, for ever.
+    loading: HashMap<String, WeakShared<Loading>>,
 }
 
 impl Images {
@@ -156,16 +158,29 @@ impl Images {
             if let Some(image) = known.ready.get(digest).and_then(Weak::upgrade) {
                 return Ok(image);
             }
-            let start = || {
+            known.joined(digest).unwrap_or_else(|| {
                 let inner = self.inner.clone();
-                let (digest, path, what) = (digest.to_string(), path.to_path_buf(), what.to_string());
-                async move { inner.load(digest, path, what).await }.boxed().shared()
-            };
-            known.loading.entry(digest.to_string()).or_insert_with(start).clone()
+                let (key, digest, path, what) =
+                    (digest.to_string(), digest.to_string(), path.to_path_buf(), what.to_string());
+                let work = async move { inner.load(digest, path, what).await }.boxed().shared();
+                known.loading.extend(work.downgrade().map(|weak| (key, weak)));
+                work
+            })
         };
-        let result = loading.await;
-        self.inner.known().loading.remove(digest);
+        let result = loading.clone().await;
+        let mut known = self.inner.known();
+        // Somebody may have begun anew after this work ended.
+        if known.joined(digest).is_none_or(|current| current.ptr_eq(&loading)) {
+            known.loading.remove(digest);
+        }
         result
+    }
+}
+
+impl Known {
+    /// The work for this digest that is under way.
+    fn joined(&self, digest: &str) -> Option<Shared<Loading>> {
+        self.loading.get(digest).and_then(WeakShared::upgrade)
     }
 }
 

@@ -1,0 +1,11 @@
+//! The runtime against real components: those of `guests/` and `examples/`, and small ones written here as text.
+
+mod bad_input;
+mod calls;
+mod commands;
+mod layouts;
+mod limits;
+mod load;
+mod outside;
+mod rig;
+mod streaming;

@@ -67,7 +67,15 @@ async fn gone(client: &Client, pid: u32) {
 /// Whether a process of that id exists. It may be another one by now; then it is waited for no longer than the deadline.
 fn is_process(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    pid.is_some_and(|pid| {
+        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH) && !is_zombie(pid)
+    })
+}
+
+/// Whether it has ended and its parent has not taken notice yet: it holds nothing any more.
+fn is_zombie(pid: rustix::process::Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 fn show(context: &Context, message: String) -> Result<(), Failure> {

@@ -256,21 +256,22 @@ async fn command(
 /// Refuses new calls, lets those in flight finish within the host's drain time, and leaves.
 async fn finish(shared: &Shared, slot: &Slot) -> Result<(), Problem> {
     slot.update(|s| s.state = PartState::Draining);
-    let budget = slot.status().budget;
     slot.current.store(None);
-    if let Some(budget) = budget {
+    let budgets: Vec<_> = slot.status().budgets().cloned().collect();
+    for budget in &budgets {
         budget.stop();
-        let drained = async {
-            // Looked at every few ms: calls end without telling anybody.
-            while !budget.is_idle() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let _ = tokio::time::timeout(shared.config.drain, drained).await;
     }
+    let drained = async {
+        // Looked at every few ms: calls end without telling anybody.
+        while !budgets.iter().all(|budget| budget.is_idle()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = tokio::time::timeout(shared.config.drain, drained).await;
+    drop(budgets);
     slot.update(|s| {
         s.state = PartState::Stopped;
-        s.budget = None;
+        s.retire();
     });
     Ok(())
 }

@@ -218,10 +218,13 @@ async fn set_component(shared: &Arc<Shared>, mut order: Scale) -> Said {
             wake(shared, &slot).await?;
         }
         None => {
-            let slot = Arc::new(Slot::new(order));
-            add(&shared.slots, &id, &slot);
-            shared.components.send_replace(());
             let branch = shared.branch(component::BRANCH).map_err(failed)?;
+            let slot = Arc::new(Slot::new(order.clone()));
+            if !add(&shared.slots, &id, &slot) {
+                // Another order for the same id was quicker; this one changes what that one started.
+                return Box::pin(set_component(shared, order)).await;
+            }
+            shared.components.send_replace(());
             branch.add_child(component::child(shared, &slot)).await.map_err(|e| Problem::from(&e))?;
         }
     }
@@ -274,17 +277,18 @@ fn check_generation(id: &str, now: Option<u64>, given: Option<u64>) -> Result<()
     }
 }
 
-/// Replaces the map by one with the entry. Readers keep what they have.
+/// Replaces the map by one with the entry, unless the key is taken; whether it was free. Readers keep what they have.
 fn add<K: Clone + Eq + std::hash::Hash, V>(
     map: &arc_swap::ArcSwap<HashMap<K, Arc<V>>>,
     key: &K,
     value: &Arc<V>,
-) {
-    map.rcu(|old| {
+) -> bool {
+    let before = map.rcu(|old| {
         let mut new = HashMap::clone(old);
-        new.insert(key.clone(), value.clone());
+        new.entry(key.clone()).or_insert_with(|| value.clone());
         new
     });
+    !before.contains_key(key)
 }
 
 fn remove<K: Clone + Eq + std::hash::Hash, V>(map: &arc_swap::ArcSwap<HashMap<K, Arc<V>>>, key: &K) {
@@ -313,9 +317,13 @@ async fn start_provider(shared: &Arc<Shared>, message: &Message) -> Said {
             return Ok(format!("provider {id} runs already"));
         }
         branch.remove_child(id.as_str()).await.map_err(|e| Problem::from(&e))?;
+        remove(&shared.providers, &id);
     }
     let slot = Arc::new(ProviderSlot::new(order, factory));
-    add(&shared.providers, &id, &slot);
+    if !add(&shared.providers, &id, &slot) {
+        // Another order for the same id was quicker; this one is judged by what that one started.
+        return Box::pin(start_provider(shared, message)).await;
+    }
     branch.add_child(provider::child(shared, &slot)).await.map_err(|e| Problem::from(&e))?;
     Ok(format!("successfully started provider {id}"))
 }

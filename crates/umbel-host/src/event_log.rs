@@ -48,8 +48,9 @@ impl Log {
         let mut kept = VecDeque::new();
         for name in [rotated(&path), path.clone()] {
             let Ok(file) = File::open(&name) else { continue };
-            for line in BufReader::new(file).lines().map_while(Result::ok) {
-                if let Ok(event) = serde_json::from_str::<NumberedEvent>(&line) {
+            // Bytes, not text: a line that was cut off within a character must not hide those after it.
+            for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
+                if let Ok(event) = serde_json::from_slice::<NumberedEvent>(&line) {
                     kept.push_back(event);
                     if kept.len() > KEPT_MAX {
                         kept.pop_front();

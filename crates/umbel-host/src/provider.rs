@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use umbel_core::Problem;
-use umbel_core::event::{Fact, ProviderStarted, ProviderStopped};
+use umbel_core::event::{Fact, ProviderStartFailed, ProviderStarted, ProviderStopped};
 use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_lattice::control::{PartState, StartProvider};
@@ -85,6 +85,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
         Ok(provider) => provider,
         Err(problem) => {
             slot.set(PartState::Failed, Some(problem.clone()));
+            shared.tell(&Fact::ProviderStartFailed(start_failed(&shared, &slot, &problem))).await;
             return Err(problem);
         }
     };
@@ -196,6 +197,16 @@ fn started(shared: &Shared, slot: &ProviderSlot) -> ProviderStarted {
         link_name: None,
         provider_id: slot.order.provider_id.to_string(),
         public_key: None,
+    }
+}
+
+fn start_failed(shared: &Shared, slot: &ProviderSlot, problem: &Problem) -> ProviderStartFailed {
+    ProviderStartFailed {
+        error: problem.to_string(),
+        host_id: shared.id.to_string(),
+        link_name: umbel_core::link::DEFAULT_LINK_NAME.into(),
+        provider_id: slot.order.provider_id.to_string(),
+        provider_ref: slot.order.provider_ref.clone(),
     }
 }
 

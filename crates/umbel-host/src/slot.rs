@@ -45,7 +45,9 @@ pub struct Status {
     pub public_key: Option<String>,
     /// The budget, kept over updates that leave the limits alone.
     pub budget: Option<Arc<Budget>>,
-    /// Use under earlier budgets of this id.
+    /// Budgets before the last change of limits, under which calls may still run.
+    pub older: Vec<Arc<Budget>>,
+    /// Use under budgets that nothing runs under any more.
     pub past: Usage,
 }
 
@@ -60,6 +62,7 @@ impl Slot {
             claims: None,
             public_key: None,
             budget: None,
+            older: Vec::new(),
             past: Usage::default(),
         };
         Slot {
@@ -99,9 +102,7 @@ impl Slot {
         {
             return budget.clone();
         }
-        if let Some(old) = status.budget.take() {
-            add(&mut status.past, old.usage());
-        }
+        status.retire();
         let budget = Budget::new(self.id.as_str(), limits.clone());
         status.budget = Some(budget.clone());
         budget
@@ -111,14 +112,34 @@ impl Slot {
     pub fn usage(&self) -> Usage {
         let status = self.lock();
         let mut usage = status.past;
-        if let Some(budget) = &status.budget {
+        for budget in status.budgets() {
             let now = budget.usage();
             add(&mut usage, now);
-            usage.calls_in_flight = now.calls_in_flight;
-            usage.calls_waiting = now.calls_waiting;
-            usage.memory_bytes = now.memory_bytes;
+            usage.calls_in_flight += now.calls_in_flight;
+            usage.calls_waiting += now.calls_waiting;
+            usage.memory_bytes += now.memory_bytes;
         }
         usage
+    }
+}
+
+impl Status {
+    /// All budgets under which calls may run.
+    pub fn budgets(&self) -> impl Iterator<Item = &Arc<Budget>> {
+        self.older.iter().chain(&self.budget)
+    }
+
+    /// Puts the budget among the older ones, and books those that nobody holds any more.
+    pub fn retire(&mut self) {
+        self.older.extend(self.budget.take());
+        let past = &mut self.past;
+        self.older.retain(|budget| {
+            let held = Arc::strong_count(budget) > 1;
+            if !held {
+                add(past, budget.usage());
+            }
+            held
+        });
     }
 }
 

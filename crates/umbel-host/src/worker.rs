@@ -20,9 +20,8 @@ impl CompileProcesses {
     }
 }
 
-/// Linux's numbers of the signals that the limits end a process with.
+/// Linux's number of the signal that a hard limit ends a process with.
 const SIGKILL: i32 = 9;
-const SIGXCPU: i32 = 24;
 
 #[async_trait]
 impl Worker for CompileProcesses {
@@ -43,9 +42,6 @@ impl Worker for CompileProcesses {
         match run(&spec, &Stop::new()).await {
             Ok(output) => Ok(match output.status {
                 Status::Exited(0) => Exit::Done,
-                Status::Signaled(SIGXCPU) => {
-                    Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs()))
-                }
                 Status::Signaled(SIGKILL) if output.usage.cpu >= job.limits.cpu => {
                     Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs()))
                 }
@@ -62,6 +58,7 @@ impl Worker for CompileProcesses {
                     ));
                 }
             }),
+            Err(ProcessError::CpuLimit { cpu_s, .. }) => Ok(Exit::Limit(format!("CPU time of {cpu_s} s"))),
             Err(ProcessError::Deadline { .. }) => {
                 Ok(Exit::Limit(format!("time of {} s", job.limits.wall.as_secs())))
             }

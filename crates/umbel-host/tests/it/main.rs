@@ -1,0 +1,9 @@
+//! The host as its callers see it: orders over the lattice, events back, and calls through what it runs.
+
+mod bed;
+mod commands;
+mod compile;
+mod components;
+mod history;
+mod links;
+mod orders;

@@ -118,6 +118,13 @@ macro_rules! text_newtype {
             }
         }
 
+        // Hash and order are those of the text, so maps can be asked with a text.
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0

@@ -7,7 +7,7 @@ use crate::error::HostError;
 use crate::event_log::Ask;
 use crate::logs::{self, LogInbox, LogSender};
 use crate::provider::ProviderSlot;
-use crate::slot::{HttpExport, Slot};
+use crate::slot::Slot;
 use crate::state::StateDir;
 use crate::tables::{Records, Tables};
 use arc_swap::ArcSwap;
@@ -164,14 +164,12 @@ impl Shared {
 
     /// The component of that id.
     pub fn slot(&self, id: &str) -> Option<Arc<Slot>> {
-        let id = ComponentId::new(id).ok()?;
-        self.slots.load().get(&id).cloned()
+        self.slots.load().get(id).cloned()
     }
 
     /// The provider of that id.
     pub fn provider(&self, id: &str) -> Option<Arc<ProviderSlot>> {
-        let id = ProviderId::new(id).ok()?;
-        self.providers.load().get(&id).cloned()
+        self.providers.load().get(id).cloned()
     }
 
     /// Resolves the links of a slot anew.
@@ -223,7 +221,7 @@ pub struct HostTargets {
 impl Targets for HostTargets {
     fn http(&self, component: &str) -> Option<Arc<dyn Handler>> {
         let slot = self.shared.slot(component)?;
-        Some(Arc::new(HttpExport(slot)))
+        Some(slot)
     }
 
     fn application_of(&self, component: &str) -> Option<String> {

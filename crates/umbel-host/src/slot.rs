@@ -168,20 +168,15 @@ pub fn limits_of(scale: &Scale) -> Limits {
     limits
 }
 
-/// The HTTP export of a slot.
-pub struct HttpExport(pub Arc<Slot>);
-
-impl Handler for HttpExport {
+impl Handler for Slot {
     fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, Problem>> {
-        let current = self.0.current.load_full();
-        let slot = self.0.clone();
-        async move {
-            match current {
-                Some(component) => component.http(request).await.map_err(|e| Problem::from(&e as &dyn Coded)),
-                None => Err(not_running(&slot)),
+        match self.current.load_full() {
+            Some(component) => {
+                async move { component.http(request).await.map_err(|e| Problem::from(&e as &dyn Coded)) }
+                    .boxed()
             }
+            None => futures::future::ready(Err(not_running(self))).boxed(),
         }
-        .boxed()
     }
 }
 

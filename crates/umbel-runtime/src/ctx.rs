@@ -32,7 +32,8 @@ impl Shared {
 /// The data of one store.
 pub(crate) struct Ctx {
     pub table: ResourceTable,
-    pub wasi: WasiCtx,
+    // Made at the first call that needs it: many guests answer a request without one, and it costs as much as the request.
+    wasi: Option<Box<WasiCtx>>,
     pub http: WasiHttpCtx,
     pub hooks: Hooks,
     pub limiter: Limiter,
@@ -42,13 +43,9 @@ pub(crate) struct Ctx {
 
 impl Ctx {
     pub(crate) fn new(shared: &Arc<Shared>, call: &Arc<Call>) -> Ctx {
-        let mut wasi = WasiCtx::builder();
-        wasi.stdout(LogPipe::new(shared, calls::Stream::Stdout));
-        wasi.stderr(LogPipe::new(shared, calls::Stream::Stderr));
-        wasi.allow_tcp(false).allow_udp(false);
         Ctx {
             table: ResourceTable::new(),
-            wasi: wasi.build(),
+            wasi: None,
             http: WasiHttpCtx::new(),
             hooks: Hooks { shared: shared.clone() },
             limiter: Limiter::new(shared.budget.clone()),
@@ -61,9 +58,20 @@ impl Ctx {
     }
 }
 
+/// What a guest has of WASI when nothing is granted: a log for its output, clocks, randomness.
+fn wasi(shared: &Arc<Shared>) -> WasiCtx {
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(LogPipe::new(shared, calls::Stream::Stdout));
+    wasi.stderr(LogPipe::new(shared, calls::Stream::Stderr));
+    wasi.allow_tcp(false).allow_udp(false);
+    wasi.build()
+}
+
 impl WasiView for Ctx {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let shared = &self.hooks.shared;
+        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi(shared)));
+        WasiCtxView { ctx, table: &mut self.table }
     }
 }
 

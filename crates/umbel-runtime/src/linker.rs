@@ -9,7 +9,8 @@ use crate::error::{CallError, Cause, LoadError};
 use crate::logs;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Component, ComponentType, InstancePre, Lift, Linker as WasmLinker, LinkerInstance, Lower, ResourceType,
+    Component, ComponentType, HasData, InstancePre, Lift, Linker as WasmLinker, LinkerInstance, Lower,
+    ResourceTable, ResourceType,
 };
 use wasmtime::{Result, StoreContextMut};
 
@@ -47,6 +48,7 @@ impl Linker {
     pub(crate) fn new(engine: &Engine) -> Result<Linker> {
         let mut base = WasmLinker::new(engine.wasmtime());
         wasmtime_wasi::p2::add_to_linker_async(&mut base)?;
+        add_io(&mut base)?;
         wasmtime_wasi::p3::add_to_linker(&mut base)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut base)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut base)?;
@@ -125,6 +127,25 @@ impl Linker {
             }
         }
     }
+}
+
+/// `wasi:io` again, in place of what came with the rest of WASI 0.2: streams need the table alone, and not the context that an instance
+/// may never need.
+fn add_io(linker: &mut WasmLinker<Ctx>) -> Result<()> {
+    use wasmtime_wasi::p2::bindings::io::{error, poll, streams};
+    linker.allow_shadowing(true);
+    error::add_to_linker::<Ctx, Table>(linker, |ctx| &mut ctx.table)?;
+    poll::add_to_linker::<Ctx, Table>(linker, |ctx| &mut ctx.table)?;
+    streams::add_to_linker::<Ctx, Table>(linker, |ctx| &mut ctx.table)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The resources of a store, as a view for linking.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
 }
 
 /// A resource of an interface that nobody serves yet; there are never any.

@@ -50,6 +50,7 @@ pub struct Budget {
     instances: Arc<Semaphore>,
     waiting: AtomicUsize,
     stopping: AtomicBool,
+    over: AtomicBool,
     calls: AtomicU64,
     refused: AtomicU64,
     traps: AtomicU64,
@@ -80,6 +81,7 @@ impl Budget {
             instances: Arc::new(Semaphore::new(limits.instances_max.max(1) as usize)),
             waiting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             traps: AtomicU64::new(0),
@@ -123,6 +125,16 @@ impl Budget {
         self.stopping.store(true, Relaxed);
     }
 
+    /// Ends the calls under way within about a second, also those without a limit of time.
+    pub fn end(&self) {
+        self.stop();
+        self.over.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
     /// Whether no call is under way or waiting.
     pub fn is_idle(&self) -> bool {
         self.instances.available_permits() >= self.limits.instances_max.max(1) as usize
@@ -140,18 +152,28 @@ impl Budget {
             Err(_) => self.wait_for_instance().await?,
         };
         if self.limits.cpu_percent_max > 0 {
-            while let Some(pause) = self.cpu_debt() {
-                tokio::time::sleep(pause).await;
-            }
+            self.wait_for_share().await?;
         }
         Ok(permit)
     }
 
+    async fn wait_for_share(&self) -> Result<(), CallError> {
+        let share = async {
+            while let Some(pause) = self.cpu_debt() {
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::time::timeout(self.patience(), share).await.map_err(|_| self.refuse())
+    }
+
+    /// A call does not wait longer for its turn than it might take itself.
+    fn patience(&self) -> Duration {
+        self.limits.call_max().unwrap_or(Duration::from_secs(3_600))
+    }
+
     async fn wait_for_instance(&self) -> Result<OwnedSemaphorePermit, CallError> {
         let place = WaitingPlace::take(self)?;
-        // A call does not wait longer for its turn than it might take itself.
-        let patience = self.limits.call_max().unwrap_or(Duration::from_secs(3_600));
-        let acquired = tokio::time::timeout(patience, self.instances.clone().acquire_owned()).await;
+        let acquired = tokio::time::timeout(self.patience(), self.instances.clone().acquire_owned()).await;
         drop(place);
         match acquired {
             Ok(Ok(permit)) => Ok(permit),

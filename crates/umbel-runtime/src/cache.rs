@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -70,6 +70,8 @@ impl Cache {
     /// Opens the folder, making it (mode 0700) and its secret (mode 0600) when absent.
     pub fn open(dir: &Path) -> Result<Cache, LoadError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(cache_error(dir))?;
+        // One that was there may have been open to others, who could have left a secret that they know.
+        close_to_others(dir).map_err(cache_error(dir))?;
         remove_leftovers(dir);
         let secret = read_or_make_secret(&dir.join("secret"))?;
         Ok(Cache { dir: dir.to_path_buf(), secret, scratch: AtomicU64::new(0) })
@@ -178,6 +180,25 @@ fn remove_leftovers(dir: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Makes the folder ours alone. Where others could write until now, nothing in it is to be trusted.
+fn close_to_others(dir: &Path) -> std::io::Result<()> {
+    let found = fs::metadata(dir)?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        let reason = "the folder of compiled code belongs to another user";
+        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, reason));
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    if found.mode() & 0o022 != 0 {
+        match fs::remove_file(dir.join("secret")) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn read_or_make_secret(path: &Path) -> Result<[u8; 32], LoadError> {

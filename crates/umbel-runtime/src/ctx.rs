@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::calls::HostCalls;
 use crate::guest::Call;
 use crate::logs::LogPipe;
-use crate::{body, calls};
+use crate::{body, calls, logs};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use umbel_core::code::{Code, guest};
@@ -162,7 +162,7 @@ impl WasiHttpHooks for Hooks {
                     shared.id,
                     guest::HOST_DENIED.entry().help
                 );
-                shared.calls.log(calls::Level::Warn, calls::Stream::Host, "outbound", &text);
+                logs::log(&shared, calls::Level::Warn, calls::Stream::Host, "outbound", &text);
                 return Err(Error::HttpRequestDenied);
             }
             let request = request.map(body::from_wasi);
@@ -173,12 +173,8 @@ impl WasiHttpHooks for Hooks {
                     Ok((response, io))
                 }
                 Err(problem) => {
-                    shared.calls.log(
-                        calls::Level::Warn,
-                        calls::Stream::Host,
-                        "outbound",
-                        &format!("{problem}; {}", problem.help),
-                    );
+                    let text = format!("{problem}; {}", problem.help);
+                    logs::log(&shared, calls::Level::Warn, calls::Stream::Host, "outbound", &text);
                     Err(wasi_error(&problem))
                 }
             }

@@ -12,10 +12,13 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+
+/// A call that waits is looked at at least so often, for its deadline and for the end of its component.
+const LOOK_MS: u64 = 1_000;
 
 /// One call, seen from the response body and from the deadline.
 pub(crate) struct Call {
@@ -24,6 +27,7 @@ pub(crate) struct Call {
     // When the call is late, in ms of the engine's clock; moved on by its progress.
     deadline: AtomicU64,
     task: OnceLock<AbortHandle>,
+    answered: AtomicBool,
     ended: AtomicBool,
     end: Notify,
 }
@@ -36,9 +40,19 @@ impl Call {
             limit_ms,
             deadline,
             task: OnceLock::new(),
+            answered: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         })
+    }
+
+    /// Notes that the guest has set its response.
+    pub(crate) fn answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Waits until the last frame of the response has left.
@@ -143,17 +157,20 @@ impl<F: Future<Output = Result<(), CallError>>> Future for Driven<F> {
         let begun = Instant::now();
         let polled = self.work.as_mut().poll(cx);
         self.shared.budget.charge_cpu(begun.elapsed());
-        if polled.is_ready() || self.call.limit_ms == 0 {
+        if polled.is_ready() {
             return polled;
         }
         loop {
+            if self.shared.budget.is_over() {
+                return Poll::Ready(Err(CallError::Stopping { component: self.shared.id.clone() }));
+            }
             if self.call.is_late() {
                 return Poll::Ready(Err(late(&self.shared, self.call.limit_ms)));
             }
             let left = self.call.deadline.load(Ordering::Relaxed).saturating_sub(self.call.engine.now());
-            // Wakes once per limit, not per step: progress moves the deadline, and the alarm is set anew when it rings early.
+            // Wakes once in a while, not per step: progress moves the deadline, and the alarm is set anew when it rings early.
             let alarm = self.alarm.get_or_insert_with(|| {
-                Box::pin(tokio::time::sleep(std::time::Duration::from_millis(left.max(1))))
+                Box::pin(tokio::time::sleep(Duration::from_millis(left.clamp(1, LOOK_MS))))
             });
             match alarm.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -228,7 +245,7 @@ fn classify(store: &Store<Ctx>, shared: &Shared, call: &Call, error: &wasmtime::
     }
     match trap {
         Some(trap) => CallError::Trapped { component, reason: format!("{trap} {}", first_frame(error)) },
-        None => CallError::Trapped { component, reason: format!("{:#}", error) },
+        None => CallError::Trapped { component, reason: format!("{error:#}") },
     }
 }
 

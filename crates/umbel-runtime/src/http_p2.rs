@@ -31,7 +31,8 @@ pub(crate) async fn run(
         None => instantiate(&inner, &call).await?,
     };
     handle(&mut warm, &inner, request, &call, answer).await?;
-    if let Some(shelf) = inner.shelf_p2() {
+    // One that kept the right to answer is not kept: its caller would wait for as long as it lives.
+    if let Some(shelf) = inner.shelf_p2().filter(|_| call.is_answered()) {
         shelf.put(warm);
     }
     Ok(())
@@ -52,7 +53,7 @@ async fn handle(
     warm: &mut Warm<Proxy>,
     inner: &Inner,
     request: http::Request<Body>,
-    call: &Call,
+    call: &Arc<Call>,
     answer: oneshot::Sender<Answer>,
 ) -> Result<(), CallError> {
     let bad = |e: wasmtime::Error| CallError::Request {
@@ -66,7 +67,9 @@ async fn handle(
     };
     let request = request.map(into_wasi);
     let request = store.data_mut().http().new_incoming_request(scheme, request).map_err(bad)?;
+    let told = call.clone();
     let outparam = store.data_mut().http().new_response_outparam_from_callback(move |set| {
+        told.answer();
         // Nobody listens any more when the caller went away meanwhile.
         let _ = answer.send(set.map_err(|code: ErrorCode| format!("{code:?}")));
     });

@@ -208,7 +208,10 @@ impl Inner {
             }
         };
         let image = Arc::new(self.link(digest.clone(), &component)?);
-        self.known().ready.insert(digest, Arc::downgrade(&image));
+        let mut known = self.known();
+        known.ready.retain(|_, image| image.strong_count() > 0);
+        known.loading.retain(|_, loading| loading.upgrade().is_some());
+        known.ready.insert(digest, Arc::downgrade(&image));
         Ok(image)
     }
 

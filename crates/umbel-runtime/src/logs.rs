@@ -12,6 +12,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// The longest line; what is longer is split.
 const LINE_MAX: usize = 4 << 10;
+/// The longest context of a line, which every line of a message repeats; the rest is left out.
+const CONTEXT_MAX: usize = 256;
 
 /// One output of one instance. Most instances never print, so the line's buffer is made when they do.
 pub(crate) struct LogPipe {
@@ -80,9 +82,10 @@ pub(crate) fn log(shared: &Shared, level: Level, stream: Stream, context: &str, 
     if !shared.budget.take_log(message.len() + context.len() + 1) {
         return;
     }
+    let context = printable(&context[..context.floor_char_boundary(CONTEXT_MAX)]);
     for line in message.split('\n') {
         for piece in pieces(line) {
-            shared.calls.log(level, stream, &printable(context), &printable(piece));
+            shared.calls.log(level, stream, &context, &printable(piece));
         }
     }
 }

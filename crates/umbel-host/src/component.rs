@@ -11,11 +11,13 @@ use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Fact};
 use umbel_core::reference::Reference;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
-use umbel_runtime::{Component, Image};
+use umbel_runtime::{Budget, Component, Image};
 use umbel_supervisor::{Backoff, ChildContext, ChildSpec, Intensity, Restart};
 
 /// The id of the components' supervisor.
 pub const BRANCH: &str = "components";
+/// What calls that are ended get to notice it; less than what the supervisor waits beyond the drain.
+const END_GRACE: Duration = Duration::from_millis(1_500);
 
 /// The child of one slot.
 pub fn child(shared: &Arc<Shared>, slot: &Arc<Slot>) -> ChildSpec {
@@ -215,6 +217,17 @@ async fn refuse(shared: &Shared, slot: &Slot, want: &Scale, problem: &Problem, c
         .await;
 }
 
+/// Waits until no call is under way; false at the deadline.
+async fn idle(budgets: &[Arc<Budget>], deadline: Duration) -> bool {
+    let idle = async {
+        // Looked at every few ms: calls end without telling anybody.
+        while !budgets.iter().all(|budget| budget.is_idle()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(deadline, idle).await.is_ok()
+}
+
 enum After {
     /// Another order has come.
     Again,
@@ -261,13 +274,11 @@ async fn finish(shared: &Shared, slot: &Slot) -> Result<(), Problem> {
     for budget in &budgets {
         budget.stop();
     }
-    let drained = async {
-        // Looked at every few ms: calls end without telling anybody.
-        while !budgets.iter().all(|budget| budget.is_idle()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let _ = tokio::time::timeout(shared.config.drain, drained).await;
+    if !idle(&budgets, shared.config.drain).await {
+        tracing::warn!(component = %slot.id, "calls were still under way at the end of the drain");
+        budgets.iter().for_each(|budget| budget.end());
+        idle(&budgets, END_GRACE).await;
+    }
     drop(budgets);
     slot.update(|s| {
         s.state = PartState::Stopped;

@@ -46,7 +46,11 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
                 None => return Err(Problem::from(&HostError::Away { part: "orders" })),
             },
         };
-        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        let place = tokio::select! {
+            () = cx.stop.requested() => return Ok(()),
+            place = places.clone().acquire_owned() => place,
+        };
+        let Ok(place) = place else { return Ok(()) };
         let shared = shared.clone();
         cx.scope.spawn(async move {
             if let Some(answer) = dispatch(&shared, &message).await
@@ -194,40 +198,56 @@ async fn update(shared: &Arc<Shared>, message: &Message) -> Said {
 }
 
 /// Starts, changes or stops a component. The work itself is done by the component's child.
-async fn set_component(shared: &Arc<Shared>, mut order: Scale) -> Said {
-    let failed = |e: HostError| Problem::from(&e);
-    check_host(shared, &order.host_id).map_err(failed)?;
+async fn set_component(shared: &Arc<Shared>, order: Scale) -> Said {
+    check_host(shared, &order.host_id).map_err(|e| Problem::from(&e))?;
     let id = order.component_id.clone();
-    let existing = shared.slot(id.as_str());
-    if let Some(slot) = &existing {
-        let now = slot.desired.borrow().clone();
-        check_generation(id.as_str(), now.generation, order.generation).map_err(failed)?;
-        // wasmCloud leaves the image alone unless an update is allowed.
-        if order.component_ref != now.component_ref && !order.allow_update && order.count > 0 {
-            order.component_ref.clone_from(&now.component_ref);
-            order.digest.clone_from(&now.digest);
-        }
-    }
-    if order.count == 0 {
-        return stop_component(shared, id.as_str()).await;
-    }
-    shared.check_open().map_err(failed)?;
-    match existing {
-        Some(slot) => {
-            slot.desired.send_replace(Arc::new(order));
-            wake(shared, &slot).await?;
-        }
-        None => {
-            let branch = shared.branch(component::BRANCH).map_err(failed)?;
-            let slot = Arc::new(Slot::new(order.clone()));
-            if !add(&shared.slots, &id, &slot) {
-                // Another order for the same id was quicker; this one changes what that one started.
-                return Box::pin(set_component(shared, order)).await;
+    loop {
+        let existing = shared.slot(id.as_str());
+        let slot = existing.clone().unwrap_or_else(|| Arc::new(Slot::new(order.clone())));
+        // Orders for one id follow one another: a stop would else take away what a newer order has set meanwhile.
+        let _turn = slot.turn.lock().await;
+        if existing.is_none() {
+            if order.count == 0 {
+                return Ok(format!("component {id} does not run here"));
             }
-            shared.components.send_replace(());
-            branch.add_child(component::child(shared, &slot)).await.map_err(|e| Problem::from(&e))?;
+            shared.check_open().map_err(|e| Problem::from(&e))?;
+            if add(&shared.slots, &id, &slot) {
+                return start_component(shared, &slot).await;
+            }
+        } else if shared.slot(id.as_str()).is_some_and(|now| Arc::ptr_eq(&now, &slot)) {
+            return change_component(shared, &slot, order).await;
         }
+        // Another order was quicker, to start it or to stop it; this one is judged by what that one left.
     }
+}
+
+async fn start_component(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Said {
+    let started = match shared.branch(component::BRANCH) {
+        Ok(branch) => branch.add_child(component::child(shared, slot)).await.map_err(|e| Problem::from(&e)),
+        Err(error) => Err(Problem::from(&error)),
+    };
+    if started.is_err() {
+        remove(&shared.slots, &slot.id);
+    }
+    shared.components.send_replace(());
+    started.map(|()| format!("component {} is being scaled", slot.id))
+}
+
+async fn change_component(shared: &Arc<Shared>, slot: &Arc<Slot>, mut order: Scale) -> Said {
+    let id = &slot.id;
+    let now = slot.desired.borrow().clone();
+    check_generation(id.as_str(), now.generation, order.generation).map_err(|e| Problem::from(&e))?;
+    if order.count == 0 {
+        return stop_component(shared, slot).await;
+    }
+    shared.check_open().map_err(|e| Problem::from(&e))?;
+    // wasmCloud leaves the image alone unless an update is allowed.
+    if order.component_ref != now.component_ref && !order.allow_update {
+        order.component_ref.clone_from(&now.component_ref);
+        order.digest.clone_from(&now.digest);
+    }
+    slot.desired.send_replace(Arc::new(order));
+    wake(shared, slot).await?;
     Ok(format!("component {id} is being scaled"))
 }
 
@@ -245,10 +265,8 @@ async fn wake(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn stop_component(shared: &Arc<Shared>, id: &str) -> Said {
-    let Some(slot) = shared.slot(id) else {
-        return Ok(format!("component {id} does not run here"));
-    };
+async fn stop_component(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Said {
+    let id = slot.id.as_str();
     let branch = shared.branch(component::BRANCH).map_err(|e| Problem::from(&e))?;
     branch.remove_child(id).await.map_err(|e| Problem::from(&e))?;
     remove(&shared.slots, &slot.id);

@@ -174,9 +174,12 @@ impl Shared {
 
     /// Resolves the links of a slot anew.
     pub fn bind(&self, slot: &Slot) {
-        let tables = self.tables.borrow().clone();
-        let bindings = Bindings::resolve(&slot.desired.borrow().clone(), &tables, |id| self.provider(id));
-        slot.bindings.store(Arc::new(bindings));
+        // Several tasks bind at once. Whoever was overtaken resolves again, so that nothing older replaces something newer.
+        slot.bindings.rcu(|_| {
+            let tables = self.tables.borrow().clone();
+            let order = slot.desired.borrow().clone();
+            Bindings::resolve(&order, &tables, |id| self.provider(id))
+        });
     }
 
     /// Publishes an event. Losing one is logged, not fatal: events tell, they do not decide.

@@ -20,6 +20,8 @@ pub struct Slot {
     pub id: ComponentId,
     /// What should run.
     pub desired: watch::Sender<Arc<Scale>>,
+    /// Held while an order is carried out.
+    pub turn: tokio::sync::Mutex<()>,
     /// What runs.
     pub current: ArcSwapOption<Component>,
     /// What its calls reach.
@@ -68,6 +70,7 @@ impl Slot {
         Slot {
             id: scale.component_id.clone(),
             desired: watch::Sender::new(Arc::new(scale)),
+            turn: tokio::sync::Mutex::new(()),
             current: ArcSwapOption::empty(),
             bindings: Arc::new(ArcSwap::from_pointee(Bindings::default())),
             status: Mutex::new(status),

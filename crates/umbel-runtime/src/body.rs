@@ -32,7 +32,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(inner: WasiBody, watch: Arc<dyn BodyWatch>) -> Body {
+    pub(crate) fn body(inner: WasiBody, watch: Arc<dyn BodyWatch>) -> Body {
         Watched { inner, watch: Some(watch) }.boxed_unsync()
     }
 

@@ -120,7 +120,7 @@ impl Component {
         match answered.await {
             Ok(Ok(response)) => {
                 guest.release();
-                Ok(response.map(|body| Watched::new(body, call)))
+                Ok(response.map(|body| Watched::body(body, call)))
             }
             Ok(Err(error)) => {
                 guest.release();

@@ -113,7 +113,11 @@ impl Engine {
     /// When something that starts now and may take `ms` is over; `u64::MAX` when 0 (no limit). One tick is added, because now may
     /// be that old.
     pub(crate) fn deadline(&self, ms: u64) -> u64 {
-        if ms == 0 { u64::MAX } else { self.now() + ms + self.tick.as_millis() as u64 }
+        if ms == 0 {
+            u64::MAX
+        } else {
+            self.now().saturating_add(ms).saturating_add(self.tick.as_millis() as u64)
+        }
     }
 }
 

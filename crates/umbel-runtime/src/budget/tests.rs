@@ -21,7 +21,7 @@ async fn calls_beyond_instances_and_waiting_are_refused_and_counted() {
     assert!(matches!(budget.admit().await, Err(CallError::Busy { instances: 2, waiting: 1, .. })));
     assert_eq!(budget.usage().refused, 1);
     drop(first);
-    third.await.expect("the instance that the first call gave back");
+    let _third = third.await.expect("the instance that the first call gave back");
     assert_eq!(budget.usage().calls_waiting, 0);
 }
 

@@ -138,7 +138,7 @@ async fn a_stopped_budget_refuses_calls_and_lets_those_in_flight_end() {
     drop(futures::poll!(&mut running));
     budget.stop();
     assert!(!budget.is_idle());
-    let refused = component.http(get("/")).await.err().expect("it is stopping");
+    let refused = component.http(get("/")).await.expect_err("it is stopping");
     assert_eq!(refused.code().to_string(), "UM0559");
     assert_eq!(text(running.await.expect("it ends")).await, "slept 50 ms\n");
     wait_for("the last call is over", || budget.is_idle()).await;

@@ -99,7 +99,7 @@ async fn a_command_has_no_time_limit_and_ends_when_nobody_waits_for_it() {
 async fn a_call_of_the_wrong_kind_is_refused() {
     let rig = Rig::shared();
     let command = rig.wat(OK, Limits::default()).await;
-    let error = command.component.http(get("/")).await.err().expect("no HTTP");
+    let error = command.component.http(get("/")).await.expect_err("no HTTP");
     assert_eq!(error.code().to_string(), "UM0564");
     command.at_rest().await;
     let service = subject(&rig, "hello", Limits::default()).await;

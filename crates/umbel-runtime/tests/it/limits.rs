@@ -234,3 +234,35 @@ async fn a_line_without_an_end_is_split() {
     assert_eq!(out.len(), 5);
     assert_eq!(subject.usage().log_bytes_dropped, 0);
 }
+
+#[tokio::test]
+async fn limits_may_be_as_large_or_small_as_their_type() {
+    let rig = Rig::shared();
+    let largest = Limits {
+        memory_bytes_max: u64::MAX,
+        cpu_percent_max: u32::MAX,
+        call_ms_max: u64::MAX,
+        instances_max: u32::MAX,
+        waiting_max: u32::MAX,
+        log_bytes_per_s_max: u64::MAX,
+        outbound_hosts: vec!["*".into()],
+    };
+    for name in ["hello", "hello-p3", "slow"] {
+        let subject = subject(&rig, name, largest.clone()).await;
+        subject.get("/?ms=5").await.expect("it answers");
+        subject.at_rest().await;
+    }
+    let smallest = Limits {
+        memory_bytes_max: 0,
+        cpu_percent_max: 1,
+        call_ms_max: 1,
+        instances_max: 0,
+        waiting_max: 0,
+        log_bytes_per_s_max: 0,
+        outbound_hosts: Vec::new(),
+    };
+    let subject = subject(&rig, "hello", smallest).await;
+    assert_eq!(subject.code("/").await, "UM0553");
+    subject.at_rest().await;
+    assert!(subject.outside.lines().is_empty() && subject.usage().log_bytes_dropped > 0);
+}

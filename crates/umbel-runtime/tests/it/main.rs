@@ -8,4 +8,5 @@ mod limits;
 mod load;
 mod outside;
 mod rig;
+mod storm;
 mod streaming;

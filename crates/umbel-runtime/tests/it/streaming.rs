@@ -19,7 +19,7 @@ fn fed() -> (Sender, Body) {
 }
 
 /// A body that never ends.
-fn endless() -> Body {
+pub(crate) fn endless() -> Body {
     let piece = Bytes::from_static(&[7; 16 << 10]);
     let frames = futures::stream::repeat_with(move || Ok::<_, BodyError>(Frame::data(piece.clone())));
     StreamBody::new(frames).boxed_unsync()

@@ -41,10 +41,16 @@ pub(crate) struct Ctx {
     pub call: Arc<Call>,
 }
 
+/// Resources that an instance may hold in the host, such as headers of up to 128 KiB: they are memory of the host, which the
+/// limit of the guest's own does not count.
+const RESOURCES_MAX: usize = 20_000;
+
 impl Ctx {
     pub(crate) fn new(shared: &Arc<Shared>, call: &Arc<Call>) -> Ctx {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         Ctx {
-            table: ResourceTable::new(),
+            table,
             wasi: None,
             http: WasiHttpCtx::new(),
             hooks: Hooks { shared: shared.clone() },

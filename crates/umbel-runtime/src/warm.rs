@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wasmtime::Store;
 
-/// Calls that one instance serves before it is replaced: what a guest leaks does not grow for ever.
-const USES_MAX: u32 = 100_000;
+/// Calls that one instance serves before it is replaced: what a guest leaks does not grow for ever, nor to a limit.
+const USES_MAX: u32 = 2_000;
 
 /// An instance between two calls.
 pub(crate) struct Warm<P> {

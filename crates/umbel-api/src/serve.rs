@@ -64,6 +64,18 @@ impl Api {
         ChildSpec::task("api", move |cx| Api::run(config.clone(), lattice.clone(), cx))
     }
 
+    /// Whether it can serve, asked before anything is started: a child that fails is started again and again, and nobody would be
+    /// told why. What was bound is let go again.
+    pub async fn check(config: &Config) -> Result<(), Problem> {
+        Token::read_or_create(&config.folder)?;
+        config.folder.check_socket_path()?;
+        bind_unix(&config.folder.socket()).await?;
+        if let Some(address) = config.tcp {
+            bind_tcp(address).await?;
+        }
+        Ok(())
+    }
+
     /// Serves until it is asked to stop, then lets requests under way finish.
     pub async fn run(config: Config, lattice: Arc<dyn Lattice>, cx: ChildContext) -> Result<(), Problem> {
         let token = Token::read_or_create(&config.folder)?;

@@ -80,8 +80,14 @@ pub(crate) async fn ensure(context: &Context, up: &Up, timeout: Duration) -> Res
         Err(_) => {
             let seconds = timeout.as_secs();
             let message = format!("the platform (pid {}) is not ready after {seconds} s", child.id());
-            let help = format!("its log is {}", context.folder.log_file().display());
-            Err(Problem::new(api::START_TIMEOUT, message).with_help(help).into())
+            let help = format!(
+                "its log is {}; stop it with `{}`",
+                context.folder.log_file().display(),
+                context.command("down")
+            );
+            let problem = Problem::new(api::START_TIMEOUT, message).with_help(help);
+            let words = log.since_begin();
+            Err(last_lines(&words).fold(problem, |problem, line| problem.with_cause(line)).into())
         }
     }
 }
@@ -189,10 +195,14 @@ fn ended(child: &mut Child, log: &Log) -> Result<Option<Problems>, Failure> {
     Ok(Some(last_words(&words).unwrap_or_else(|| {
         let problem =
             Problem::new(api::START_FAILED, format!("the platform ended while it was starting: {status}"));
-        let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = lines.iter().skip(lines.len().saturating_sub(LAST_WORDS_LINES));
-        last.fold(problem, |problem, line| problem.with_cause(*line)).into()
+        last_lines(&words).fold(problem, |problem, line| problem.with_cause(line)).into()
     })))
+}
+
+fn last_lines(words: &str) -> impl Iterator<Item = &str> {
+    let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
+    let skipped = lines.len().saturating_sub(LAST_WORDS_LINES);
+    lines.into_iter().skip(skipped)
 }
 
 /// The failure that the platform wrote as JSON before it ended.

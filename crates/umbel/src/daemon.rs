@@ -33,8 +33,14 @@ pub(crate) async fn run(folder: &StateFolder, up: Up) -> Result<(), Problem> {
     folder.prepare()?;
     let mut signals = Signals::new()?;
     let platform = Platform::build(folder, &up).await?;
-    let outcome = match platform.ready(folder).await {
-        Ok(()) => platform.run(&mut signals).await,
+    let ready = tokio::select! {
+        ready = platform.ready(folder) => ready.map(|()| true),
+        // Whoever gave up waiting for it must be able to end it.
+        () = signals.any() => Ok(false),
+    };
+    let outcome = match ready {
+        Ok(true) => platform.run(&mut signals).await,
+        Ok(false) => Ok(()),
         Err(problem) => Err(problem),
     };
     platform.drain().await;
@@ -60,11 +66,8 @@ impl Platform {
         let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
         let http =
             HttpServer::new(http_server::Config { listen: up.http, ..Default::default() }, cores.clone());
-        // Before anything else is started, so that a port in use shows at once.
+        // This and the API's check come before anything else is started, so that a port in use shows at once.
         http.bind().await?;
-        let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
-        let lattice: Arc<dyn Lattice> = Arc::new(opened.map_err(coded)?);
-        let host = host(state, &key, lattice.clone(), up, &http).await?;
         let (listening, listens) = watch::channel(None);
         let (stop, asked_to_stop) = watch::channel(false);
         let api = umbel_api::Config {
@@ -77,6 +80,10 @@ impl Platform {
                 stop.send_replace(true);
             }),
         };
+        Api::check(&api).await?;
+        let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
+        let lattice: Arc<dyn Lattice> = Arc::new(opened.map_err(coded)?);
+        let host = host(state, &key, lattice.clone(), up, &http).await?;
         let mut spec = tree::root();
         spec.children = tree::children(&host);
         let clock = Arc::new(SystemClock);

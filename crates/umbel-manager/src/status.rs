@@ -151,6 +151,10 @@ impl Viewer<'_> {
             return (Seen { state, problem: failure, instances: None, endpoints: Vec::new() }, kind);
         };
         let kind = match seen.state {
+            // A provider that runs but did not take a link, such as one whose address another application has.
+            PartState::Running if kind == Kind::Provider && seen.problem.is_some() => {
+                failure_kind(seen.problem.as_ref())
+            }
             PartState::Running | PartState::Completed | PartState::Unknown => StatusType::Deployed,
             PartState::Starting | PartState::Compiling | PartState::Draining | PartState::Stopped => {
                 StatusType::Reconciling

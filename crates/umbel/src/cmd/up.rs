@@ -215,6 +215,8 @@ fn start_log(is_file: bool) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(!is_file && Style::of_stderr().colour)
+        // On a full disk a line is lost. Telling of it on stderr as well would end the thread that logs.
+        .log_internal_errors(false)
         .finish();
     // Fails only when there is a log already, and this is the one place that starts one.
     drop(tracing::subscriber::set_global_default(subscriber));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use umbel_api::client::{Client, ManifestFormat};
 use umbel_api::document::{Document, Preview, Put};
 use umbel_core::Problem;
-use umbel_core::code::api;
+use umbel_core::code::{api, manifest};
 
 /// The largest manifest that is read; the API takes as much, and the parser less.
 const MANIFEST_BYTES_MAX: u64 = 2 << 20;
@@ -214,6 +214,10 @@ fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::FileTooLarge {
+        let message = format!("`{}` has more than 2 MiB", path.display());
+        return Problem::new(manifest::TOO_LARGE, message).into();
+    }
     Problem::new(api::FILE_UNREADABLE, format!("`{}` cannot be read", path.display()))
         .with_cause(error.to_string())
         .into()
@@ -260,9 +264,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let large = dir.path().join("umbel.yaml");
         std::fs::File::create(&large).unwrap().set_len(100 << 20).unwrap();
-        for path in [large.as_path(), dir.path(), Path::new("/dev/zero"), &dir.path().join("missing.yaml")] {
-            let failure = Manifest::read_file(path).err().and_then(|failure| failure.code());
-            assert_eq!(failure, Some(api::FILE_UNREADABLE), "{}", path.display());
+        let code = |path: &Path| Manifest::read_file(path).err().and_then(|failure| failure.code());
+        assert_eq!(code(&large), Some(manifest::TOO_LARGE));
+        for path in [dir.path(), Path::new("/dev/zero"), &dir.path().join("missing.yaml")] {
+            assert_eq!(code(path), Some(api::FILE_UNREADABLE), "{}", path.display());
         }
         assert_eq!(in_folder(dir.path()), Some(large));
     }

@@ -51,11 +51,13 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
             loaded = load(&shared, &slot, &want) => loaded,
             () = cx.stop.requested() => return finish(&shared, &slot).await,
         };
+        // The same order, sent again while it was worked on, has its answer in this.
+        let is_newest = *desired.borrow_and_update() == want;
         match loaded {
             Ok(loaded) => {
                 let component = install(&shared, &slot, &want, loaded, &cx).await;
-                if !component.image().world().is_http() {
-                    match command(&slot, &component, &cx, &mut desired).await? {
+                if is_newest && !component.image().world().is_http() {
+                    match command(&slot, &component, &want, &cx, &mut desired).await? {
                         After::Again => continue,
                         After::Ended => return finish(&shared, &slot).await,
                     }
@@ -64,10 +66,16 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
             Err(problem) => {
                 refuse(&shared, &slot, &want, &problem, &cx).await;
                 // What a later try can mend is tried again by the supervisor; the rest waits for another order.
-                if slot.current.load().is_none() && (problem.kind.is_retryable() || problem.kind.is_ours()) {
+                if is_newest
+                    && slot.current.load().is_none()
+                    && (problem.kind.is_retryable() || problem.kind.is_ours())
+                {
                     return Err(problem);
                 }
             }
+        }
+        if !is_newest {
+            continue;
         }
         tokio::select! {
             changed = desired.changed() => if changed.is_err() { return finish(&shared, &slot).await },
@@ -228,6 +236,8 @@ async fn idle(budgets: &[Arc<Budget>], deadline: Duration) -> bool {
     tokio::time::timeout(deadline, idle).await.is_ok()
 }
 
+type Orders = tokio::sync::watch::Receiver<Arc<Scale>>;
+
 enum After {
     /// Another order has come.
     Again,
@@ -239,8 +249,9 @@ enum After {
 async fn command(
     slot: &Slot,
     component: &Component,
+    want: &Arc<Scale>,
     cx: &ChildContext,
-    desired: &mut tokio::sync::watch::Receiver<Arc<Scale>>,
+    desired: &mut Orders,
 ) -> Result<After, Problem> {
     let run = component.run();
     tokio::pin!(run);
@@ -257,13 +268,23 @@ async fn command(
                 return Err(problem);
             }
         },
-        changed = desired.changed() => return Ok(if changed.is_ok() { desired.mark_changed(); After::Again } else { After::Ended }),
+        after = another(desired, want) => return Ok(after),
         () = cx.stop.requested() => return Ok(After::Ended),
     }
     tokio::select! {
-        changed = desired.changed() => Ok(if changed.is_ok() { desired.mark_changed(); After::Again } else { After::Ended }),
+        after = another(desired, want) => Ok(after),
         () = cx.stop.requested() => Ok(After::Ended),
     }
+}
+
+/// Waits for an order that differs: the same one, sent again, does not run a command twice.
+async fn another(desired: &mut Orders, want: &Arc<Scale>) -> After {
+    while desired.changed().await.is_ok() {
+        if *desired.borrow_and_update() != *want {
+            return After::Again;
+        }
+    }
+    After::Ended
 }
 
 /// Refuses new calls, lets those in flight finish within the host's drain time, and leaves.

@@ -21,6 +21,8 @@ const QUEUE: usize = 8_192;
 const LINES_MAX: usize = 1_000;
 /// Bytes kept of one component.
 const BYTES_MAX: usize = 256 << 10;
+/// Components whose lines are kept, running or gone: beyond, those that have been silent for longest are forgotten.
+const COMPONENTS_MAX: usize = 1_000;
 /// Lines of one answer.
 const ANSWER_MAX: usize = 1_000;
 
@@ -126,12 +128,21 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
                 seq += 1;
                 line.seq = seq;
                 publish(&shared, &line).await;
+                if kept.len() >= COMPONENTS_MAX && !kept.contains_key(&line.component) {
+                    forget_one(&mut kept);
+                }
                 kept.entry(line.component.clone()).or_default().push(*line);
             }
             // The asker may have gone; then nobody misses the answer.
             Some(Ask::History(request, answer)) => drop(answer.send(history(&kept, &request))),
         }
     }
+}
+
+fn forget_one(kept: &mut BTreeMap<ComponentId, Kept>) {
+    let last = |kept: &Kept| kept.lines.back().map_or(0, |line| line.seq);
+    let silent = kept.iter().min_by_key(|(_, kept)| last(kept)).map(|(id, _)| id.clone());
+    silent.map(|id| kept.remove(&id));
 }
 
 async fn publish(shared: &Shared, line: &LogLine) {

@@ -17,7 +17,7 @@ pub fn inventory(shared: &Shared) -> Inventory {
         let Some(node) = tree.as_ref().and_then(|t: &std::sync::Arc<Tree>| t.find(&[branch])) else {
             return BTreeMap::new();
         };
-        node.children.iter().map(|c| (c.id.to_string(), c.state.clone())).collect()
+        node.children.iter().map(|c| (c.id.to_string(), c.state)).collect()
     };
     let component_states = states(crate::component::BRANCH);
     let slots = shared.slots.load_full();

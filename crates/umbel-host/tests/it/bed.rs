@@ -35,6 +35,8 @@ pub(crate) struct Compiler {
     pub(crate) runs: AtomicUsize,
     pub(crate) inside: AtomicUsize,
     pub(crate) held: AtomicBool,
+    /// How many compilations are still to end without an answer.
+    pub(crate) failing: AtomicUsize,
 }
 
 struct Inside<'a>(&'a AtomicUsize);
@@ -53,6 +55,9 @@ impl Worker for Compiler {
         let _inside = Inside(&self.inside);
         while self.held.load(SeqCst) {
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if self.failing.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return Err("it ended with signal 11".into());
         }
         let args = job.args();
         let run = move || {
@@ -323,7 +328,7 @@ impl Bed {
         let uri = format!("http://{id}.localhost{path}");
         let request = http::Request::builder().uri(uri).body(empty()).expect("a request");
         match slot {
-            Some(slot) => umbel_provider::http::Handler::call(&umbel_host::slot::HttpExport(slot), request),
+            Some(slot) => umbel_provider::http::Handler::call(&*slot, request),
             None => async { Err(Problem::new(call::HTTP_NO_ROUTE, "no such component")) }.boxed(),
         }
     }

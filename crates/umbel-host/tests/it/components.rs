@@ -392,3 +392,34 @@ async fn a_host_that_stops_drains_and_says_goodbye() {
     bed.event("host_stopped", "").await;
     assert!(bed.get("slow", "/").now_or_never().is_some_and(|answer| answer.is_err()));
 }
+
+#[tokio::test]
+async fn a_failure_of_ours_is_tried_again_without_another_order() {
+    let mut bed = Bed::start().await;
+    bed.compiler.failing.store(1, SeqCst);
+    bed.client.scale(&bed.scale_of("hello", &example("hello"))).await.unwrap();
+    let event = bed.event("component_scale_failed", "hello").await;
+    assert!(event["error"].as_str().unwrap().starts_with("UM0409"), "{event}");
+    let view = bed.state_of("hello", PartState::Running).await;
+    assert!(view.problem.is_none());
+    assert_eq!(bed.compiler.runs.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn two_hosts_of_a_lattice_share_links_and_nothing_else() {
+    let one = Bed::start().await;
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let two = Bed::start_in(folder, one.client.lattice().clone(), |_| ()).await;
+    assert_ne!(one.host.id(), two.host.id());
+    assert_eq!(one.client.hosts().await.unwrap().len(), 2);
+    two.run("hello", &example("hello")).await;
+    assert!(one.view("hello").await.is_none());
+    for bed in [&one, &two] {
+        bed.start_provider("fake-1", &[]).await;
+    }
+    one.client.put_link(&link("fake-1", "hello", &["incoming-handler"])).await.unwrap();
+    for bed in [&one, &two] {
+        until("the link is known", async || (bed.fake.links("fake-1").len() == 1).then_some(())).await;
+    }
+    assert_eq!(one.client.links().await.unwrap().len(), 1, "one host answers for all");
+}

@@ -146,3 +146,42 @@ async fn the_event_log_goes_on_over_restarts_and_damage() {
     assert_eq!(after.iter().filter(|e| e.event.name() == "host_started").count(), 3);
     assert_eq!(after.iter().filter(|e| e.event.name() == "host_stopped").count(), 3);
 }
+
+#[tokio::test]
+async fn a_full_event_log_is_moved_aside_and_still_known() {
+    let bed = Bed::start().await;
+    let host = bed.host.id().clone();
+    let (folder, lattice) = bed.stop().await;
+    let path = folder.path().join("state/events.jsonl");
+    let text = std::fs::read(&path).unwrap();
+    let line = text.split(|b| *b == b'\n').find(|line| !line.is_empty()).unwrap();
+    let mut event: NumberedEvent = serde_json::from_slice(line).unwrap();
+    event.event.data["padding"] = "x".repeat(4 << 10).into();
+    let mut full = Vec::new();
+    for seq in 1.. {
+        event.seq = seq;
+        full.extend(serde_json::to_vec(&event).unwrap());
+        full.push(b'\n');
+        if full.len() > (8 << 20) - (4 << 10) {
+            break;
+        }
+    }
+    let last = event.seq;
+    std::fs::write(&path, full).unwrap();
+    for round in 0..2 {
+        let bed = Bed::start_in(folder.clone(), lattice.clone(), |_| ()).await;
+        bed.client.put_label(&host, "long", &"y".repeat(8 << 10)).await.unwrap();
+        until("the label is the newest", async || {
+            let ask = EventsRequest { since_seq: Some(last), limit: 0 };
+            let reply = bed.client.events(&host, &ask).await.unwrap();
+            let numbers: Vec<u64> = reply.events.iter().map(|e| e.seq).collect();
+            assert_eq!(numbers, (last + 1..=last + numbers.len() as u64).collect::<Vec<_>>());
+            assert_eq!(reply.oldest_seq, 1);
+            (reply.events.last()?.event.name() == "labels_changed" && numbers.len() > round * 3).then_some(())
+        })
+        .await;
+        bed.stop().await;
+        assert!(path.with_extension("jsonl.1").is_file());
+        assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20, "the file began anew");
+    }
+}

@@ -47,6 +47,16 @@ async fn a_host_answers_pings_and_shows_itself() {
 }
 
 #[tokio::test]
+async fn the_heartbeat_is_the_inventory() {
+    let mut bed = Bed::start_with(|config| config.heartbeat = Duration::from_millis(20)).await;
+    bed.run("hello", &example("hello")).await;
+    let beat = bed.event("host_heartbeat", "hello").await;
+    assert_eq!(beat["host_id"], bed.host.id().as_str());
+    assert_eq!(beat["components"][0]["id"], "hello");
+    assert!(beat["labels"]["hostcore.os"].is_string() && beat["uptime_seconds"].is_u64());
+}
+
+#[tokio::test]
 async fn labels_are_set_and_removed_and_those_of_the_host_are_its_own() {
     let mut bed = Bed::start().await;
     let host = bed.host.id().clone();

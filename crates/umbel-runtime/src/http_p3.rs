@@ -10,12 +10,18 @@ use crate::guest::{self, Call};
 use crate::http_p2::Answer;
 use crate::image::Entry;
 use crate::warm::{Shelf, Warm};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::Service;
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 /// As [`crate::http_p2::run`], for WASI 0.3.
 pub(crate) async fn run(
@@ -68,14 +74,96 @@ async fn handle(
                 }
             };
             let response = accessor.with(|store| response.into_http(store, io))?;
+            let (response, whole) = begin(response).await;
             // Nobody listens any more when the caller went away meanwhile; then this task is being ended.
             let _ = answer.send(Ok(response));
-            call.body_ended().await;
+            if !whole {
+                call.body_ended().await;
+            }
             std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
             Ok(())
         })
         .await;
     done.flatten().map_err(|error| guest::failed(store, call, error))
+}
+
+/// Lets the guest take its first steps before the head leaves: a short body is then there already, and the answer goes out in one
+/// piece with its length. Also tells whether the body is whole, so that the guest need not be driven while a client reads it.
+async fn begin(response: http::Response<WasiBody>) -> (http::Response<WasiBody>, bool) {
+    let (parts, mut body) = response.into_parts();
+    let mut begun = Begun::default();
+    for _ in 0..FIRST_STEPS {
+        while let Poll::Ready(frame) = futures::poll!(body.frame()) {
+            let ends = frame.as_ref().is_none_or(Result::is_err);
+            begun.first.extend(frame);
+            if ends {
+                return (http::Response::from_parts(parts, begun.boxed_unsync()), true);
+            }
+            if begun.first.len() >= FIRST_FRAMES_MAX {
+                break;
+            }
+        }
+        step().await;
+    }
+    begun.rest = Some(body);
+    (http::Response::from_parts(parts, begun.boxed_unsync()), false)
+}
+
+/// Turns of the store's event loop that the head waits for the body.
+const FIRST_STEPS: usize = 3;
+/// Frames that are taken before somebody reads them.
+const FIRST_FRAMES_MAX: usize = 4;
+
+/// Gives the guest's other tasks a turn.
+async fn step() {
+    let mut given = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A body of which the beginning, or all, is there.
+#[derive(Default)]
+struct Begun {
+    first: VecDeque<Result<Frame<Bytes>, Error>>,
+    rest: Option<WasiBody>,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(frame) = self.first.pop_front() {
+            return Poll::Ready(Some(frame));
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.rest.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let data: Option<Vec<u64>> =
+            self.first.iter().map(|f| f.as_ref().ok()?.data_ref().map(|d| d.len() as u64)).collect();
+        match (data, &self.rest) {
+            // Only data, and all of it: its length is known. Trailers need a body without one.
+            (Some(data), None) => SizeHint::with_exact(data.iter().sum()),
+            _ => SizeHint::default(),
+        }
+    }
 }
 
 pub(crate) type P3Shelf = Shelf<Service>;

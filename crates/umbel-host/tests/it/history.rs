@@ -12,7 +12,7 @@ fn logs_of(id: &str) -> LogsRequest {
 }
 
 async fn flood(bed: &Bed, id: &str, lines: u32) {
-    let answer = bed.get(id, &format!("/?lines={lines}&size=60")).await.unwrap();
+    let answer = bed.get(id, &format!("/?lines={lines}&size=60")).await.expect("the guest answers");
     assert_eq!(answer, format!("{lines} lines\n"));
 }
 

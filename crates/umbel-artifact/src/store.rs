@@ -71,9 +71,7 @@ impl Store {
     }
 
     fn prepare(&self) -> io::Result<()> {
-        for folder in [self.blobs(), self.partial(), self.damaged()] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
+        self.make_folders()?;
         for entry in fs::read_dir(self.partial())? {
             fs::remove_file(entry?.path())?;
         }
@@ -81,6 +79,13 @@ impl Store {
         // The folder is there, but is it writable? Better to know now than at the first deployment.
         let (probe, file) = self.new_partial()?;
         drop((file, probe));
+        Ok(())
+    }
+
+    fn make_folders(&self) -> io::Result<()> {
+        for folder in [self.blobs(), self.partial(), self.damaged()] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
         Ok(())
     }
 
@@ -144,7 +149,9 @@ impl Store {
 
     /// Writes everything that `from` gives to a partial file, and gives that its name.
     fn store(&self, from: &mut dyn Read, name: Option<&Path>) -> Result<Artifact, ArtifactError> {
-        let (partial, mut file) = self.new_partial().map_err(|source| self.failed(source))?;
+        // Somebody may have removed the folders meanwhile: what was in them is missed where it is asked for, not here.
+        let begun = self.make_folders().and_then(|()| self.new_partial());
+        let (partial, mut file) = begun.map_err(|source| self.failed(source))?;
         let copied = self.copy(from, &mut file, name)?;
         let path = self.blob(&copied.digest);
         self.name(&file, partial, &copied.digest, &path).map_err(|source| self.failed(source))?;

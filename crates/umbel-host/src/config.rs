@@ -30,7 +30,7 @@ impl Config {
             labels: BTreeMap::new(),
             heartbeat: Duration::from_secs(30),
             drain: Duration::from_secs(20),
-            compilers: 1,
+            compilers: 2,
         }
     }
 }

@@ -29,11 +29,14 @@ pub(crate) trait BodyWatch: Send + Sync {
 pub(crate) struct Watched {
     inner: WasiBody,
     watch: Option<Arc<dyn BodyWatch>>,
+    // Bytes that are still to come, where that is known: a server stops reading after the last of them, and does not ask for the end.
+    left: Option<u64>,
 }
 
 impl Watched {
-    pub(crate) fn body(inner: WasiBody, watch: Arc<dyn BodyWatch>) -> Body {
-        Watched { inner, watch: Some(watch) }.boxed_unsync()
+    /// `length` is what the response's head says of the body: nothing for a chunked one, 0 for the answer to a HEAD.
+    pub(crate) fn body(inner: WasiBody, watch: Arc<dyn BodyWatch>, length: Option<u64>) -> Body {
+        Watched { inner, watch: Some(watch), left: length }.boxed_unsync()
     }
 
     fn end(&mut self) {
@@ -54,6 +57,9 @@ impl http_body::Body for Watched {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
+                    *left = left.saturating_sub(data.len() as u64);
+                }
                 let last = frame.is_trailers() || self.inner.is_end_stream();
                 if let Some(watch) = &self.watch {
                     watch.progressed();
@@ -80,7 +86,8 @@ impl http_body::Body for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(watch) = self.watch.take() {
-            if self.inner.is_end_stream() { watch.ended() } else { watch.abandoned() }
+            let whole = self.inner.is_end_stream() || self.left == Some(0);
+            if whole { watch.ended() } else { watch.abandoned() }
         }
     }
 }

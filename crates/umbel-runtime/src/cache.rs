@@ -92,6 +92,8 @@ impl Cache {
 
     /// A name for a file under way.
     pub(crate) fn scratch(&self, key: &Key) -> Scratch {
+        // The folder may be deleted at any time; if it cannot be made again, writing to it says why.
+        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
         let number = self.scratch.fetch_add(1, Ordering::Relaxed);
         Scratch(self.dir.join(format!("{}.{}-{number}.tmp", key.0, std::process::id())))
     }

@@ -1,6 +1,6 @@
 //! A component: an image under an id, with its budget and its way out. Calls come in here.
 
-use crate::body::{Body, Watched};
+use crate::body::{Body, BodyWatch, Watched};
 use crate::budget::{Budget, Usage};
 use crate::calls::HostCalls;
 use crate::ctx::Shared;
@@ -101,6 +101,7 @@ impl Component {
     /// before its end, ends the guest.
     pub async fn http(&self, request: http::Request<Body>) -> Result<http::Response<Body>, CallError> {
         let inner = &self.inner;
+        let head_only = request.method() == http::Method::HEAD;
         let permit = inner.shared.budget.admit().await?;
         let call = Call::new(&inner.engine, inner.shared.limits().call_ms_max);
         let (answer, answered) = oneshot::channel::<Answer>();
@@ -120,15 +121,23 @@ impl Component {
         match answered.await {
             Ok(Ok(response)) => {
                 guest.release();
-                Ok(response.map(|body| Watched::body(body, call)))
+                let length = if head_only { Some(0) } else { announced(&response) };
+                Ok(response.map(|body| Watched::body(body, call, length)))
             }
             Ok(Err(error)) => {
+                // There is no body to wait for.
+                call.ended();
                 guest.release();
                 Err(CallError::Guest { component: self.id().to_string(), error })
             }
             Err(_) => Err(guest.outcome(&inner.shared).await),
         }
     }
+}
+
+/// The length of the body that the head announces.
+fn announced<B>(response: &http::Response<B>) -> Option<u64> {
+    response.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Gives the instance's place back when the work is over and its store is gone.

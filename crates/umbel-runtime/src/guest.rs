@@ -215,7 +215,9 @@ pub(crate) fn failed(store: &Store<Ctx>, call: &Call, error: wasmtime::Error) ->
     let shared = store.data().shared().clone();
     let verdict = classify(store, &shared, call, &error);
     count(&shared.budget, &verdict);
-    logs::log(&shared, Level::Error, Stream::Host, "call", &format!("{verdict}\n{error:?}"));
+    // The chain holds the guest's own backtrace; the host's is nobody's business here.
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    logs::log(&shared, Level::Error, Stream::Host, "call", &format!("{verdict}\n{}", chain.join("\n")));
     verdict
 }
 

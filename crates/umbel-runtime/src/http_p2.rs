@@ -33,6 +33,8 @@ pub(crate) async fn run(
     handle(&mut warm, &inner, request, &call, answer).await?;
     // One that kept the right to answer is not kept: its caller would wait for as long as it lives.
     if let Some(shelf) = inner.shelf_p2().filter(|_| call.is_answered()) {
+        // A guest that forgot to finish its body holds it open; until it has ended, the call's deadline must go on.
+        call.body_ended().await;
         shelf.put(warm);
     }
     Ok(())

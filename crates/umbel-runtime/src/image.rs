@@ -12,6 +12,8 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use umbel_core::{Coded, Kind};
 use wasmtime::component::InstancePre;
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi::p3::bindings as p3;
@@ -123,7 +125,14 @@ struct Known {
     // Weak: work that nobody waits for any more is dropped, with its compile process. Kept but not polled it would hold that
     // process, and its place among the compile processes, for ever.
     loading: HashMap<String, WeakShared<Loading>>,
+    // What cannot become an image, and when that was found: trying again costs as much as the first time, at the cost of others.
+    hopeless: HashMap<String, (LoadError, Instant)>,
 }
+
+/// How long bytes count as hopeless.
+const HOPELESS_FOR: Duration = Duration::from_secs(600);
+/// How many are remembered.
+const HOPELESS_MAX: usize = 256;
 
 impl Images {
     /// Opens the cache and prepares the linker.
@@ -158,6 +167,11 @@ impl Images {
             if let Some(image) = known.ready.get(digest).and_then(Weak::upgrade) {
                 return Ok(image);
             }
+            if let Some((error, since)) = known.hopeless.get(digest)
+                && since.elapsed() < HOPELESS_FOR
+            {
+                return Err(error.clone());
+            }
             known.joined(digest).unwrap_or_else(|| {
                 let inner = self.inner.clone();
                 let (key, digest, path, what) =
@@ -173,11 +187,26 @@ impl Images {
         if known.joined(digest).is_none_or(|current| current.ptr_eq(&loading)) {
             known.loading.remove(digest);
         }
+        if let Err(error) = &result {
+            known.remember(digest, error);
+        }
         result
     }
 }
 
 impl Known {
+    /// Takes note of an error that will come again for the same bytes.
+    fn remember(&mut self, digest: &str, error: &LoadError) {
+        let same_again = error.kind() == Kind::Invalid || matches!(error, LoadError::Limit { .. });
+        if !same_again {
+            return;
+        }
+        self.hopeless.retain(|_, (_, since)| since.elapsed() < HOPELESS_FOR);
+        if self.hopeless.len() < HOPELESS_MAX {
+            self.hopeless.insert(digest.to_string(), (error.clone(), Instant::now()));
+        }
+    }
+
     /// The work for this digest that is under way.
     fn joined(&self, digest: &str) -> Option<Shared<Loading>> {
         self.loading.get(digest).and_then(WeakShared::upgrade)

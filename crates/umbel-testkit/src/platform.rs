@@ -168,7 +168,9 @@ impl Platform {
 
     /// Whether its process is there.
     pub fn is_alive(&self) -> bool {
-        self.pid != 0 && Path::new(&format!("/proc/{}", self.pid)).exists()
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // One that has ended and was not reaped yet is not alive.
+        self.pid != 0 && stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
     }
 }
 

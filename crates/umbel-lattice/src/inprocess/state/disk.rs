@@ -21,6 +21,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// The format of the tables below. It grows when they change.
 pub(crate) const FORMAT: u64 = 1;
@@ -132,12 +133,23 @@ fn open_locked(path: &Path, create: bool, shown: &Path) -> Result<fs::File> {
     // The state may hold secrets, so only its owner may read it.
     options.read(true).write(true).create(create).truncate(false).mode(0o600);
     let file = options.open(path).map_err(|e| io_problem(shown, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(problem(shown, StateProblem::Locked)),
-        Err(fs::TryLockError::Error(e)) => Err(io_problem(shown, e)),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A process that is just being started holds a copy of its parent's files, and so their locks, until it runs its
+            // program. That is over in a moment; a real owner is not.
+            Err(fs::TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PATIENCE / 25);
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(problem(shown, StateProblem::Locked)),
+            Err(fs::TryLockError::Error(e)) => return Err(io_problem(shown, e)),
+        }
     }
 }
+
+/// How long a lock may be about to go.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
 fn check_beginning(file: &fs::File, path: &Path) -> Result<()> {
     let length = file.metadata().map_err(|e| io_problem(path, e))?.len();

@@ -22,6 +22,13 @@ use umbel_supervisor::{ChildContext, ChildSpec, Spawner, Stop};
 
 /// From a request's head to its answer, streams aside.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for looking into a component, which may have to be compiled first: above the limit of a compilation, and of one before it.
+pub(crate) const INSPECT_TIMEOUT: Duration = Duration::from_secs(400);
+
+/// How long the answer at `path` may take.
+pub(crate) fn patience(path: &str) -> Duration {
+    if path == "/v1/inspect" { INSPECT_TIMEOUT } else { REQUEST_TIMEOUT }
+}
 /// Until the head of a request is there.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at the same moment, on each listener; further ones wait to be accepted.

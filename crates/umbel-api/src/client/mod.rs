@@ -24,7 +24,7 @@ use umbel_core::code::api;
 /// Until a connection stands: it is local, so anything longer means that nobody accepts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until an answer is there: a little longer than the server's own deadline, whose answer says more.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+const ANSWER_GRACE: Duration = Duration::from_secs(10);
 /// The largest answer that is taken, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -281,9 +281,10 @@ impl Client {
             let bytes = reply.collect(ANSWER_BYTES_MAX).await?;
             Ok::<_, Problem>((reply.status, bytes))
         };
-        let (status, bytes) = match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+        let patience = crate::serve::patience(path) + ANSWER_GRACE;
+        let (status, bytes) = match tokio::time::timeout(patience, exchange).await {
             Ok(outcome) => outcome?,
-            Err(_) => return Err(Problem::new(api::REQUEST_TIMEOUT, no_answer()).into()),
+            Err(_) => return Err(Problem::new(api::REQUEST_TIMEOUT, no_answer(patience)).into()),
         };
         if status.is_success() { Ok(bytes) } else { Err(failure(status, &bytes)) }
     }
@@ -291,9 +292,10 @@ impl Client {
     /// Opens a stream.
     async fn open(&self, path: &str) -> Result<Reply> {
         let asked = connection::request(&self.address, Method::GET, path, None, CONNECT_TIMEOUT);
-        let mut reply = match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        let patience = crate::serve::patience(path) + ANSWER_GRACE;
+        let mut reply = match tokio::time::timeout(patience, asked).await {
             Ok(outcome) => outcome?,
-            Err(_) => return Err(Problem::new(api::REQUEST_TIMEOUT, no_answer()).into()),
+            Err(_) => return Err(Problem::new(api::REQUEST_TIMEOUT, no_answer(patience)).into()),
         };
         if reply.status.is_success() {
             return Ok(reply);
@@ -316,8 +318,8 @@ fn json_body(value: &impl Serialize) -> Body {
     Body { content_type: "application/json", bytes: bytes.into() }
 }
 
-fn no_answer() -> String {
-    format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())
+fn no_answer(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs())
 }
 
 /// The problem that an answer other than success carries.

@@ -15,7 +15,7 @@ pub(crate) mod docs {
 
 use crate::document::Document;
 use crate::problem::{Problems, json};
-use crate::serve::REQUEST_TIMEOUT;
+use crate::serve::patience;
 use crate::service::{Service, problem};
 use axum::Router;
 use axum::extract::Request;
@@ -129,9 +129,10 @@ pub(crate) fn listed() -> Vec<(Method, &'static str)> {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let patience = patience(request.uri().path());
+    match tokio::time::timeout(patience, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => problem(api::REQUEST_TIMEOUT, format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))
+        Err(_) => problem(api::REQUEST_TIMEOUT, format!("no answer within {} s", patience.as_secs()))
             .into_response(),
     }
 }

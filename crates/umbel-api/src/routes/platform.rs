@@ -8,10 +8,12 @@ use crate::document::{
 };
 use crate::extract::Json;
 use crate::problem::{ProblemView, Problems};
+use crate::serve::INSPECT_TIMEOUT;
 use crate::service::problem;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
+use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::api;
 
@@ -99,7 +101,8 @@ pub(crate) async fn inspect(
 ) -> Answer<Inspection> {
     let hosts = service.some_hosts().await?;
     let Some(host) = hosts.first() else { return Err(problem(api::NO_HOST, "no host answers")) };
-    let inspect = service.control.inspect(&host.id, &request.reference).await?;
+    let control = service.control.with_timeout(INSPECT_TIMEOUT - Duration::from_secs(10));
+    let inspect = control.inspect(&host.id, &request.reference).await?;
     Ok(Doc(convert::inspection(request.reference, inspect)))
 }
 

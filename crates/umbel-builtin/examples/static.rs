@@ -44,6 +44,10 @@ impl Targets for One {
         Some(self.0.clone())
     }
 
+    fn export(&self, _: &str, _: &str) -> Option<Arc<dyn umbel_wit::Serve>> {
+        None
+    }
+
     fn application_of(&self, _: &str) -> Option<String> {
         Some("static".into())
     }
@@ -56,6 +60,7 @@ async fn ours(port: u16, cores: usize) -> Result<(), Box<dyn std::error::Error>>
         id: ProviderId::new("bench")?,
         config: Values::new(),
         targets: Arc::new(One(Arc::new(Static))),
+        folder: std::path::PathBuf::new(),
     };
     let provider = server.start(cx).await?;
     let link = Link {

@@ -80,6 +80,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
             shared: shared.clone(),
             application: slot.order.application.clone(),
         }),
+        folder: shared.state.join("providers").join(id.as_str()),
     };
     let provider = match slot.factory.start(start).await {
         Ok(provider) => provider,

@@ -227,6 +227,10 @@ impl Targets for HostTargets {
         Some(slot)
     }
 
+    fn export(&self, _component: &str, _interface: &str) -> Option<Arc<dyn umbel_wit::Serve>> {
+        None
+    }
+
     fn application_of(&self, component: &str) -> Option<String> {
         let slot = self.shared.slot(component);
         let of_component = slot.and_then(|slot| slot.desired.borrow().application.clone());

@@ -8,7 +8,7 @@
 //! Factory::start ─▶ Provider ◀─ put_link / del_link / put_config (any time, any order, idempotent)
 //!                      │
 //!                      ├─ as a source (http-server): StartContext::targets finds the component, per call
-//!                      ├─ as a target (http-client): http_outgoing() is called by components
+//!                      ├─ as a target: serve() (or http_outgoing()) is called by components
 //!                      └─ stop(deadline): drain, then end
 //! ```
 //!
@@ -21,7 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::id::ProviderId;
+use std::path::PathBuf;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
+use umbel_wit::Serve;
 
 /// Makes providers of one kind. The binary lists the factories that it ships; the host knows only this trait.
 #[async_trait]
@@ -46,12 +48,19 @@ pub struct StartContext {
     pub config: Values,
     /// Finds the components that its links point at.
     pub targets: Arc<dyn Targets>,
+    /// A folder of its own for what it keeps, readable by the host's user alone. It is made by the provider when it needs it, and
+    /// outlives it: the same id finds it again.
+    pub folder: PathBuf,
 }
 
 /// Finds what runs in this host. Look-ups are cheap and must be made per call: what is found may be another revision next time.
 pub trait Targets: Send + Sync + 'static {
     /// The component's HTTP export, if it runs here and has one.
     fn http(&self, component: &str) -> Option<Arc<dyn http::Handler>>;
+
+    /// What the component exports of an interface (a name without a version, e.g. `wasmcloud:messaging/handler`), if it runs here
+    /// and has it.
+    fn export(&self, component: &str, interface: &str) -> Option<Arc<dyn Serve>>;
 
     /// The application that the component belongs to, for default host names.
     fn application_of(&self, component: &str) -> Option<String>;
@@ -86,6 +95,11 @@ pub trait Provider: Send + Sync + 'static {
     /// The addresses under which a user reaches it, e.g. `http://hello.localhost:8000`, each with the component it leads to.
     fn endpoints(&self) -> Vec<Endpoint> {
         Vec::new()
+    }
+
+    /// What serves calls of components that link to it, if it serves contracts other than outgoing HTTP.
+    fn serve(&self) -> Option<Arc<dyn Serve>> {
+        None
     }
 
     /// Its `wasi:http/outgoing-handler`, if it serves that.

@@ -6,20 +6,22 @@ use super::metadata::Metadata;
 const FLOORS: &[(&str, &[&str])] = &[
     // L0 vocabulary
     ("umbel-core", &[]),
+    ("umbel-wit", &["umbel-core"]),
     // L1 mechanisms: they know nothing of one another
     ("umbel-supervisor", &["umbel-core"]),
     ("umbel-lattice", &["umbel-core"]),
-    ("umbel-runtime", &["umbel-core"]),
+    ("umbel-runtime", &["umbel-core", "umbel-wit"]),
     ("umbel-artifact", &["umbel-core"]),
     ("umbel-manifest", &["umbel-core"]),
     // L2 contracts
-    ("umbel-provider", &["umbel-core", "umbel-lattice"]),
+    ("umbel-provider", &["umbel-core", "umbel-wit", "umbel-lattice"]),
     // L3 services: they never depend on one another
-    ("umbel-builtin", &["umbel-core", "umbel-supervisor", "umbel-lattice", "umbel-provider"]),
+    ("umbel-builtin", &["umbel-core", "umbel-wit", "umbel-supervisor", "umbel-lattice", "umbel-provider"]),
     (
         "umbel-host",
         &[
             "umbel-core",
+            "umbel-wit",
             "umbel-supervisor",
             "umbel-lattice",
             "umbel-artifact",
@@ -34,6 +36,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "umbel",
         &[
             "umbel-core",
+            "umbel-wit",
             "umbel-supervisor",
             "umbel-lattice",
             "umbel-runtime",
@@ -51,6 +54,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "umbel-testkit",
         &[
             "umbel-core",
+            "umbel-wit",
             "umbel-supervisor",
             "umbel-lattice",
             "umbel-runtime",

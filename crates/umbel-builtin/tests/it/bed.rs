@@ -85,6 +85,10 @@ impl Targets for Components {
         self.lock().get(component).and_then(|component| component.handler.clone())
     }
 
+    fn export(&self, _: &str, _: &str) -> Option<Arc<dyn umbel_wit::Serve>> {
+        None
+    }
+
     fn application_of(&self, component: &str) -> Option<String> {
         self.lock().get(component).map(|component| component.app.clone())
     }
@@ -128,6 +132,7 @@ impl Bed {
             id: ProviderId::new("http").expect("an id"),
             config: Values::new(),
             targets: components.clone(),
+            folder: std::path::PathBuf::new(),
         };
         server.start(cx).await.expect("the server starts")
     }

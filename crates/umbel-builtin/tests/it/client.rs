@@ -27,6 +27,7 @@ async fn start(config: &[(&str, &str)]) -> Result<Client, Problem> {
         id: ProviderId::new("client").expect("an id"),
         config: values(config),
         targets: Arc::new(crate::bed::Components::default()),
+        folder: std::path::PathBuf::new(),
     };
     let provider = HttpClient::new().start(cx).await?;
     let outgoing = provider.http_outgoing().expect("it is an http-client");

@@ -78,4 +78,39 @@ codes! {
         why: "An HTTP route leads to a component that exports neither wasi:http/incoming-handler nor wasi:http/handler.",
         help: "`umbel inspect APP` shows its exports; correct the link's target",
     }
+    565 STARTING Unavailable {
+        title: "the component is starting",
+        why: "Its code is being fetched, or compiled for the first time on this machine.",
+        help: "retry in a moment; `umbel ps` shows how far it is",
+    }
+    566 NOT_RUNNING Unavailable {
+        title: "the component is not running",
+        why: "It could not be started, failed, or was to run once and has done so.",
+        help: "`umbel ps` shows its state and the reason",
+    }
+    570 CONTRACT_MISMATCH Invalid {
+        title: "importer and server do not have the same contract",
+        why: "A link joins an import to something that serves an interface of that name with other functions or types.",
+        help: "`umbel link explain SOURCE CONTRACT` shows where they differ; build both against the same version of the WIT",
+    }
+    571 NOT_CARRIED Invalid {
+        title: "the contract cannot be carried over a link",
+        why: "It passes a kind of value that belongs to one instance, such as a pollable or a resource of another interface of the host.",
+        help: "change the contract so that it passes bytes, strings, records or resources of its own",
+    }
+    572 CALL_DEPTH Exhausted {
+        title: "components call one another too deep",
+        why: "A call led over links to another call, and so on, up to the limit; most often this is a ring.",
+        help: "`umbel link list` shows the links; break the ring, or end the recursion in the components",
+    }
+    573 SERVER_FAILED Unavailable {
+        title: "the server of a link failed",
+        why: "The component or provider that serves the contract trapped, hit a limit or went away during the call.",
+        help: "the cause has its own code; `umbel logs SERVER` says more",
+    }
+    574 UNSUPPORTED_CALL Invalid {
+        title: "the server does not have that function",
+        why: "It serves the contract in another version, or only a part of it.",
+        help: "`umbel link explain SOURCE CONTRACT` shows what it serves; link another server or another version",
+    }
 }

@@ -104,7 +104,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // A process with a second thread pays more per system call; this tells that apart from what the server costs.
         "cores" => runtime.block_on(async {
             let cores = Cores::start(1, "bench")?;
-            cores.spawn(0, move || async move { drop(hyper_alone(port).await) });
+            cores.spawn(0, move || async move { drop(hyper_alone(port).await) })?;
             std::future::pending().await
         }),
         _ => runtime.block_on(ours(port, args.get(3).map_or(Ok(1), |c| c.parse())?)),

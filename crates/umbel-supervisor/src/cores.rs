@@ -10,13 +10,47 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use umbel_core::code::supervisor as code;
+use umbel_core::{Code, Coded};
+
+/// Pieces of work that may wait for one core until it takes them up; more than there may be connections.
+const QUEUE_MAX: usize = 16_384;
 
 type Make = Box<dyn FnOnce(&Scope) + Send>;
 
 thread_local! {
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
     static LOCAL: RefCell<Option<crate::scope::Spawner>> = const { RefCell::new(None) };
+}
+
+/// Why a core does not do what it was given.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CoreError {
+    /// Too much waits there already.
+    #[error("core {core} has {waiting_max} pieces of work waiting, and takes no more")]
+    Full {
+        /// The core.
+        core: usize,
+        /// The limit.
+        waiting_max: usize,
+    },
+    /// It has been shut down, or the work panicked.
+    #[error("core {core} gave no result")]
+    Ended {
+        /// The core.
+        core: usize,
+    },
+}
+
+impl Coded for CoreError {
+    fn code(&self) -> Code {
+        match self {
+            CoreError::Full { .. } => code::CORE_FULL,
+            CoreError::Ended { .. } => code::CORE_ENDED,
+        }
+    }
 }
 
 /// The threads of the data path.
@@ -28,7 +62,7 @@ pub struct Cores {
 }
 
 struct Core {
-    work: mpsc::UnboundedSender<Make>,
+    work: mpsc::Sender<Make>,
     tasks: Arc<std::sync::atomic::AtomicUsize>,
 }
 
@@ -74,16 +108,22 @@ impl Cores {
         self.cores[core % self.cores.len()].tasks.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// The core with the fewest tasks at this moment.
+    pub fn quietest(&self) -> usize {
+        (0..self.cores.len()).min_by_key(|core| self.tasks(*core)).unwrap_or_default()
+    }
+
     /// Makes a future on core `core` (modulo their number) and runs it there to its end; a panic in it is contained and logged.
-    /// Returns whether it was taken: after the shutdown nothing is.
     ///
-    /// The queue to a core has no limit of its own: who gives work limits it, as the http-server limits connections.
-    pub fn spawn<F, Fut>(&self, core: usize, make: F) -> bool
+    /// # Errors
+    /// It was not taken: too much waits for the core, or it has been shut down.
+    pub fn spawn<F, Fut>(&self, core: usize, make: F) -> Result<(), CoreError>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let core = &self.cores[core % self.cores.len()];
+        let index = core % self.cores.len();
+        let core = &self.cores[index];
         let counted = Counted::new(core.tasks.clone());
         let make: Make = Box::new(move |scope| {
             scope.spawn_local(async move {
@@ -91,22 +131,31 @@ impl Cores {
                 make().await;
             });
         });
-        core.work.send(make).is_ok()
+        core.work.try_send(make).map_err(|error| match error {
+            TrySendError::Full(_) => CoreError::Full { core: index, waiting_max: QUEUE_MAX },
+            TrySendError::Closed(_) => CoreError::Ended { core: index },
+        })
     }
 
-    /// Runs a future on a core and waits for its result. `None` if it panicked or the cores shut down.
-    pub async fn run<T, F, Fut>(&self, core: usize, make: F) -> Option<T>
+    /// Runs a future on a core and waits for its result. Dropping this ends it there.
+    ///
+    /// # Errors
+    /// It was not taken, or it ended without a result: it panicked, or the cores shut down.
+    pub async fn run<T, F, Fut>(&self, core: usize, make: F) -> Result<T, CoreError>
     where
         T: Send + 'static,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = T> + 'static,
     {
-        let (told, result) = oneshot::channel();
+        let (mut told, result) = oneshot::channel();
         self.spawn(core, move || async move {
-            // Nobody may wait for the result any more.
-            let _ = told.send(make().await);
-        });
-        result.await.ok()
+            tokio::select! {
+                biased;
+                () = told.closed() => {}
+                value = async { make().await } => drop(told.send(value)),
+            }
+        })?;
+        result.await.map_err(|_| CoreError::Ended { core: core % self.cores.len() })
     }
 
     /// Starts a future on the core that the caller runs on, without a queue. Returns whether it was started: not outside the
@@ -165,8 +214,7 @@ fn start_core(
     shutdown: watch::Receiver<Option<Duration>>,
     stop: Stop,
 ) -> Result<(Core, Thread), ThreadError> {
-    #[expect(clippy::disallowed_methods, reason = "the givers of work have the limits, see `Cores::spawn`")]
-    let (work, queue) = mpsc::unbounded_channel();
+    let (work, queue) = mpsc::channel(QUEUE_MAX);
     let (built, result) = std::sync::mpsc::sync_channel(1);
     let thread_name = name.clone();
     let thread = Thread::start(&name, move |_| {
@@ -193,7 +241,7 @@ fn run_core(
     index: usize,
     name: &str,
     runtime: &LocalRuntime,
-    mut queue: mpsc::UnboundedReceiver<Make>,
+    mut queue: mpsc::Receiver<Make>,
     mut shutdown: watch::Receiver<Option<Duration>>,
 ) {
     CURRENT.set(Some(index));

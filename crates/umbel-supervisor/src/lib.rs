@@ -35,7 +35,7 @@ mod machine;
 mod task;
 
 pub use context::{ChildContext, Detail, Ready};
-pub use cores::Cores;
+pub use cores::{CoreError, Cores};
 pub use error::SupervisorError;
 pub use handle::{Env, Handle, Supervisor};
 pub use scope::{Scope, Spawner};

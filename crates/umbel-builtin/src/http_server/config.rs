@@ -18,6 +18,9 @@ pub struct Config {
     /// How long idle HTTP/1.1 connections stay open when the server stops: a request that is already on its way still gets
     /// its answer, which then closes the connection.
     pub drain_linger: Duration,
+    /// Whether every request is answered with 503 until [`super::HttpServer::release`]: after a restart it is not known at once
+    /// what answers where, and a part of that would lead requests astray.
+    pub held: bool,
 }
 
 impl Default for Config {
@@ -27,6 +30,7 @@ impl Default for Config {
             dual_stack: true,
             limits: Limits::default(),
             drain_linger: Duration::from_millis(300),
+            held: false,
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn accept_everywhere(
         let acceptor =
             Acceptor { site: site.clone(), shared: shared.clone(), threads: Arc::downgrade(threads), core };
         let stop = stop.clone();
-        threads.spawn(core, move || acceptor.run(socket, stop));
+        threads.spawn(core, move || acceptor.run(socket, stop)).map_err(io::Error::other)?;
     }
     Ok(())
 }
@@ -112,11 +112,14 @@ impl Acceptor {
         if core == self.core {
             Cores::spawn_here(slot.serve(stream, site, core));
         } else if let Ok(stream) = stream.into_std() {
-            threads.spawn(core, move || async move {
+            let serve = move || async move {
                 if let Ok(stream) = TcpStream::from_std(stream) {
                     slot.serve(stream, site, core).await;
                 }
-            });
+            };
+            if threads.spawn(core, serve).is_err() {
+                add(&self.shared.cores[self.core].refused, 1);
+            }
         }
     }
 

@@ -77,6 +77,11 @@ impl HttpServer {
         self.server.addresses()
     }
 
+    /// Routes requests from now on, if it was [`Config::held`]: all links of the time before the restart are here again.
+    pub fn release(&self) {
+        self.server.release();
+    }
+
     /// The access counters.
     pub fn stats(&self) -> Stats {
         self.server.stats()

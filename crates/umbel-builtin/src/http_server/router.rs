@@ -24,6 +24,8 @@ pub(crate) struct Table<R> {
     groups: Vec<Paths<R>>,
     /// What is known here, for the answer that says that nothing was found: host (empty: every host) and path.
     known: Vec<(String, String)>,
+    /// Nothing is found here because nothing is known yet.
+    is_held: bool,
 }
 
 /// The routes of one host, as [`Table::group`] found them.
@@ -40,11 +42,22 @@ type Paths<R> = Vec<(Box<str>, R)>;
 impl<R> Default for Table<R> {
     fn default() -> Table<R> {
         let version = VERSIONS.fetch_add(1, Relaxed);
-        Table { version, hosts: HashMap::default(), groups: vec![Vec::new()], known: Vec::new() }
+        Table {
+            version,
+            hosts: HashMap::default(),
+            groups: vec![Vec::new()],
+            known: Vec::new(),
+            is_held: false,
+        }
     }
 }
 
 impl<R: Clone> Table<R> {
+    /// A table for the time until the routes are known.
+    pub(crate) fn held() -> Table<R> {
+        Table { is_held: true, ..Table::default() }
+    }
+
     /// Builds the table of the listener `on` from all claims, which must not conflict.
     pub(crate) fn build<'a>(claims: impl Iterator<Item = (&'a Claim, R)>, on: On) -> Table<R> {
         let mut table = Table::default();
@@ -71,6 +84,7 @@ impl<R: Clone> Table<R> {
             paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         }
         table.known.sort();
+        table.known.dedup();
         table
     }
 
@@ -102,6 +116,11 @@ impl<R: Clone> Table<R> {
         self.groups[group.0].iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| route)
     }
 
+    /// Whether it is for the time until the routes are known.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// Host and path of everything that answers here; an empty host is every host.
     pub(crate) fn known(&self) -> &[(String, String)] {
         &self.known
@@ -116,12 +135,14 @@ pub(crate) fn covers(prefix: &str, path: &str) -> bool {
     }
 }
 
-/// The first claim that has an address which `new` wants as well, and that address.
+/// The first claim of another component that has an address which `new` wants as well, and that address. Two links that lead to
+/// one component agree: so a link can get another name without a moment in which nothing answers.
 pub(crate) fn conflict<'a>(
     claims: impl Iterator<Item = &'a Claim>,
     new: &Claim,
 ) -> Option<(LinkKey, String, String)> {
-    for held in claims.filter(|held| held.key != new.key && held.on == new.on) {
+    let other = |held: &&Claim| held.key != new.key && held.component != new.component && held.on == new.on;
+    for held in claims.filter(other) {
         let everywhere = held.hosts.is_empty() && new.hosts.is_empty();
         let host = new.hosts.iter().find(|host| held.hosts.contains(host));
         if host.is_none() && !everywhere {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use umbel_core::link::LinkKey;
 use umbel_provider::{Endpoint, Targets};
-use umbel_supervisor::cores::Cores;
+use umbel_supervisor::cores::{CoreError, Cores};
 
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -126,6 +126,8 @@ struct Book {
     sites: HashMap<On, OpenSite>,
     /// Ends the sweeps.
     sweeps: Option<watch::Sender<bool>>,
+    /// No table is published yet.
+    held: bool,
     stopped: bool,
 }
 
@@ -144,7 +146,8 @@ impl Server {
             cut: AtomicBool::new(false),
             started: Instant::now(),
         };
-        Server { shared: Arc::new(shared), threads, book: Mutex::default() }
+        let book = Book { held: shared.config.held, ..Book::default() };
+        Server { shared: Arc::new(shared), threads, book: Mutex::new(book) }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -185,14 +188,15 @@ impl Server {
         let fail = |source: io::Error| ServerError::Listen { address: self.shared.config.listen, source };
         let addresses =
             sockets.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>().map_err(fail)?;
-        let site = Arc::new(Site { addresses, table: ArcSwap::default() });
+        let table = if book.held { Table::held() } else { Table::default() };
+        let site = Arc::new(Site { addresses, table: ArcSwap::from_pointee(table) });
         let (stop, stopping) = watch::channel(false);
         for socket in &sockets {
             listener::accept_everywhere(socket, &site, &self.shared, &self.threads, &stopping)
                 .map_err(fail)?;
         }
         if book.sweeps.is_none() {
-            book.sweeps = Some(self.sweep());
+            book.sweeps = Some(self.sweep().map_err(|error| fail(io::Error::other(error)))?);
         }
         tracing::debug!(addresses = ?site.addresses, "HTTP listener is open");
         book.sites.insert(on, OpenSite { site, stop });
@@ -200,12 +204,12 @@ impl Server {
     }
 
     /// Starts the sweep of each core: the clock of its connections, and the end of those that exceed their limits.
-    fn sweep(&self) -> watch::Sender<bool> {
+    fn sweep(&self) -> Result<watch::Sender<bool>, CoreError> {
         let (stop, stopping) = watch::channel(false);
         for index in 0..self.threads.len() {
             let (shared, mut stopping) = (self.shared.clone(), stopping.clone());
             let interval = shared.config.limits.sweep_interval();
-            self.threads.spawn(index, move || async move {
+            let sweep = move || async move {
                 let core = &shared.cores[index];
                 loop {
                     let now = u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -218,9 +222,19 @@ impl Server {
                         _ = stopping.changed() => return,
                     }
                 }
-            });
+            };
+            self.threads.spawn(index, sweep)?;
         }
-        stop
+        Ok(stop)
+    }
+
+    pub(crate) fn release(&self) {
+        let mut book = self.book();
+        book.held = false;
+        let sites: Vec<On> = book.sites.keys().copied().collect();
+        for on in sites {
+            book.publish(on);
+        }
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
@@ -372,6 +386,9 @@ impl Server {
 impl Book {
     /// Gives the listener a table of the present links.
     fn publish(&self, on: On) {
+        if self.held {
+            return;
+        }
         if let Some(open) = self.sites.get(&on) {
             let claims = self.routes.values().map(|route| (&route.claim, route.clone()));
             open.site.table.store(Arc::new(Table::build(claims, on)));

@@ -166,6 +166,11 @@ impl Service {
         let asked: String = request.uri().path().chars().take(80).collect();
         let host = host_of(request).ok().flatten();
         let host = host.as_ref().map_or("", |host| host.as_str());
+        if table.is_held() {
+            let message =
+                format!("the platform is starting; what answers at `{host}{asked}` is not known yet");
+            return Problem::new(call::HTTP_STARTING, message);
+        }
         let problem = Problem::new(call::HTTP_NO_ROUTE, format!("no application answers at `{host}{asked}`"));
         if !listener.is_loopback() {
             return problem;

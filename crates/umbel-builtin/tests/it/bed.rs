@@ -119,7 +119,10 @@ pub(crate) fn link(name: &str, component: &str, config: &[(&str, &str)]) -> Reso
 
 impl Bed {
     pub(crate) async fn new(limits: Limits) -> Bed {
-        let config = Config { listen: ([127, 0, 0, 1], 0).into(), limits, ..Config::default() };
+        Bed::with(Config { listen: ([127, 0, 0, 1], 0).into(), limits, ..Config::default() }).await
+    }
+
+    pub(crate) async fn with(config: Config) -> Bed {
         let server = HttpServer::new(config, Cores::start(2, "test").expect("threads"));
         let components = Arc::new(Components::default());
         let provider = Bed::provider(&server, &components).await;

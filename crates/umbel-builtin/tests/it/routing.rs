@@ -112,6 +112,34 @@ async fn a_component_that_does_not_run_is_unavailable_until_it_does() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_held_says_that_it_starts_until_all_routes_are_known() {
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), held: true, ..Config::default() };
+    let bed = Bed::with(config).await;
+    bed.add("default", "app", says("app"), &[]).await.unwrap();
+    // Also what is known already: the link for a longer path may still be missing.
+    for host in ["app.localhost", "later.localhost", "127.0.0.1"] {
+        let answer = bed.raw(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
+        let (status, body) = parse(&answer);
+        assert!(status == 503 && body.contains("UM0517") && body.contains("is starting"), "{answer}");
+        assert!(answer.to_lowercase().contains("\r\nretry-after: 1\r\n"), "{answer}");
+    }
+    bed.server.release();
+    assert_eq!(bed.get("app.localhost", "/").await, (200, "app".into()));
+    assert_eq!(bed.get("later.localhost", "/").await.0, 404);
+    bed.add("default", "later", says("later"), &[]).await.unwrap();
+    assert_eq!(bed.get("later.localhost", "/").await, (200, "later".into()));
+}
+
+#[tokio::test]
+async fn a_link_gets_another_name_and_answers_all_the_while() {
+    let bed = Bed::serving(Limits::default(), says("hi")).await;
+    bed.provider.put_link(link("renamed", "app-default", &[])).await.unwrap();
+    assert_eq!(bed.get("app.localhost", "/").await, (200, "hi".into()));
+    bed.provider.del_link(&link("default", "app-default", &[]).link.key()).await.unwrap();
+    assert_eq!(bed.get("app.localhost", "/").await, (200, "hi".into()));
+}
+
+#[tokio::test]
 async fn the_first_link_keeps_its_address() {
     let bed = Bed::serving(Limits::default(), says("first")).await;
     let problem = bed.add("second", "app", says("second"), &[]).await.unwrap_err();

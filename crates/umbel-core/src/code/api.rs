@@ -188,4 +188,9 @@ codes! {
         why: "The API runs, but the application manager of its lattice has stopped or is still starting.",
         help: "look at `umbel tree` and at the log in the state folder; `umbel down && umbel up --detach` starts anew",
     }
+    1038 STOP_CUT Timeout {
+        title: "the platform ended before everything in it had stopped",
+        why: "A second signal ended it at once, or stopping took longer than 30 s. What was acknowledged is on disk all the same; calls under way were cut.",
+        help: "`umbel up --detach` starts it again; to let calls finish, send one signal and wait",
+    }
 }

@@ -88,6 +88,11 @@ codes! {
         why: "A client that sends its headers drop by drop would hold a connection for ever.",
         help: "send the headers at once (10 s unless `head_timeout` is set)",
     }
+    517 HTTP_STARTING Unavailable {
+        title: "the platform is starting",
+        why: "It has just been started, and what answers at which address is not known again yet.",
+        help: "retry in a moment; `umbel ps` shows what runs already",
+    }
     520 OUT_URI Invalid {
         title: "the outgoing request's URI cannot be called",
         why: "Outgoing calls need an absolute URI with the scheme http or https and a host.",

@@ -73,4 +73,14 @@ codes! {
         why: "This build has the builtin providers only.",
         help: "use `builtin:http-server` or `builtin:http-client`, or an image whose name ends so",
     }
+    815 TOO_MANY_ORDERS Exhausted {
+        title: "the host works on too many orders at once",
+        why: "Orders that wait for calls to end, for bytes or for a compilation have a limit of their own, so that the others need not wait for them.",
+        help: "try again in a moment; `umbel ps` shows what drains or compiles",
+    }
+    816 RECORD_DAMAGED Internal {
+        title: "a record of links or config cannot be read",
+        why: "What the lattice keeps under this key is not what this version writes; it is left as it is, and nothing is written over it.",
+        help: "run the newer version that wrote it, or restore the state folder from a backup",
+    }
 }

@@ -88,4 +88,14 @@ codes! {
         why: "The machine, or a limit of this user, has no room for another thread.",
         help: "check the machine: umbel doctor",
     }
+    731 CORE_FULL Exhausted {
+        title: "too much work waits for a core of the data path",
+        why: "Work is given to a core faster than it is taken up there; the queue has a limit so that memory has one.",
+        help: "try again in a moment; `umbel ps` shows which component uses the processor",
+    }
+    732 CORE_ENDED Unavailable {
+        title: "a core of the data path gave no result",
+        why: "The data path has been shut down, or the work panicked; then the log has the reason.",
+        help: "see `umbel tree` and the log of the platform; `umbel up --detach` starts it again",
+    }
 }

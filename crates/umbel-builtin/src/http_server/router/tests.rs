@@ -104,6 +104,9 @@ fn conflicts_name_who_has_it() {
     check(&claim(3, own, &[], &[""], "c"), Some(("component-2", "*/")));
     check(&claim(3, own, &["x.example"], &[""], "c"), None);
     check(&claim(3, own, &[], &["/sub"], "c"), None);
+    let renamed =
+        Claim { component: "component-1".into(), ..claim(3, On::Shared, &["a.localhost"], &[""], "a") };
+    check(&renamed, None);
 }
 
 /// The same decision written without tables: look at every claim.

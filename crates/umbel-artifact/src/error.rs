@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use umbel_core::Coded;
 use umbel_core::code::{Code, artifact};
 use umbel_core::digest::Digest;
+use umbel_core::{Coded, Problem};
 
 /// Why there is no artifact.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,12 @@ impl Coded for ArtifactError {
             }
             _ => self.code().entry().help.to_string(),
         }
+    }
+}
+
+impl From<ArtifactError> for Problem {
+    fn from(error: ArtifactError) -> Problem {
+        Problem::from(&error)
     }
 }
 

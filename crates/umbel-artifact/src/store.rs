@@ -114,48 +114,63 @@ impl Store {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gets what a reference names into the store. A file that is stored already is read, and not written again.
-    pub fn resolve(&self, reference: &Reference) -> Result<Artifact, ArtifactError> {
+    /// Gets what a reference names into the store, if `accept` takes its bytes; it may read them in any order. What it refuses is
+    /// not stored. A file that is stored already is read, and not written again.
+    pub fn resolve<T, E: From<ArtifactError>>(
+        &self,
+        reference: &Reference,
+        accept: impl Fn(&mut File) -> Result<T, E>,
+    ) -> Result<(Artifact, T), E> {
         match reference.location() {
-            Location::File(path) => self.put_file(path),
-            Location::Digest(digest) => self.get(digest),
-            Location::Oci(_) => Err(ArtifactError::NoRegistryClient { reference: reference.to_string() }),
-            Location::Builtin(_) => Err(ArtifactError::NotAnArtifact { reference: reference.to_string() }),
+            Location::File(path) => self.put_file(path, accept),
+            Location::Digest(digest) => self.check(digest, accept),
+            Location::Oci(_) => {
+                Err(ArtifactError::NoRegistryClient { reference: reference.to_string() }.into())
+            }
+            Location::Builtin(_) => {
+                Err(ArtifactError::NotAnArtifact { reference: reference.to_string() }.into())
+            }
         }
-    }
-
-    /// Stores bytes. When this returns they are on the disk.
-    pub fn put(&self, bytes: &[u8]) -> Result<Artifact, ArtifactError> {
-        if bytes.len() as u64 > self.bytes_max {
-            return Err(source::too_large(None, self.bytes_max));
-        }
-        if let Some(artifact) = self.find(&Digest::of(bytes), Some(bytes.len() as u64))? {
-            return Ok(artifact);
-        }
-        self.store(&mut &bytes[..], None)
     }
 
     /// Stores a file. When this returns its bytes are on the disk. If the file changes meanwhile, the digest is that of the
-    /// bytes that were stored.
-    pub fn put_file(&self, path: &Path) -> Result<Artifact, ArtifactError> {
+    /// bytes that were stored, and they are what was accepted.
+    fn put_file<T, E: From<ArtifactError>>(
+        &self,
+        path: &Path,
+        accept: impl Fn(&mut File) -> Result<T, E>,
+    ) -> Result<(Artifact, T), E> {
         let mut file = source::open(path, self.bytes_max)?;
+        // First, so that what nobody wants is not read to its end.
+        accept(&mut file)?;
+        let rewind = |file: &mut File| file.rewind().map_err(|source| source::failed(path, source));
+        rewind(&mut file)?;
         let seen = self.copy(&mut file, &mut io::sink(), Some(path))?;
-        if let Some(artifact) = self.find(&seen.digest, Some(seen.size))? {
-            return Ok(artifact);
+        match self.open_checked(&seen.digest) {
+            Ok((artifact, mut stored)) => return Ok((artifact, accept(&mut stored)?)),
+            Err(ArtifactError::UnknownDigest { .. } | ArtifactError::Damaged { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
-        file.rewind().map_err(|source| source::failed(path, source))?;
-        self.store(&mut file, Some(path))
+        rewind(&mut file)?;
+        self.store(&mut file, Some(path), accept)
     }
 
-    /// Writes everything that `from` gives to a partial file, and gives that its name.
-    fn store(&self, from: &mut dyn Read, name: Option<&Path>) -> Result<Artifact, ArtifactError> {
+    /// Writes everything that `from` gives to a partial file, and gives that its name if it is accepted.
+    fn store<T, E: From<ArtifactError>>(
+        &self,
+        from: &mut dyn Read,
+        name: Option<&Path>,
+        accept: impl Fn(&mut File) -> Result<T, E>,
+    ) -> Result<(Artifact, T), E> {
         // Somebody may have removed the folders meanwhile: what was in them is missed where it is asked for, not here.
         let begun = self.make_folders().and_then(|()| self.new_partial());
         let (partial, mut file) = begun.map_err(|source| self.failed(source))?;
         let copied = self.copy(from, &mut file, name)?;
+        file.rewind().map_err(|source| self.failed(source))?;
+        let accepted = accept(&mut file)?;
         let path = self.blob(&copied.digest);
         self.name(&file, partial, &copied.digest, &path).map_err(|source| self.failed(source))?;
-        Ok(Artifact { digest: copied.digest, size: copied.size, path })
+        Ok((Artifact { digest: copied.digest, size: copied.size, path }, accepted))
     }
 
     fn copy(
@@ -185,48 +200,47 @@ impl Store {
     fn new_partial(&self) -> io::Result<(Partial, File)> {
         let name = self.partials.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.partial().join(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o400).open(&path)?;
         Ok((Partial { path: Some(path) }, file))
     }
 
-    /// The artifact of a digest that is in the store. Its bytes are not read: [`Store::read`] does that.
-    pub fn get(&self, digest: &Digest) -> Result<Artifact, ArtifactError> {
-        self.find(digest, None)?.ok_or(ArtifactError::UnknownDigest { digest: *digest })
+    /// The artifact of a digest that is in the store, if its bytes are still what the digest says and `accept` takes them.
+    /// Damaged ones are put aside, so that the next put stores them anew.
+    pub fn check<T, E: From<ArtifactError>>(
+        &self,
+        digest: &Digest,
+        accept: impl FnOnce(&mut File) -> Result<T, E>,
+    ) -> Result<(Artifact, T), E> {
+        let (artifact, mut file) = self.open_checked(digest)?;
+        let accepted = accept(&mut file)?;
+        Ok((artifact, accepted))
     }
 
-    /// The blob, unless it is missing or cannot be what it should. Whoever is told of a blob may count on it until the second
-    /// collection from now.
-    fn find(&self, digest: &Digest, size: Option<u64>) -> Result<Option<Artifact>, ArtifactError> {
+    fn open_checked(&self, digest: &Digest) -> Result<(Artifact, File), ArtifactError> {
+        let artifact = self.find(digest)?;
+        let mut file = File::open(&artifact.path).map_err(|source| self.failed(source))?;
+        let found = self.copy(&mut file, &mut io::sink(), None)?.digest;
+        if found != *digest {
+            let aside = self.damaged().join(digest.hex());
+            fs::rename(&artifact.path, aside).map_err(|source| self.failed(source))?;
+            return Err(ArtifactError::Damaged { digest: *digest, found });
+        }
+        file.rewind().map_err(|source| self.failed(source))?;
+        Ok((artifact, file))
+    }
+
+    /// The blob of a digest; its bytes are not read. Whoever is told of a blob may count on it until the second collection from
+    /// now.
+    fn find(&self, digest: &Digest) -> Result<Artifact, ArtifactError> {
         let path = self.blob(digest);
         let mut recent = self.recent();
         let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.failed(source)),
+            Ok(metadata) if metadata.is_file() => metadata,
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(self.failed(source)),
+            _ => return Err(ArtifactError::UnknownDigest { digest: *digest }),
         };
-        if !metadata.is_file() || size.is_some_and(|size| size != metadata.len()) {
-            return Ok(None);
-        }
         recent.insert(*digest);
-        Ok(Some(Artifact { digest: *digest, size: metadata.len(), path }))
-    }
-
-    /// The bytes of a digest, checked. Damaged ones are put aside, so that the next put stores them anew.
-    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
-        let artifact = self.get(digest)?;
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::with_capacity(usize::try_from(artifact.size).unwrap_or(0));
-            File::open(&artifact.path)?.take(artifact.size + 1).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(|source| self.failed(source))?;
-        let found = Digest::of(&bytes);
-        if found == *digest {
-            return Ok(bytes);
-        }
-        let aside = self.damaged().join(digest.hex());
-        fs::rename(&artifact.path, aside).map_err(|source| self.failed(source))?;
-        Err(ArtifactError::Damaged { digest: *digest, found })
+        Ok(Artifact { digest: *digest, size: metadata.len(), path })
     }
 
     /// Everything that is stored, in the order of digests.

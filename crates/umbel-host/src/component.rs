@@ -1,14 +1,12 @@
 //! The child that runs one component: loads what is desired, puts it into the slot, replaces it without losing a call.
 
 use crate::door::Door;
+use crate::fetch::{Fetched, fetch};
 use crate::shared::Shared;
 use crate::slot::{Slot, limits_of};
 use std::sync::Arc;
 use std::time::Duration;
-use umbel_artifact::Artifact;
-use umbel_core::digest::Digest;
 use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Fact};
-use umbel_core::reference::Reference;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_runtime::{Budget, Component, Image};
@@ -88,7 +86,7 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
     if slot.current.load().is_none() {
         slot.update(|s| s.state = PartState::Starting);
     }
-    let (artifact, claims) = fetch(shared, want).await?;
+    let Fetched { artifact, claims } = fetch(shared, want.component_ref.clone(), want.digest.clone()).await?;
     let digest = artifact.digest.to_string();
     if slot.current.load().is_none() && !shared.images.is_compiled(&digest) {
         slot.update(|s| s.state = PartState::Compiling);
@@ -106,49 +104,6 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
         None => (None, None),
     };
     Ok(Loaded { image, digest, claims, public_key })
-}
-
-type Token = umbel_core::claims::Token<umbel_core::claims::Component>;
-
-/// Gets the bytes into the store and checks their claims, on a thread that may wait for the disk.
-async fn fetch(shared: &Arc<Shared>, want: &Scale) -> Result<(Artifact, Option<Token>), Problem> {
-    let (shared, reference, digest) = (shared.clone(), want.component_ref.clone(), want.digest.clone());
-    let work = move || -> Result<(Artifact, Option<Token>), Problem> {
-        let artifact = match digest {
-            Some(digest) => {
-                let digest = Digest::new(&digest).map_err(|e| Problem::from(&e as &dyn Coded))?;
-                shared.store.get(&digest)
-            }
-            None => {
-                let reference = Reference::new(&reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
-                shared.store.resolve(&reference)
-            }
-        }
-        .map_err(|e| Problem::from(&e as &dyn Coded))?;
-        let bytes = shared.store.read(&artifact.digest).map_err(|e| Problem::from(&e as &dyn Coded))?;
-        // Not wasm at all is the loader's to say.
-        let claims = if bytes.starts_with(b"\0asm") {
-            umbel_core::claims::verify_wasm(&bytes, shared.clock.unix_time())
-                .map_err(|e| Problem::from(&e as &dyn Coded))?
-        } else {
-            None
-        };
-        Ok((artifact, claims))
-    };
-    blocking(work).await
-}
-
-/// Runs work that waits for the disk on a thread for that.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(join) => {
-            Err(Problem::new(umbel_core::code::host::WORKER_UNAVAILABLE, "a part of the host panicked")
-                .with_cause(join.to_string()))
-        }
-    }
 }
 
 /// Puts the new revision into the slot: from this moment calls go there. The old one drains.

@@ -1,6 +1,7 @@
 //! Orders: the control subjects of wasmCloud 1.x (`facts/wasmcloud.md` §4.1, §4.2) and our own beside them.
 
 use crate::error::HostError;
+use crate::fetch::{Fetched, fetch};
 use crate::provider::{self, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::Slot;
@@ -513,31 +514,13 @@ async fn drain(shared: &Arc<Shared>) -> Said {
 
 async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem> {
     let request: ReferenceRequest = parse(message)?;
-    let reference = Reference::new(&request.reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
-    let store = shared.store.clone();
-    component::blocking(move || {
-        let artifact = store.resolve(&reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
-        Ok(Pinned { digest: artifact.digest.to_string(), size: artifact.size })
-    })
-    .await
+    let Fetched { artifact, .. } = fetch(shared, request.reference, None).await?;
+    Ok(Pinned { digest: artifact.digest.to_string(), size: artifact.size })
 }
 
 async fn inspect(shared: &Arc<Shared>, message: &Message) -> Result<ComponentInspect, Problem> {
     let request: ReferenceRequest = parse(message)?;
-    let reference = Reference::new(&request.reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
-    let (store, clock) = (shared.store.clone(), shared.clock.clone());
-    let (artifact, claims) = component::blocking(move || {
-        let artifact = store.resolve(&reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
-        let bytes = store.read(&artifact.digest).map_err(|e| Problem::from(&e as &dyn Coded))?;
-        let claims = if bytes.starts_with(b"\0asm") {
-            umbel_core::claims::verify_wasm(&bytes, clock.unix_time())
-                .map_err(|e| Problem::from(&e as &dyn Coded))?
-        } else {
-            None
-        };
-        Ok((artifact, claims))
-    })
-    .await?;
+    let Fetched { artifact, claims } = fetch(shared, request.reference.clone(), None).await?;
     let digest = artifact.digest.to_string();
     let image = shared.images.load(&digest, &artifact.path, &request.reference).await;
     let image = image.map_err(|e| Problem::from(&e as &dyn Coded))?;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
-//! configs) · [`component`] and [`slot`] · [`provider`] · [`door`] (what guests' calls reach) · [`control`] (orders) · [`inventory`], [`heartbeat`],
+//! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`door`] (what guests' calls reach) · [`control`] (orders) · [`inventory`], [`heartbeat`],
 //! [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes).
 
 pub mod component;
@@ -19,6 +19,7 @@ pub mod control;
 pub mod door;
 pub mod error;
 pub mod event_log;
+pub mod fetch;
 pub mod heartbeat;
 pub mod inventory;
 pub mod logs;

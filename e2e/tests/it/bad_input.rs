@@ -27,7 +27,7 @@ fn what_is_no_component_is_refused() {
     let cases: [(&str, Vec<u8>, &str); 8] = [
         ("empty", Vec::new(), "UM04"),
         ("text", b"hello, I am text".to_vec(), "UM0401"),
-        ("truncated", hello[..hello.len() / 2].to_vec(), "UM0128"),
+        ("truncated", hello[..hello.len() / 2].to_vec(), "UM0402"),
         ("garbage", [&hello[..200], &[0xff; 4096]].concat(), "UM"),
         ("module", b"\0asm\x01\0\0\0".to_vec(), "UM0403"),
         ("nothing", b"\0asm\x0d\0\x01\0".to_vec(), "UM0405"),
@@ -110,6 +110,48 @@ fn bomb() -> String {
         text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
     text
+}
+
+/// What the platform's process has had in memory at most, in MiB.
+fn memory_mib_max(platform: &Platform) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", platform.pid)).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn a_huge_file_costs_neither_memory_nor_disk() {
+    let platform = up();
+    let length: u32 = 400 << 20;
+    // Sparse files: a text, a component that is cut off within a section, and one that is whole and exports nothing.
+    let section = |length: u32| {
+        let mut head = b"\0asm\x0d\0\x01\0\0".to_vec();
+        head.extend((0..5).map(|n| (length >> (7 * n)) as u8 & 0x7f | if n < 4 { 0x80 } else { 0 }));
+        head.extend(b"\x01x");
+        head
+    };
+    let cases = [
+        ("text", b"hello, I am text".to_vec(), "UM0401"),
+        ("cut", section(length), "UM0402"),
+        ("module", b"\0asm\x01\0\0\0".to_vec(), "UM0403"),
+        ("whole", section(length - 14), "UM0405"),
+    ];
+    let before = memory_mib_max(&platform);
+    for (name, head, code) in cases {
+        let path = platform.folder().join(format!("{name}.wasm"));
+        std::fs::write(&path, head).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(length.into()).unwrap();
+        let start = Instant::now();
+        refused(&platform, &["inspect", path.to_str().unwrap()], code);
+        let stored = std::fs::read_dir(platform.state().join("artifacts/sha256")).unwrap().count();
+        if name != "whole" {
+            assert_eq!(stored, 0, "{name}: what is refused is not kept");
+            assert!(start.elapsed() < Duration::from_secs(5), "{name} took {:?}", start.elapsed());
+        }
+        let more = memory_mib_max(&platform) - before;
+        assert!(more < 64, "{name}: {more} MiB for a file that is refused");
+    }
+    still_well(&platform);
 }
 
 #[test]

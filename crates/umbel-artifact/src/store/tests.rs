@@ -28,6 +28,31 @@ fn code_of<T: std::fmt::Debug>(result: Result<T, ArtifactError>) -> String {
     result.expect_err("refused").code().to_string()
 }
 
+fn anything(_: &mut File) -> Result<(), ArtifactError> {
+    Ok(())
+}
+
+impl Store {
+    fn keep(&self, path: &Path) -> Result<Artifact, ArtifactError> {
+        self.put_file(path, anything).map(|(artifact, ())| artifact)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<Artifact, ArtifactError> {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(bytes).expect("writes");
+        self.keep(file.path())
+    }
+
+    fn read(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
+        let read = |file: &mut File| -> Result<Vec<u8>, ArtifactError> {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).expect("reads");
+            Ok(bytes)
+        };
+        self.check(digest, read).map(|(_, bytes)| bytes)
+    }
+}
+
 fn partials(store: &Store) -> usize {
     fs::read_dir(store.partial()).expect("a folder").count()
 }
@@ -40,7 +65,7 @@ fn what_is_put_is_found_under_its_digest() {
     assert_eq!(fs::read(&artifact.path).expect("reads"), b"hello");
     assert_eq!(store.read(&artifact.digest).expect("reads"), b"hello");
     let path = file(&dir, "hello.wasm", b"hello");
-    assert_eq!(store.put_file(&path).expect("stores"), artifact);
+    assert_eq!(store.keep(&path).expect("stores"), artifact);
     let empty = store.put(b"").expect("stores");
     assert_eq!(store.read(&empty.digest).expect("reads"), b"");
 
@@ -48,7 +73,7 @@ fn what_is_put_is_found_under_its_digest() {
         [path.display().to_string(), format!("file://{}", path.display()), artifact.digest.to_string()];
     for text in references {
         let reference = Reference::new(&text).expect("a reference");
-        assert_eq!(store.resolve(&reference).expect("resolves"), artifact, "{text}");
+        assert_eq!(store.resolve(&reference, anything).expect("resolves").0, artifact, "{text}");
     }
     let mut all = [empty, artifact];
     all.sort_by_key(|artifact| artifact.digest);
@@ -60,12 +85,12 @@ fn what_is_put_is_found_under_its_digest() {
 fn the_source_may_go_and_the_process_may_end() {
     let (dir, store) = store();
     let path = file(&dir, "hello.wasm", b"hello");
-    let artifact = store.put_file(&path).expect("stores");
+    let artifact = store.keep(&path).expect("stores");
     fs::remove_file(path).expect("removes");
     let folder = store.folder().to_path_buf();
     drop(store);
     let store = Store::open(folder).expect("opens again");
-    assert_eq!(store.get(&artifact.digest).expect("is there"), artifact);
+    assert_eq!(store.find(&artifact.digest).expect("is there"), artifact);
     assert_eq!(store.read(&artifact.digest).expect("reads"), b"hello");
 }
 
@@ -73,10 +98,10 @@ fn the_source_may_go_and_the_process_may_end() {
 fn what_is_stored_already_is_not_written_again() {
     let (dir, store) = store();
     let path = file(&dir, "hello.wasm", b"hello");
-    let artifact = store.put_file(&path).expect("stores");
+    let artifact = store.keep(&path).expect("stores");
     let inode = || fs::metadata(&artifact.path).expect("is there").ino();
     let before = inode();
-    store.put_file(&path).expect("stores");
+    store.keep(&path).expect("stores");
     store.put(b"hello").expect("stores");
     assert_eq!(inode(), before);
 }
@@ -86,7 +111,7 @@ fn a_store_whose_folders_were_removed_takes_what_comes_next() {
     let (_dir, store) = store();
     let artifact = store.put(b"hello").expect("stores");
     fs::remove_dir_all(store.folder()).expect("removes");
-    assert_eq!(code_of(store.get(&artifact.digest)), "UM0307");
+    assert_eq!(code_of(store.find(&artifact.digest)), "UM0307");
     assert_eq!(store.put(b"hello").expect("stores"), artifact);
 }
 
@@ -116,7 +141,7 @@ fn what_is_no_file_is_refused_at_once() {
         ("no\0name".into(), "UM0304", "cannot be read"),
     ];
     for (path, code, message) in cases {
-        let error = store.put_file(&path).expect_err("refused");
+        let error = store.keep(&path).expect_err("refused");
         assert_eq!(error.code().to_string(), code, "{error}");
         assert!(error.to_string().contains(message) && !error.to_string().contains('\0'), "{error}");
     }
@@ -126,7 +151,7 @@ fn what_is_no_file_is_refused_at_once() {
 #[test]
 fn a_message_names_a_relative_path_from_the_root_on_and_escapes_what_a_terminal_obeys() {
     let (_dir, store) = store();
-    let error = store.put_file(Path::new("missing\x1b[2J.wasm")).expect_err("missing");
+    let error = store.keep(Path::new("missing\x1b[2J.wasm")).expect_err("missing");
     let here = std::env::current_dir().expect("a folder");
     assert!(error.to_string().contains(&*here.to_string_lossy()), "{error}");
     assert!(!format!("{error}{}", error.help()).contains('\x1b'), "{error}");
@@ -138,12 +163,12 @@ fn images_and_builtins_are_refused_with_what_to_do() {
     for (text, code) in
         [("registry.test/hello:1", "UM0308"), ("hello", "UM0308"), ("builtin:http-server", "UM0309")]
     {
-        let error = store.resolve(&Reference::new(text).expect(text)).expect_err("refused");
+        let error = store.resolve(&Reference::new(text).expect(text), anything).expect_err("refused");
         assert_eq!(error.code().to_string(), code);
         assert!(error.to_string().contains(text) && error.help().contains("image: ./"), "{error}");
     }
     let unknown = Digest::of(b"never stored");
-    assert_eq!(code_of(store.get(&unknown)), "UM0307");
+    assert_eq!(code_of(store.find(&unknown)), "UM0307");
     assert_eq!(code_of(store.read(&unknown)), "UM0307");
 }
 
@@ -152,15 +177,15 @@ fn the_limit_of_size_holds_for_files_bytes_and_what_grows() {
     let (dir, store) = store();
     let store = store.with_bytes_max(1_000);
     let exact = file(&dir, "exact", &[7; 1_000]);
-    assert_eq!(store.put_file(&exact).expect("fits").size, 1_000);
+    assert_eq!(store.keep(&exact).expect("fits").size, 1_000);
     let larger = file(&dir, "larger", &[7; 1_001]);
-    let error = store.put_file(&larger).expect_err("too large");
+    let error = store.keep(&larger).expect_err("too large");
     assert!(error.to_string().contains("larger has more than 1000 bytes"), "{error}");
     assert_eq!(error.code().to_string(), "UM0303");
     assert_eq!(code_of(store.put(&[7; 1_001])), "UM0303");
     // A hole of a terabyte costs nothing to refuse.
     File::options().write(true).open(&larger).expect("ours").set_len(1 << 40).expect("a hole");
-    assert_eq!(code_of(store.put_file(&larger)), "UM0303");
+    assert_eq!(code_of(store.keep(&larger)), "UM0303");
     // What is not as long as it said is read no further than to the limit.
     let endless = store.copy(&mut io::repeat(1), &mut io::sink(), Some(&exact));
     assert_eq!(code_of(endless), "UM0303");
@@ -180,7 +205,7 @@ fn a_file_that_changes_while_it_is_read_gives_the_digest_of_what_was_stored() {
             }
         });
         for _ in 0..30 {
-            let artifact = store.put_file(&path).expect("stores");
+            let artifact = store.keep(&path).expect("stores");
             let bytes = store.read(&artifact.digest).expect("is what its digest says");
             assert_eq!(bytes.len() as u64, artifact.size);
         }
@@ -188,26 +213,71 @@ fn a_file_that_changes_while_it_is_read_gives_the_digest_of_what_was_stored() {
     });
 }
 
+/// Refuses everything that does not begin with `good`, and says so by an error of its own.
+fn good(file: &mut File) -> Result<u64, ArtifactError> {
+    let mut head = Vec::new();
+    file.take(4).read_to_end(&mut head).expect("reads");
+    let wrong = ArtifactError::NotAnArtifact { reference: String::from_utf8_lossy(&head).into_owned() };
+    if head == b"good" { Ok(4) } else { Err(wrong) }
+}
+
+#[test]
+fn what_is_refused_is_not_read_to_its_end_and_not_stored() {
+    let (dir, store) = store();
+    let store = store.with_bytes_max(u64::MAX);
+    let path = file(&dir, "bad", b"bad!");
+    // Reading a terabyte, if only of a hole, would take longer than any test may.
+    File::options().write(true).open(&path).expect("ours").set_len(1 << 40).expect("a hole");
+    assert_eq!(code_of(store.put_file(&path, good)), "UM0309");
+    assert_eq!((partials(&store), store.list().expect("lists").len()), (0, 0));
+
+    let (artifact, told) = store.put_file(&file(&dir, "good", b"good!"), good).expect("accepted");
+    assert_eq!((told, artifact.size), (4, 5));
+    assert_eq!(store.check(&artifact.digest, good).expect("accepted"), (artifact.clone(), 4));
+    // What is stored may be good for one and not for another; it stays.
+    let never =
+        |_: &mut File| -> Result<(), _> { Err(ArtifactError::NotAnArtifact { reference: "never".into() }) };
+    assert_eq!(code_of(store.check(&artifact.digest, never)), "UM0309");
+    assert_eq!(store.list().expect("lists"), [artifact]);
+}
+
+#[test]
+fn the_bytes_that_are_stored_are_accepted_and_not_those_that_were_there_before() {
+    let (dir, store) = store();
+    let path = file(&dir, "changing", b"good");
+    let looks = AtomicU64::new(0);
+    // The file changes right after it was looked at for the first time.
+    let accept = |file: &mut File| {
+        let result = good(file);
+        if looks.fetch_add(1, Ordering::Relaxed) == 0 {
+            fs::write(&path, b"evil").expect("writes");
+        }
+        result
+    };
+    assert_eq!(code_of(store.put_file(&path, accept)), "UM0309");
+    assert_eq!((partials(&store), store.list().expect("lists").len()), (0, 0));
+}
+
 #[test]
 fn damage_is_noticed_put_aside_and_healed() {
     let (dir, store) = store();
     let path = file(&dir, "hello.wasm", b"hello");
-    let artifact = store.put_file(&path).expect("stores");
+    let artifact = store.keep(&path).expect("stores");
     for damage in [&b"hellO"[..], b"", b"hello and more"] {
         overwrite(&artifact.path, damage);
         let error = store.read(&artifact.digest).expect_err("damaged");
         assert_eq!(error.code().to_string(), "UM0306", "{error}");
         assert!(error.to_string().contains(&artifact.digest.to_string()), "{error}");
-        assert_eq!(code_of(store.get(&artifact.digest)), "UM0307");
+        assert_eq!(code_of(store.find(&artifact.digest)), "UM0307");
         let aside = store.damaged().join(artifact.digest.hex());
         assert!(aside.exists(), "the damaged bytes are kept for whoever wants to know");
 
-        assert_eq!(store.put_file(&path).expect("stores anew"), artifact);
+        assert_eq!(store.keep(&path).expect("stores anew"), artifact);
         assert_eq!(store.read(&artifact.digest).expect("healed"), b"hello");
     }
     // A blob that is cut off is noticed by its length already when the file is resolved.
     overwrite(&artifact.path, b"hel");
-    store.put_file(&path).expect("stores anew");
+    store.keep(&path).expect("stores anew");
     assert_eq!(store.read(&artifact.digest).expect("healed"), b"hello");
 }
 
@@ -246,7 +316,7 @@ fn a_full_disk_is_the_stores_error_and_leaves_nothing_behind() {
             Err(io::Error::other("the share is gone"))
         }
     }
-    assert_eq!(code_of(store.store(&mut (&b"some"[..]).chain(Broken), Some(&path))), "UM0304");
+    assert_eq!(code_of(store.store(&mut (&b"some"[..]).chain(Broken), Some(&path), anything)), "UM0304");
     assert_eq!((partials(&store), store.list().expect("lists").len()), (0, 0));
 }
 
@@ -277,10 +347,10 @@ fn collection_spares_what_is_kept_and_what_is_recent() {
     // Nothing goes at first: all of it was put since the last collection, of which there was none.
     assert_eq!(store.collect(&keep).expect("collects"), Collected::default());
     // Being found is as good as being put.
-    store.get(&found.digest).expect("is there");
+    store.find(&found.digest).expect("is there");
     assert_eq!(store.collect(&keep).expect("collects"), Collected { blobs: 1, bytes: 6 });
     assert_eq!(digests(), HashSet::from([kept.digest, found.digest]));
-    assert_eq!(code_of(store.get(&recent.digest)), "UM0307");
+    assert_eq!(code_of(store.find(&recent.digest)), "UM0307");
     assert_eq!(store.collect(&keep).expect("collects"), Collected { blobs: 1, bytes: 5 });
     assert_eq!(digests(), keep);
     // A process that has just started knows of nothing recent.
@@ -319,7 +389,7 @@ proptest! {
     fn bytes_come_back_as_they_were(bytes in proptest::collection::vec(any::<u8>(), 0..5_000)) {
         let (dir, store) = store();
         let path = file(&dir, "any", &bytes);
-        let artifact = store.put_file(&path).expect("stores");
+        let artifact = store.keep(&path).expect("stores");
         prop_assert_eq!(&artifact, &store.put(&bytes).expect("stores"));
         prop_assert_eq!(artifact.digest, Digest::of(&bytes));
         prop_assert_eq!(store.read(&artifact.digest).expect("reads"), bytes);

@@ -1,8 +1,8 @@
 //! What can be wrong with claims.
 
-use super::{CLAIMS_BYTES_MAX, wasm::SectionError};
+use super::CLAIMS_BYTES_MAX;
 use crate::clock::rfc3339;
-use crate::code::{Code, identity};
+use crate::code::{Code, artifact, identity, runtime};
 use crate::error::Coded;
 use crate::nkey::{KeyError, KeyKind, PublicKey};
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub enum ClaimsError {
     #[error("the claims have {bytes} bytes, more than {CLAIMS_BYTES_MAX}")]
     TooLarge {
         /// How many there are.
-        bytes: usize,
+        bytes: u64,
     },
     /// Not a token of this form.
     #[error("the claims cannot be read: {reason}")]
@@ -78,12 +78,19 @@ pub enum ClaimsError {
         /// Why.
         source: KeyError,
     },
-    /// The wasm file cannot be walked.
-    #[error("the sections of the file cannot be read")]
-    Sections {
-        /// Why.
-        #[from]
-        source: SectionError,
+    /// The sections of the wasm file are not whole, or not sections.
+    #[error("the WebAssembly file is damaged at byte {offset}: {reason}")]
+    Damaged {
+        /// What is wrong.
+        reason: &'static str,
+        /// Where.
+        offset: u64,
+    },
+    /// The file fails while it is read.
+    #[error("the WebAssembly file cannot be read: {kind}")]
+    Unreadable {
+        /// What the system says.
+        kind: std::io::ErrorKind,
     },
 }
 
@@ -99,7 +106,9 @@ impl Coded for ClaimsError {
             ClaimsError::NotYetValid { .. } => identity::CLAIMS_NOT_YET_VALID,
             ClaimsError::OtherBytes { .. } => identity::CLAIMS_OF_OTHER_BYTES,
             ClaimsError::Key { source } => source.code(),
-            ClaimsError::Sections { .. } => identity::WASM_SECTIONS_UNREADABLE,
+            // The same code as the loader's: it is the same damage, noticed earlier.
+            ClaimsError::Damaged { .. } => runtime::DAMAGED_WASM,
+            ClaimsError::Unreadable { .. } => artifact::FILE_UNREADABLE,
         }
     }
 }

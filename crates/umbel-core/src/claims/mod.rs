@@ -16,7 +16,6 @@ mod strict;
 mod wasm;
 
 pub use error::ClaimsError;
-pub use wasm::SectionError;
 
 use crate::event;
 use crate::id::{new_ulid, shown};
@@ -25,6 +24,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Seek};
 use std::time::Duration;
 
 /// The longest token that is read, in bytes.
@@ -187,7 +187,7 @@ impl<T: Entity> Claims<T> {
         let signature = key.sign(signed.as_bytes()).map_err(|source| ClaimsError::Key { source })?;
         let jwt = format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature));
         if jwt.len() > CLAIMS_BYTES_MAX {
-            return Err(ClaimsError::TooLarge { bytes: jwt.len() });
+            return Err(ClaimsError::TooLarge { bytes: jwt.len() as u64 });
         }
         Ok(Token { jwt, claims: self })
     }
@@ -227,7 +227,7 @@ impl<T: Entity> Token<T> {
     /// good now is another question: [`Token::check_time`].
     pub fn new(jwt: &str) -> Result<Token<T>, ClaimsError> {
         if jwt.len() > CLAIMS_BYTES_MAX {
-            return Err(ClaimsError::TooLarge { bytes: jwt.len() });
+            return Err(ClaimsError::TooLarge { bytes: jwt.len() as u64 });
         }
         let malformed = |reason: &str| ClaimsError::Malformed { reason: reason.into() };
         let (signed, signature) =
@@ -279,7 +279,7 @@ impl<T: Entity> Token<T> {
 
 impl Token<Component> {
     /// Fails unless the claims are about exactly these bytes.
-    pub fn check_hash(&self, wasm: &[u8]) -> Result<(), ClaimsError> {
+    pub fn check_hash(&self, wasm: impl Read + Seek) -> Result<(), ClaimsError> {
         let actual = wasm_hash(wasm)?;
         if self.claims.wascap.hash == actual {
             return Ok(());
@@ -319,20 +319,20 @@ impl Token<Provider> {
 }
 
 /// Reads the token of a wasm file, if it has one, and checks that it is about these bytes. Costs nothing but a walk over the
-/// heads of the sections when there is none.
-pub fn of_wasm(wasm: &[u8]) -> Result<Option<Token<Component>>, ClaimsError> {
-    let Some(data) = wasm::find_claims(wasm)? else { return Ok(None) };
-    if data.len() > CLAIMS_BYTES_MAX {
-        return Err(ClaimsError::TooLarge { bytes: data.len() });
-    }
+/// heads of the sections when there is none. Little of the file is held in memory, however large it is.
+pub fn of_wasm(mut wasm: impl Read + Seek) -> Result<Option<Token<Component>>, ClaimsError> {
+    let Some(data) = wasm::find_claims(&mut wasm)? else { return Ok(None) };
     let not_text = |_| ClaimsError::Malformed { reason: "they are not text".into() };
-    let token = Token::new(std::str::from_utf8(data).map_err(not_text)?)?;
+    let token = Token::new(std::str::from_utf8(&data).map_err(not_text)?)?;
     token.check_hash(wasm)?;
     Ok(Some(token))
 }
 
 /// As [`of_wasm`], and the claims must be good at the given Unix time. This is what a host asks before it runs a component.
-pub fn verify_wasm(wasm: &[u8], unix_time: Duration) -> Result<Option<Token<Component>>, ClaimsError> {
+pub fn verify_wasm(
+    wasm: impl Read + Seek,
+    unix_time: Duration,
+) -> Result<Option<Token<Component>>, ClaimsError> {
     let token = of_wasm(wasm)?;
     if let Some(token) = &token {
         token.check_time(unix_time)?;
@@ -341,15 +341,15 @@ pub fn verify_wasm(wasm: &[u8], unix_time: Duration) -> Result<Option<Token<Comp
 }
 
 /// The hash that component claims carry: SHA-256, in upper-case hex, of the wasm file without its claims.
-pub fn wasm_hash(wasm: &[u8]) -> Result<String, ClaimsError> {
-    Ok(wasm::hash(wasm)?)
+pub fn wasm_hash(wasm: impl Read + Seek) -> Result<String, ClaimsError> {
+    wasm::hash(wasm)
 }
 
 /// Signs a wasm file: puts its hash into the claims, signs them and embeds them in place of those that it may have.
 pub fn sign_wasm(wasm: &[u8], mut claims: Claims<Component>, key: &KeyPair) -> Result<Vec<u8>, ClaimsError> {
-    claims.wascap.hash = wasm_hash(wasm)?;
+    claims.wascap.hash = wasm_hash(Cursor::new(wasm))?;
     let token = claims.sign(key)?;
-    Ok(wasm::embed(wasm, token.jwt().as_bytes())?)
+    wasm::embed(wasm, token.jwt().as_bytes())
 }
 
 fn encode<T: Serialize>(part: &T) -> String {

@@ -34,6 +34,18 @@ fn token(header: &str, claims: &str, key: &KeyPair) -> String {
 
 const HEADER: &str = r#"{"typ":"jwt","alg":"Ed25519"}"#;
 
+fn of_wasm(wasm: &[u8]) -> Result<Option<Token<Component>>, ClaimsError> {
+    super::of_wasm(Cursor::new(wasm))
+}
+
+fn verify_wasm(wasm: &[u8], now: Duration) -> Result<Option<Token<Component>>, ClaimsError> {
+    super::verify_wasm(Cursor::new(wasm), now)
+}
+
+fn wasm_hash(wasm: &[u8]) -> Result<String, ClaimsError> {
+    super::wasm_hash(Cursor::new(wasm))
+}
+
 fn code_of<T: std::fmt::Debug>(result: Result<T, ClaimsError>) -> String {
     result.expect_err("refused").code().to_string()
 }
@@ -268,11 +280,68 @@ fn what_is_not_wasm_is_refused() {
     ];
     for wasm in cases {
         let error = wasm_hash(&wasm).expect_err("not wasm");
-        assert_eq!(error.code().to_string(), "UM0128");
-        assert!(std::error::Error::source(&error).expect("a cause").to_string().contains("at byte"));
+        assert_eq!(error.code().to_string(), "UM0402");
+        assert!(error.to_string().contains("at byte"), "{error}");
     }
     let two = [module, b"\0\x05\x03jwtx", b"\0\x05\x03jwty"].concat();
-    assert_eq!(code_of(of_wasm(&two)), "UM0128");
+    assert_eq!(code_of(of_wasm(&two)), "UM0120");
+}
+
+/// A file that is zeros behind a few bytes, and counts what is read of it.
+struct Huge {
+    head: Vec<u8>,
+    length: u64,
+    at: u64,
+    read: u64,
+}
+
+impl Read for Huge {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = (self.length - self.at).min(buffer.len() as u64) as usize;
+        for byte in &mut buffer[..length] {
+            *byte = self.head.get(self.at as usize).copied().unwrap_or(0);
+            self.at += 1;
+        }
+        self.read += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Huge {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.at = match to {
+            std::io::SeekFrom::Start(at) => at,
+            std::io::SeekFrom::End(by) => self.length.saturating_add_signed(by),
+            std::io::SeekFrom::Current(by) => self.at.saturating_add_signed(by),
+        };
+        Ok(self.at)
+    }
+}
+
+#[test]
+fn little_of_a_huge_file_is_read_to_find_no_claims() {
+    // One custom section with the name `x` and 4 GiB less a few bytes of nothing.
+    let section = [EMPTY_COMPONENT, &[0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, b'x']].concat();
+    let length = 14 + u64::from(u32::MAX);
+    let mut huge = Huge { head: section.clone(), length, at: 0, read: 0 };
+    assert_eq!(super::of_wasm(&mut huge).expect("a component"), None);
+    assert!(huge.read < 1 << 20, "{} bytes were read", huge.read);
+    let mut cut = Huge { head: section, length: length - 1, at: 0, read: 0 };
+    assert_eq!(code_of(super::of_wasm(&mut cut)), "UM0402");
+    assert!(cut.read < 1 << 20, "{} bytes were read", cut.read);
+    // Claims as large as that are refused before they are read.
+    let name = b"wasmcloud_jwt";
+    let claims = [EMPTY_COMPONENT, &[0, 0xff, 0xff, 0xff, 0xff, 0x0f, name.len() as u8], name].concat();
+    let mut claims = Huge { head: claims, length, at: 0, read: 0 };
+    assert_eq!(code_of(super::of_wasm(&mut claims)), "UM0121");
+    assert!(claims.read < 1 << 20, "{} bytes were read", claims.read);
+}
+
+#[test]
+fn sections_without_end_are_refused() {
+    let many = [EMPTY_COMPONENT, &[1, 0].repeat(1_000_001)].concat();
+    assert_eq!(code_of(of_wasm(&many)), "UM0402");
+    assert_eq!(of_wasm(&many[..many.len() - 2]).expect("that many may be"), None);
 }
 
 #[test]

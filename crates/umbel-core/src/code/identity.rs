@@ -83,9 +83,4 @@ codes! {
         why: "Accounts (A) sign components (M) and providers (V); a host (N) signs for itself or is signed by an account.",
         help: "sign with the seed of an account, which begins with SA",
     }
-    128 WASM_SECTIONS_UNREADABLE Invalid {
-        title: "the sections of the file cannot be read",
-        why: "The claims are a section of a wasm file, and this is not wasm, is cut off, or has more than one section of claims.",
-        help: "build or fetch the component again; `umbel inspect FILE` shows what it is",
-    }
 }

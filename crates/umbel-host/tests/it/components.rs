@@ -163,13 +163,12 @@ async fn a_component_that_cannot_start_says_why_and_a_later_order_mends_it() {
     bed.client.scale(&bed.scale_of("hello", &broken)).await.unwrap();
     let view = bed.state_of("hello", PartState::Failed).await;
     let problem = view.problem.expect("a reason");
-    // The claims are looked for first, and they are a section.
-    assert_eq!(problem.code.to_string(), "UM0128");
+    assert_eq!(problem.code.to_string(), "UM0402");
     assert!(!problem.help.is_empty());
     assert_eq!(view.image_ref, broken.to_str().unwrap());
     assert_eq!(bed.event("component_scale_failed", "hello").await["max_instances"], 10);
     let answer = bed.get("hello", "/").await.expect_err("it does not run");
-    assert!(answer.causes.iter().any(|c| c.contains("UM0128")), "{answer:?}");
+    assert!(answer.causes.iter().any(|c| c.contains("UM0402")), "{answer:?}");
     let mut scale = bed.scale_of("hello", &example("hello"));
     scale.allow_update = true;
     bed.run_scale(&scale).await;

@@ -145,7 +145,7 @@ impl HttpBody for RequestBody {
 /// What is sent back. The request counts as in flight until this is dropped, which is after its last byte was taken.
 pub(crate) struct ResponseBody {
     content: Content,
-    _in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
 }
 
 enum Content {
@@ -155,15 +155,15 @@ enum Content {
 
 impl ResponseBody {
     pub(crate) fn guest(body: Body, in_flight: InFlight) -> ResponseBody {
-        ResponseBody { content: Content::Guest(body), _in_flight: Some(in_flight) }
+        ResponseBody { content: Content::Guest(body), in_flight: Some(in_flight) }
     }
 
     pub(crate) fn text(text: Bytes) -> ResponseBody {
-        ResponseBody { content: Content::Text(Some(text)), _in_flight: None }
+        ResponseBody { content: Content::Text(Some(text)), in_flight: None }
     }
 
     pub(crate) fn counted(mut self, in_flight: InFlight) -> ResponseBody {
-        self._in_flight = Some(in_flight);
+        self.in_flight = Some(in_flight);
         self
     }
 }
@@ -176,10 +176,14 @@ impl HttpBody for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.content {
+        let frame = match &mut self.content {
             Content::Guest(body) => Pin::new(body).poll_frame(cx),
             Content::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        };
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.note(matches!(frame, Poll::Ready(Some(_))));
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! accepted ─▶ first bytes ─▶ HTTP/1.1 ──▶ closed       sweep: head too slow → 408, idle → closed, client does not read → cut
-//!                       └──▶ HTTP/2   ──▶ closed       drain: HTTP/1.1 answers carry `Connection: close`, HTTP/2 gets GOAWAY
+//!                       └──▶ HTTP/2   ──▶ closed       stream whose client does not take it → reset
+//!                                                      drain: HTTP/1.1 answers carry `Connection: close`, HTTP/2 gets GOAWAY
 //! ```
 
 use super::answer;
@@ -17,7 +18,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -103,9 +104,13 @@ impl Connection {
     }
 
     fn send(&self, command: u8) {
-        if self.command.fetch_max(command, Relaxed) < command
-            && let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
-        {
+        if self.command.fetch_max(command, Relaxed) < command {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             waker.wake_by_ref();
         }
     }
@@ -124,6 +129,10 @@ impl Connection {
             return true;
         }
         if self.in_flight.load(Relaxed) > 0 {
+            if self.is_h2.load(Relaxed) {
+                // Its own task looks at its streams.
+                self.wake();
+            }
             return false;
         }
         let since = self.waits_since.load(Relaxed);
@@ -191,7 +200,7 @@ async fn serve_h1(wire: Wire, connection: Arc<Connection>) {
     if limits.headers_max != 100 {
         builder.max_headers(limits.headers_max);
     }
-    let service = Service::new(connection.clone());
+    let service = Service::new(connection.clone(), None);
     let mut http = builder.serve_connection(TokioIo::new(wire), service);
     let mut listens = false;
     let mut closing = false;
@@ -240,11 +249,12 @@ async fn serve_h2(wire: Wire, connection: Arc<Connection>) {
         .max_send_buf_size(64 << 10)
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(PING_TIMEOUT);
-    let service = Service::new(connection.clone());
+    let service = Service::new(connection.clone(), Some(streams.clone()));
     let mut http = std::pin::pin!(builder.serve_connection(TokioIo::new(wire), service));
     let mut running = FuturesUnordered::new();
     let mut listens = false;
     let mut closing = false;
+    let mut looked_at = 0;
     poll_fn(|cx| {
         if !listens {
             connection.listen(cx);
@@ -258,6 +268,11 @@ async fn serve_h2(wire: Wire, connection: Arc<Connection>) {
             }
             CLOSE_GRACEFULLY => {}
             _ => return Poll::Ready(()),
+        }
+        let now = connection.core().now();
+        if looked_at != now {
+            looked_at = now;
+            reset_stalled(&mut running, now, limits.body_idle_timeout);
         }
         loop {
             if http.as_mut().poll(cx).is_ready() {
@@ -277,23 +292,75 @@ async fn serve_h2(wire: Wire, connection: Arc<Connection>) {
     .await;
 }
 
-type StreamTask = Pin<Box<dyn Future<Output = ()>>>;
+/// Ends the streams whose clients have not taken what was offered to them for longer than `pause_max`.
+fn reset_stalled(running: &mut FuturesUnordered<Stream>, now: u64, pause_max: Duration) {
+    let is_stalled = |stream: &Stream| {
+        let pause = stream.pace.as_ref().and_then(|pace| pace.pause(now));
+        pause.is_some_and(|pause| pause as u128 > pause_max.as_millis())
+    };
+    if running.iter().any(&is_stalled) {
+        // What is dropped is reset. The others are polled once without need, which is seldom enough.
+        *running = std::mem::take(running).into_iter().filter(|stream| !is_stalled(stream)).collect();
+    }
+}
+
+/// Since when a stream's client could take what it was offered. hyper asks a body for more when the client has room for more, and
+/// while it has none nothing of the stream is polled, so that nobody but a clock notices.
+#[derive(Clone, Default)]
+pub(crate) struct Pace(Rc<Cell<Option<u64>>>);
+
+impl Pace {
+    /// Something was offered at that time.
+    pub(crate) fn offered(&self, now: u64) {
+        self.0.set(Some(now));
+    }
+
+    /// The client has taken everything.
+    pub(crate) fn taken(&self) {
+        self.0.set(None);
+    }
+
+    fn pause(&self, now: u64) -> Option<u64> {
+        self.0.get().map(|since| now.saturating_sub(since))
+    }
+}
+
+/// The task of one stream of an HTTP/2 connection.
+struct Stream {
+    task: Pin<Box<dyn Future<Output = ()>>>,
+    pace: Option<Pace>,
+}
+
+impl Future for Stream {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.task.as_mut().poll(cx)
+    }
+}
 
 /// The tasks of an HTTP/2 connection's streams. They run within the connection's own task, so that they end with it.
 #[derive(Clone, Default)]
-struct Streams {
-    new: Rc<RefCell<Vec<StreamTask>>>,
+pub(crate) struct Streams {
+    new: Rc<RefCell<Vec<Stream>>>,
+    /// Of the stream that is about to begin: hyper calls the service, and then starts the task that works on the answer.
+    next: Rc<RefCell<Option<Pace>>>,
 }
 
 impl Streams {
-    fn take(&self) -> Vec<StreamTask> {
+    /// The pace of the stream that is being called for.
+    pub(crate) fn pace(&self) -> Pace {
+        self.next.borrow_mut().insert(Pace::default()).clone()
+    }
+
+    fn take(&self) -> Vec<Stream> {
         self.new.take()
     }
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, future: F) {
-        self.new.borrow_mut().push(Box::pin(future));
+        self.new.borrow_mut().push(Stream { task: Box::pin(future), pace: self.next.take() });
     }
 }
 

@@ -4,7 +4,7 @@
 use super::answer::{self, Format};
 use super::authority::HostName;
 use super::body::{self, ResponseBody, Verdict};
-use super::connection::Connection;
+use super::connection::{Connection, Pace, Streams};
 use super::link::Claim;
 use super::router::{Group, Table};
 use super::stats::{Shard, add};
@@ -38,13 +38,24 @@ pub(crate) struct InFlight {
     shard: Arc<Shard>,
     begun: Instant,
     status: u16,
+    /// Of its HTTP/2 stream. The socket tells whether the client of an HTTP/1.1 connection takes its answer.
+    pace: Option<Pace>,
 }
 
 impl InFlight {
-    fn begin(connection: Arc<Connection>, shard: Arc<Shard>) -> InFlight {
+    fn begin(connection: Arc<Connection>, shard: Arc<Shard>, pace: Option<Pace>) -> InFlight {
         shard.begin();
         connection.request_begins();
-        InFlight { connection, shard, begun: Instant::now(), status: 0 }
+        InFlight { connection, shard, begun: Instant::now(), status: 0, pace }
+    }
+
+    /// Notes whether the client was offered something, or has taken everything and waits for more.
+    pub(crate) fn note(&self, is_offered: bool) {
+        match &self.pace {
+            Some(pace) if is_offered => pace.offered(self.connection.core().now()),
+            Some(pace) => pace.taken(),
+            None => {}
+        }
     }
 }
 
@@ -58,6 +69,8 @@ impl Drop for InFlight {
 /// The service of one connection.
 pub(crate) struct Service {
     connection: Arc<Connection>,
+    /// Of an HTTP/2 connection.
+    streams: Option<Streams>,
     /// What the last request asked for: the next one on the same connection nearly always names the same host.
     seen: RefCell<Seen>,
 }
@@ -71,8 +84,8 @@ struct Seen {
 }
 
 impl Service {
-    pub(crate) fn new(connection: Arc<Connection>) -> Service {
-        Service { connection, seen: RefCell::default() }
+    pub(crate) fn new(connection: Arc<Connection>, streams: Option<Streams>) -> Service {
+        Service { connection, streams, seen: RefCell::default() }
     }
 }
 
@@ -87,7 +100,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let format = Format::wanted(request.headers());
         match self.admit(&request) {
             Ok((shard, handler)) => {
-                let in_flight = InFlight::begin(connection.clone(), shard);
+                let in_flight =
+                    InFlight::begin(connection.clone(), shard, self.streams.as_ref().map(Streams::pace));
                 let limits = &connection.server.config.limits;
                 let (head, incoming) = request.into_parts();
                 if let (Some(max), Some(size)) =

@@ -178,6 +178,51 @@ async fn floods_end_the_connection() {
     assert!(crate::bed::read_to_end(&mut other).await.starts_with("HTTP/1.1 404"), "the server lives");
 }
 
+/// A client that opens no window for its answer, but answers pings and has other streams that go on, does not hold the answer for
+/// longer than the pause that a body may make; nor does it lose the other streams.
+#[tokio::test]
+async fn a_stream_whose_window_stays_closed_ends_and_no_other() {
+    let limits = Limits { body_idle_timeout: Duration::from_millis(300), ..Limits::default() };
+    let (dropped, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+    let (flag, opened) = (dropped.clone(), gate.clone());
+    let bed = Bed::serving(
+        limits,
+        handler(move |request| {
+            let (canary, gate) = (Canary(flag.clone()), gate.clone());
+            async move {
+                if request.uri().path() != "/endless" {
+                    // Neither is held against the client: it has taken all that there is.
+                    gate.notified().await;
+                    return Ok(text("late"));
+                }
+                let endless = futures::stream::repeat_with(move || {
+                    let _ = &canary;
+                    Ok(Frame::data(Bytes::from_static(&[0; 1_000])))
+                });
+                Ok(umbel_provider::http::Response::new(Body::new(StreamBody::new(endless))))
+            }
+        }),
+    )
+    .await;
+    let (mut sender, _task) = client(&bed).await;
+    let (mut waiting, mut waiting_too) = (sender.clone(), sender.clone());
+    let patient = waiting.send_request(get("http://app.localhost/"));
+    let patient_too = waiting_too.send_request(get("http://app.localhost/"));
+    let stalled = async {
+        let answer = sender.send_request(get("http://app.localhost/endless")).await.expect("a head");
+        wait_for("the answer is given up", || dropped.load(Ordering::Acquire)).await;
+        assert_eq!(bed.server.stats().connections.iter().sum::<u64>(), 1, "the connection goes on");
+        let read = answer.into_body().collect().await;
+        opened.notify_waiters();
+        assert!(read.is_err(), "the client is told");
+    };
+    let (first, second, ()) = tokio::join!(patient, patient_too, stalled);
+    for answer in [first, second] {
+        let body = answer.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(body, "late");
+    }
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let limits = Limits {

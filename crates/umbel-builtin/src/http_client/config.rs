@@ -31,8 +31,14 @@ pub struct Settings {
     pub first_byte_timeout: Duration,
     /// `between_bytes_timeout_ms`: the longest pause of the response's body. Default 30 s.
     pub between_bytes_timeout: Duration,
+    /// `idle_timeout_ms`: how long a connection without a request is kept at least; after twice that it is closed. Default 45 s:
+    /// many servers close one after a minute, and one that is about to be closed is not worth a failed request.
+    pub idle_timeout: Duration,
     /// `idle_per_host_max`: connections kept for reuse, per host and core. Default 32.
     pub idle_per_host_max: usize,
+    /// `connections_max`: open connections, to all hosts together. When there are as many, idle ones are closed, and a request
+    /// waits for as long as it may wait for its connection. Default 1,000.
+    pub connections_max: usize,
 }
 
 impl Default for Settings {
@@ -44,7 +50,9 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(60),
             between_bytes_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(45),
             idle_per_host_max: 32,
+            connections_max: 1_000,
         }
     }
 }
@@ -75,8 +83,15 @@ impl Settings {
             "connect_timeout_ms" => self.connect_timeout = millis(key, value)?,
             "first_byte_timeout_ms" => self.first_byte_timeout = millis(key, value)?,
             "between_bytes_timeout_ms" => self.between_bytes_timeout = millis(key, value)?,
+            "idle_timeout_ms" => self.idle_timeout = millis(key, value)?,
             "idle_per_host_max" => {
                 self.idle_per_host_max = value.parse().map_err(|_| wrong(key, value, "a number"))?;
+            }
+            "connections_max" => {
+                self.connections_max = match value.parse() {
+                    Ok(max) if (1..=100_000).contains(&max) => max,
+                    _ => return Err(wrong(key, value, "a number between 1 and 100000")),
+                };
             }
             _ => {
                 let key = key.chars().take(60).collect();

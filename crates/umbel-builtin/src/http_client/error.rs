@@ -67,6 +67,18 @@ pub enum ClientError {
         /// The limit.
         after: Duration,
     },
+    /// All connections that may be open are in use.
+    #[error("no connection to {host}:{port}: {connections_max} are open, and none became free within {} ms", after.as_millis())]
+    Connections {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// How many may be open.
+        connections_max: usize,
+        /// The limit of time.
+        after: Duration,
+    },
     /// No head of a response in time.
     #[error("{host}:{port} did not answer within {} ms", after.as_millis())]
     FirstByteTimeout {
@@ -128,6 +140,7 @@ impl Coded for ClientError {
             ClientError::AddressDenied { .. } => call::OUT_ADDRESS_DENIED,
             ClientError::Tls { .. } => call::OUT_TLS,
             ClientError::ConnectTimeout { .. } => call::OUT_CONNECT_TIMEOUT,
+            ClientError::Connections { .. } => call::OUT_CONNECTIONS,
             ClientError::FirstByteTimeout { .. } => call::OUT_FIRST_BYTE_TIMEOUT,
             ClientError::BodyTimeout { .. } => call::OUT_BODY_TIMEOUT,
             ClientError::Protocol { .. } => call::OUT_PROTOCOL,

@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use umbel_core::Problem;
 use umbel_provider::http::{Body, BodyError, OutgoingOptions};
@@ -32,14 +33,17 @@ pub(crate) struct Client {
     settings: Settings,
     tls: Arc<ClientConfig>,
     pool: Arc<Pool>,
+    /// One place for each open connection; who drives it holds its place.
+    places: Arc<Semaphore>,
     tasks: Spawner,
 }
 
 impl Client {
     pub(crate) fn new(settings: Settings, tasks: Spawner) -> Result<Client, ClientError> {
         let tls = Arc::new(connect::tls_config(&settings)?);
-        let pool = Arc::new(Pool::new(settings.idle_per_host_max));
-        Ok(Client { settings, tls, pool, tasks })
+        let pool = Arc::new(Pool::new(settings.idle_per_host_max, settings.idle_timeout));
+        let places = Arc::new(Semaphore::new(settings.connections_max));
+        Ok(Client { settings, tls, pool, places, tasks })
     }
 
     pub(crate) fn close_idle(&self) {
@@ -90,7 +94,10 @@ impl Client {
         options: &OutgoingOptions,
     ) -> Result<Sender, ClientError> {
         let limit = options.connect_timeout.unwrap_or(self.settings.connect_timeout);
-        let dialled = connect::dial(target, &self.settings, &self.tls, limit).await?;
+        let due = Instant::now() + limit;
+        let place = self.place(target, limit).await?;
+        let left = due.saturating_duration_since(Instant::now());
+        let dialled = connect::dial(target, &self.settings, &self.tls, left).await?;
         let fail = |error| broken(target, error);
         if dialled.is_h2 {
             let (sender, connection) = http2::Builder::new(Tasks(self.tasks.clone()))
@@ -100,14 +107,52 @@ impl Client {
                 .handshake(dialled.io)
                 .await
                 .map_err(fail)?;
-            self.tasks.spawn(async move { drop(connection.await) });
+            self.drive(async move { drop(connection.await) }, part, target, place);
             self.pool.put(part, target, Sender::H2(sender.clone()));
             Ok(Sender::H2(sender))
         } else {
             let (sender, connection) = http1::handshake(dialled.io).await.map_err(fail)?;
-            self.tasks.spawn(async move { drop(connection.await) });
+            self.drive(async move { drop(connection.await) }, part, target, place);
             Ok(Sender::H1(sender))
         }
+    }
+
+    /// A place for one more connection.
+    async fn place(&self, target: &Target, limit: Duration) -> Result<OwnedSemaphorePermit, ClientError> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        // Nobody uses the idle ones, and none becomes idle while somebody waits.
+        let _wanted = self.pool.make_place();
+        match tokio::time::timeout(limit, self.places.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(ClientError::Connections {
+                host: target.host.clone(),
+                port: target.port,
+                connections_max: self.settings.connections_max,
+                after: limit,
+            }),
+        }
+    }
+
+    /// Drives the connection to its end, which comes at the latest when it was idle for long.
+    fn drive(
+        &self,
+        connection: impl Future<Output = ()> + Send + 'static,
+        part: usize,
+        target: &Target,
+        place: OwnedSemaphorePermit,
+    ) {
+        let (pool, target, idle) = (Arc::downgrade(&self.pool), target.clone(), self.settings.idle_timeout);
+        self.tasks.spawn(async move {
+            let _place = place;
+            tokio::pin!(connection);
+            while tokio::time::timeout(idle, &mut connection).await.is_err() {
+                if let Some(pool) = pool.upgrade() {
+                    pool.expire(part, &target);
+                }
+            }
+        });
     }
 }
 

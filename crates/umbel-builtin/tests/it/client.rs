@@ -133,6 +133,65 @@ async fn http2_with_prior_knowledge_shares_one_connection() {
 }
 
 #[tokio::test]
+async fn idle_connections_are_closed_whatever_they_speak() {
+    let bed = Bed::serving(Limits::default(), says("x")).await;
+    for http2 in ["off", "prior-knowledge"] {
+        let client = start(&[("http2", http2), ("idle_timeout_ms", "50")]).await.expect("it starts");
+        client.text(get(&format!("http://127.0.0.1:{}/", bed.port))).await.expect("an answer");
+        crate::bed::wait_for("the idle connection is closed", || {
+            bed.server.stats().connections.iter().sum::<u64>() == 0
+        })
+        .await;
+        client.text(get(&format!("http://127.0.0.1:{}/", bed.port))).await.expect("another connection");
+    }
+}
+
+#[tokio::test]
+async fn open_connections_are_limited_over_all_hosts() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let opened = gate.clone();
+    let serve = move || {
+        let gate = gate.clone();
+        handler(move |request| {
+            let gate = gate.clone();
+            async move {
+                if request.uri().path() == "/held" {
+                    gate.acquire().await.expect("never closed").forget();
+                }
+                Ok(text("x"))
+            }
+        })
+    };
+    let (one, other) =
+        (Bed::serving(Limits::default(), serve()).await, Bed::serving(Limits::default(), serve()).await);
+    let patient =
+        OutgoingOptions { connect_timeout: Some(crate::bed::PATIENCE), ..OutgoingOptions::default() };
+    let url = |bed: &Bed, path: &str| format!("http://127.0.0.1:{}{path}", bed.port);
+    let config = [("connections_max", "2"), ("connect_timeout_ms", "300"), ("http2", "off")];
+    let client = start(&config).await.expect("it starts");
+    // Idle connections make place for others.
+    for bed in [&one, &other, &one, &other] {
+        client.text(get(&url(bed, "/"))).await.expect("an answer");
+    }
+    let (first, second) = (client.text(get(&url(&one, "/held"))), client.text(get(&url(&other, "/held"))));
+    let full = async {
+        let in_flight = || [&one, &other].map(|bed| bed.server.stats().routes[0].in_flight);
+        crate::bed::wait_for("both are in use", || in_flight() == [1, 1]).await;
+        let refused = client.call(get(&url(&one, "/"))).await.expect_err("there is no place");
+        assert_eq!(refused.code.to_string(), "UM0531");
+        assert!(refused.message.contains("2 are open"), "{refused}");
+        // One that waits gets the place of one that ends, which is not kept for its own host.
+        let mut waiting = client.outgoing.send(&key(), get(&url(&one, "/")), patient);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        opened.add_permits(2);
+        assert_eq!(waiting.await.expect("an answer").status(), 200);
+    };
+    let (first, second, ()) = tokio::join!(first, second, full);
+    assert_eq!((first.expect("an answer").0, second.expect("an answer").0), (200, 200));
+    assert_eq!(client.text(get(&url(&one, "/"))).await.expect("there is place again").0, 200);
+}
+
+#[tokio::test]
 async fn redirects_are_answers() {
     let bed = Bed::serving(
         Limits::default(),

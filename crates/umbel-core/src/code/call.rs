@@ -141,11 +141,16 @@ codes! {
     529 OUT_CONFIG Invalid {
         title: "the config of the http-client is wrong",
         why: "Keys and values are checked when the provider starts or the link is made.",
-        help: "known keys are `ca_file`, `deny_private`, `http2`, `connect_timeout_ms`, `first_byte_timeout_ms`, `between_bytes_timeout_ms`, `idle_per_host_max`",
+        help: "known keys are `ca_file`, `deny_private`, `http2`, `connect_timeout_ms`, `first_byte_timeout_ms`, `between_bytes_timeout_ms`, `idle_timeout_ms`, `idle_per_host_max`, `connections_max`",
     }
     530 OUT_REQUEST_BODY Guest {
         title: "the body of the outgoing request broke off",
         why: "The component ended or failed before it had written the whole body.",
         help: "see the component's log: `umbel logs`",
+    }
+    531 OUT_CONNECTIONS Exhausted {
+        title: "too many outgoing connections are open",
+        why: "The connections of a link (or of all links without config of their own) are limited, all of them carry requests, and none became free in time.",
+        help: "call less at once, or raise `connections_max` in the link's target config",
     }
 }

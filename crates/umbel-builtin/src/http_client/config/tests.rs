@@ -31,6 +31,8 @@ fn slips_are_refused() {
         ("first_byte_timeout_ms", "1s"),
         ("between_bytes_timeout_ms", "99999999999999999999"),
         ("idle_per_host_max", "many"),
+        ("idle_timeout_ms", "0"),
+        ("connections_max", "0"),
     ] {
         let error = Settings::read(&values(&[item]), &Values::new()).expect_err(item.0);
         assert_eq!(umbel_core::Coded::code(&error).to_string(), "UM0529");

@@ -17,12 +17,12 @@ fn values(items: &[(&str, &str)]) -> Values {
     items.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect()
 }
 
-struct Client {
+pub(crate) struct Client {
     provider: Arc<dyn Provider>,
     outgoing: Arc<dyn Outgoing>,
 }
 
-async fn start(config: &[(&str, &str)]) -> Result<Client, Problem> {
+pub(crate) async fn start(config: &[(&str, &str)]) -> Result<Client, Problem> {
     let cx = StartContext {
         id: ProviderId::new("client").expect("an id"),
         config: values(config),
@@ -54,7 +54,7 @@ fn key() -> LinkKey {
     link(&[]).link.key()
 }
 
-fn get(url: &str) -> Request {
+pub(crate) fn get(url: &str) -> Request {
     http::Request::get(url).body(Body::new(Empty::<Bytes>::new().map_err(|e| match e {}))).expect("a request")
 }
 
@@ -63,7 +63,7 @@ impl Client {
         self.outgoing.send(&key(), request, OutgoingOptions::default()).await
     }
 
-    async fn text(&self, request: Request) -> Result<(u16, String), Problem> {
+    pub(crate) async fn text(&self, request: Request) -> Result<(u16, String), Problem> {
         let response = self.call(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.expect("a body").to_bytes();

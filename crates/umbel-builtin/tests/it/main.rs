@@ -8,3 +8,4 @@ mod limits;
 mod routing;
 mod smuggling;
 mod streaming;
+mod tls;

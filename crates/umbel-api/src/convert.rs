@@ -129,6 +129,7 @@ pub(crate) fn status(name: &str, status: Status) -> doc::ApplicationStatus {
         message: Some(status.status.message).filter(|text| !text.is_empty()),
         parts: status.parts.into_iter().map(part).collect(),
         urls: status.urls,
+        previous_version: status.previous,
         problems: status.problems,
     }
 }
@@ -149,6 +150,7 @@ fn part(part: PartStatus) -> doc::Part {
         host_id: part.host_id.map(|id| id.to_string()),
         instances_max: part.instances,
         problem: part.problem,
+        serving_version: part.serving,
     }
 }
 

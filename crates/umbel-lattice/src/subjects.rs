@@ -181,6 +181,10 @@ pub mod wadm {
     pub fn deploy(lattice: &LatticeName, name: &str) -> String {
         format!("{}.deploy.{name}", prefix(lattice))
     }
+    /// Deploys the version that was deployed before this one; ours, not wadm's.
+    pub fn rollback(lattice: &LatticeName, name: &str) -> String {
+        format!("{}.rollback.{name}", prefix(lattice))
+    }
     /// Undeploys an application.
     pub fn undeploy(lattice: &LatticeName, name: &str) -> String {
         format!("{}.undeploy.{name}", prefix(lattice))

@@ -54,6 +54,9 @@ pub struct PutReply {
     /// The application.
     #[serde(default)]
     pub name: String,
+    /// Extension: the manifest is that of `current_version`, so that nothing was stored. wadm has no word for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
     /// Extension: everything that is wrong with the manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -67,7 +70,7 @@ pub struct VersionRequest {
     pub version: Option<String>,
 }
 
-/// What became of a `deploy` or `undeploy`.
+/// What became of a `deploy`, `undeploy` or `rollback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeployResult {
@@ -79,7 +82,7 @@ pub enum DeployResult {
     Error,
 }
 
-/// The answer to a `deploy` (asked with [`VersionRequest`]) or an `undeploy` (asked with nothing).
+/// The answer to a `deploy` (asked with [`VersionRequest`]), an `undeploy` or a `rollback` (asked with nothing).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployReply {
     /// What became of it.
@@ -252,6 +255,9 @@ pub struct Status {
     /// The plan's generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The version that a rollback goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
 }
 
 /// What a part of an application is.
@@ -291,6 +297,9 @@ pub struct PartStatus {
     /// Why it is not well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// The version that goes on serving because the desired one cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<String>,
     /// Where its components can be reached through it, or where it can be reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
@@ -409,6 +418,11 @@ impl Client {
     /// Deploys a version, or the newest.
     pub async fn deploy(&self, name: &str, version: Option<&str>) -> Result<DeployReply, ControlError> {
         self.ask(Message::new(subject::deploy(self.lattice.name(), name), at(version))).await
+    }
+
+    /// Deploys the version that was deployed before this one. An extension: wadm does not know it.
+    pub async fn rollback(&self, name: &str) -> Result<DeployReply, ControlError> {
+        self.ask(Message::new(subject::rollback(self.lattice.name(), name), Bytes::new())).await
     }
 
     /// Undeploys an application.

@@ -1,11 +1,12 @@
 //! Versions, read once: the parsed manifest of every version in use, and what an application wants by it.
 
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredPart};
 use crate::error::ManagerError;
 use crate::store::{AppRecord, Store, VersionRecord};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use umbel_core::id::AppName;
+use umbel_lattice::control::ComponentView;
 use umbel_manifest::{Application, Part, Source};
 
 /// So many versions are kept parsed.
@@ -68,6 +69,31 @@ impl Catalog {
         let shared = self.shared(&version.application).await?;
         let find = |app: &AppName, part: &Part| shared.get(app).and_then(|other| shared_id(other, part));
         Ok(Desired::of(&version.application, &version.record, record.generation, owned, &find))
+    }
+
+    /// The version that a component still is while it cannot become the wanted one; none if it is the wanted one.
+    pub async fn serving(
+        &self,
+        record: &AppRecord,
+        wanted: &DesiredPart,
+        view: &ComponentView,
+    ) -> Option<String> {
+        let is_pinned = view.digest.is_some() && wanted.digest.is_some();
+        let is_it = |reference: &str, digest: &Option<String>| {
+            if is_pinned { *digest == view.digest } else { reference == view.image_ref }
+        };
+        if is_it(&wanted.reference, &wanted.digest) {
+            return None;
+        }
+        for name in record.history.iter().rev().filter(|name| record.has(name)) {
+            let Ok(version) = self.version(record, name).await else { continue };
+            let source = version.application.part(&wanted.name).map(|part| &part.source);
+            let Some(Source::Image(image)) = source else { continue };
+            if version.record.pins.get(image).is_some_and(|pin| is_it(&pin.reference, &pin.digest)) {
+                return Some(name.clone());
+            }
+        }
+        None
     }
 
     /// The deployed versions of the applications that `application` takes parts of.

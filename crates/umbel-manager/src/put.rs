@@ -65,7 +65,7 @@ impl Putter {
             .unwrap_or_else(|| AppRecord::new(name.clone()));
         let version = match self.same_or_new(&before, application, pins).await? {
             Decision::Same(version) => {
-                return Ok(reply(&before, &version, PutResult::NewVersion, "unchanged"));
+                return Ok(reply(&before, &version, None));
             }
             Decision::New(version) => version,
         };
@@ -91,7 +91,7 @@ impl Putter {
             store.del_version(name, &meta).await?;
         }
         let result = if is_first { PutResult::Created } else { PutResult::NewVersion };
-        Ok(reply(&after, &version, result, ""))
+        Ok(reply(&after, &version, Some(result)))
     }
 
     /// Finds a version of the same content, or the name of a new one.
@@ -262,18 +262,20 @@ fn add_version(app: &mut AppRecord, meta: &VersionMeta) -> Result<(bool, Vec<Ver
     Ok((is_first, dropped))
 }
 
-fn reply(app: &AppRecord, version: &str, result: PutResult, message: &str) -> PutReply {
-    let message = match (result, message) {
-        (_, "unchanged") => format!("`{}` has this content already, as version {version}", app.name),
-        (PutResult::Created, _) => format!("created `{}`, version {version}", app.name),
-        _ => format!("stored version {version} of `{}`", app.name),
+/// What a put answers; no result means that the manifest was there already.
+fn reply(app: &AppRecord, version: &str, result: Option<PutResult>) -> PutReply {
+    let message = match result {
+        None => format!("`{}` has this content already, as version {version}", app.name),
+        Some(PutResult::Created) => format!("created `{}`, version {version}", app.name),
+        Some(_) => format!("stored version {version} of `{}`", app.name),
     };
     PutReply {
-        result,
+        result: result.unwrap_or(PutResult::NewVersion),
         total_versions: app.versions.len(),
         current_version: version.to_owned(),
         message,
         name: app.name.to_string(),
+        unchanged: result.is_none(),
         problems: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use crate::observe::Observer;
 use crate::plan::{World, plan};
 use crate::put::Putter;
 use crate::status::{Failures, status};
-use crate::store::AppRecord;
+use crate::store::{AppRecord, Owned};
 use crate::task::{View, Wake};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,10 +17,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use umbel_core::Problem;
 use umbel_core::id::AppName;
+use umbel_lattice::control::PartState;
 use umbel_lattice::wadm::{
     CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, FILE_NAME, GetReply, GetResult, ListReply,
-    PutReply, PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType, Summary, VersionInfo,
-    VersionRequest, VersionsReply,
+    PartKind, PartStatus, PutReply, PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType,
+    Summary, VersionInfo, VersionRequest, VersionsReply,
 };
 use umbel_lattice::{Lattice, Message};
 
@@ -84,6 +85,7 @@ impl Server {
                     current_version: String::new(),
                     message: told(&problems),
                     name: String::new(),
+                    unchanged: false,
                     problems,
                 }
             }
@@ -94,8 +96,12 @@ impl Server {
         let records = self.catalog.store().apps().await?;
         let world = self.observer.recent().await.unwrap_or_default();
         let mut list = Vec::with_capacity(records.len());
-        for record in records.iter().filter(|record| !record.deleted) {
-            list.push(self.summary(record, &world).await);
+        for (name, record) in &records {
+            match record {
+                Ok(record) if record.deleted => {}
+                Ok(record) => list.push(self.summary(record, &world).await),
+                Err(error) => list.push(unreadable(name, error)),
+            }
         }
         Ok(list)
     }
@@ -289,9 +295,34 @@ impl Server {
                 let world =
                     self.observer.with_configs(&desired, world).await.unwrap_or_else(|_| world.clone());
                 let failures = seen.as_ref().map(|seen| seen.failures.clone()).unwrap_or_default();
-                current_status(&desired, &world, &failures, seen.is_some())
+                let mut status = current_status(&desired, &world, &failures, seen.is_some());
+                self.name_what_serves(record, &desired, &world, &mut status).await;
+                status
             }
             Err(error) => failed_status(record, error.problems().remove(0)),
+        }
+    }
+
+    /// Where a component cannot become what is wanted, what ran before goes on: its version is named.
+    async fn name_what_serves(
+        &self,
+        record: &AppRecord,
+        desired: &Desired,
+        world: &World,
+        status: &mut Status,
+    ) {
+        status.previous = record.previous().cloned();
+        let is_held_back = |part: &&mut PartStatus| {
+            part.problem.is_some() && part.state == PartState::Running && part.kind == PartKind::Component
+        };
+        for part in status.parts.iter_mut().filter(is_held_back) {
+            let wanted = desired.parts.iter().find(|wanted| wanted.id == part.id);
+            let inventory = part.host_id.as_ref().and_then(|host| world.hosts.get(host));
+            let view = inventory
+                .and_then(|inventory| inventory.components.iter().find(|view| view.id.as_str() == part.id));
+            if let (Some(wanted), Some(view)) = (wanted, view) {
+                part.serving = self.catalog.serving(record, wanted, view).await;
+            }
         }
     }
 
@@ -313,8 +344,16 @@ impl Server {
     ) -> Result<(DelResult, String, bool), ManagerError> {
         let app = app_name(name)?;
         let store = self.catalog.store();
-        store.existing(&app).await?;
         let wanted = version_request(message)?.version;
+        // What cannot be read can be deleted all the same: that is the way out.
+        let existing = store.existing(&app).await;
+        if wanted.is_none() && matches!(store.owned(&app).await, Err(ManagerError::BadRecord { .. })) {
+            store.put_owned(&app, &Owned::default()).await?;
+        }
+        match existing {
+            Err(ManagerError::BadRecord { .. }) if wanted.is_none() => return self.bury(app).await,
+            existing => drop(existing?),
+        }
         let (_, (was_deployed, meta)) = store
             .change(&app, |record| {
                 let is_deployed =
@@ -350,6 +389,30 @@ impl Server {
         self.wake.app(app);
         Ok((DelResult::Deleted, told, was_deployed))
     }
+
+    /// Deletes an application of which nothing is known but its name. Milliseconds since 1970 are more than anybody has counted
+    /// deploys, so that hosts take what comes next for newer than all that they know.
+    async fn bury(&self, app: AppName) -> Result<(DelResult, String, bool), ManagerError> {
+        let now = self.putter.clock.unix_time().as_millis();
+        self.catalog.store().bury(&app, u64::try_from(now).unwrap_or(u64::MAX)).await?;
+        let told = format!("deleted `{app}`, whose record could not be read");
+        self.wake.app(app);
+        Ok((DelResult::Deleted, told, true))
+    }
+}
+
+/// An application whose record cannot be read: what runs of it is left alone.
+fn unreadable(name: &AppName, error: &ManagerError) -> Summary {
+    let status = failed_status(&AppRecord::new(name.clone()), error.problems().remove(0));
+    Summary {
+        name: name.to_string(),
+        version: String::new(),
+        description: None,
+        deployed_version: None,
+        status: status.status.kind,
+        status_message: status.status.message.clone(),
+        detailed_status: status,
+    }
 }
 
 /// A status in which everything that is still to be seen counts as under way.
@@ -368,6 +431,7 @@ fn failed_status(record: &AppRecord, problem: Problem) -> Status {
     Status {
         status: StatusInfo { kind, message: problem.message.clone() },
         version: record.deployed.clone().unwrap_or_default(),
+        previous: record.previous().cloned(),
         problems: vec![problem],
         generation: Some(record.generation),
         ..Status::default()

@@ -82,6 +82,7 @@ impl Viewer<'_> {
                     host_id: host.cloned(),
                     instances: seen.instances,
                     problem: seen.problem,
+                    serving: None,
                     endpoints: seen.endpoints,
                 });
             };
@@ -171,7 +172,9 @@ impl Viewer<'_> {
         }
         let step_kind = failure_kind(failure.as_ref());
         let kind = if severity(step_kind) > severity(kind) { step_kind } else { kind };
-        (Seen { problem: failure.or(seen.problem), ..seen }, kind)
+        // The host's own words for the same failure have its causes, too.
+        let same = seen.problem.take_if(|told| failure.as_ref().is_some_and(|known| known.code == told.code));
+        (Seen { problem: same.or(failure).or(seen.problem.take()), ..seen }, kind)
     }
 
     fn scaler(&mut self, id: &str, scale: &Scale, kind: StatusType, message: &str) {
@@ -219,6 +222,7 @@ impl Viewer<'_> {
             host_id: None,
             instances: None,
             problem,
+            serving: None,
             endpoints: Vec::new(),
         });
     }

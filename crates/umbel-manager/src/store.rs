@@ -22,6 +22,7 @@ pub const VERSIONS_MAX: usize = 1_000;
 /// Deployed versions remembered for rollbacks.
 pub const HISTORY_MAX: usize = 100;
 const FLOOR: &str = "floor";
+const APP: &str = "app.";
 /// How often a change is tried again when somebody else was faster.
 const ATTEMPTS_MAX: usize = 32;
 
@@ -87,16 +88,20 @@ impl AppRecord {
         self.generation += 1;
     }
 
+    /// The version that a rollback goes to: the one that was deployed before this one.
+    pub fn previous(&self) -> Option<&String> {
+        let is_there = |version: &&String| self.has(version) && self.deployed.as_ref() != Some(*version);
+        self.history.iter().rev().find(is_there)
+    }
+
     /// Desires what was deployed before; that step of the history is used up.
     pub fn roll_back(&mut self) -> Option<String> {
-        while let Some(version) = self.history.pop() {
-            if self.has(&version) && self.deployed.as_ref() != Some(&version) {
-                self.deployed = Some(version.clone());
-                self.generation += 1;
-                return Some(version);
-            }
-        }
-        None
+        let version = self.previous()?.clone();
+        let step = self.history.iter().rposition(|other| *other == version)?;
+        self.history.truncate(step);
+        self.deployed = Some(version.clone());
+        self.generation += 1;
+        Some(version)
     }
 }
 
@@ -172,10 +177,17 @@ impl Store {
         Ok(Store { bucket: lattice.bucket(BUCKET).await? })
     }
 
-    /// All applications, by name.
-    pub async fn apps(&self) -> Result<Vec<AppRecord>, ManagerError> {
-        let entries = self.bucket.entries("app.").await?;
-        entries.iter().map(|entry| read(&entry.key, &entry.value)).collect()
+    /// All applications, by name. What cannot be read is the error of that application, and no other's.
+    pub async fn apps(&self) -> Result<Vec<(AppName, Result<AppRecord, ManagerError>)>, ManagerError> {
+        let entries = self.bucket.entries(APP).await?;
+        let named = entries.iter().filter_map(|entry| {
+            let name = AppName::new(entry.key.strip_prefix(APP)?);
+            // Nothing can be done about an application that cannot be named.
+            let name =
+                name.inspect_err(|error| tracing::warn!(key = entry.key, %error, "an entry is ignored"));
+            Some((name.ok()?, read(&entry.key, &entry.value)))
+        });
+        Ok(named.collect())
     }
 
     /// One application.
@@ -219,6 +231,23 @@ impl Store {
             }
         }
         Err(ManagerError::Contended { name: name.to_string() })
+    }
+
+    /// Puts the record of an application that is to be deleted in the place of one that cannot be read. `generation` has to be
+    /// higher than that of the old one; if this is not the first time, the floor is.
+    pub async fn bury(&self, name: &AppName, generation: u64) -> Result<(), ManagerError> {
+        let key = app_key(name);
+        let Some(entry) = self.bucket.get(&key).await? else { return Ok(()) };
+        if read::<AppRecord>(&key, &entry.value).is_ok() {
+            return Ok(());
+        }
+        let generation = generation.max(self.floor().await?.saturating_add(1));
+        let record = AppRecord { generation, deleted: true, ..AppRecord::new(name.clone()) };
+        match self.bucket.update(&key, json(&record), entry.revision).await {
+            // Somebody else has put something there meanwhile.
+            Ok(_) | Err(LatticeError::WrongRevision { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a deleted application for good, unless it was put again meanwhile.
@@ -318,7 +347,7 @@ impl Store {
 }
 
 fn app_key(name: &AppName) -> String {
-    format!("app.{name}")
+    format!("{APP}{name}")
 }
 
 fn owned_key(name: &AppName) -> String {

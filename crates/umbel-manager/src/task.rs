@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use umbel_core::event::{Event, Fact};
 use umbel_core::id::{AppName, HostId};
 use umbel_core::link::Values;
-use umbel_core::{Problem, code::manager as code};
+use umbel_core::{Code, Problem, code::manager as code};
 use umbel_lattice::wadm::{Status, StatusInfo};
 use umbel_lattice::{Lattice, Message, Subscription};
 use umbel_supervisor::Stop;
@@ -211,8 +211,8 @@ impl Task {
         if dirty.all || now >= self.next_tick {
             self.next_tick = now + self.shared.options.tick;
             let records = self.shared.catalog.store().apps().await.map_err(|error| Problem::from(&error))?;
-            for record in records {
-                self.apps.entry(record.name).or_default().is_dirty = true;
+            for (name, _) in records {
+                self.apps.entry(name).or_default().is_dirty = true;
             }
         }
         for slot in self.apps.values_mut() {
@@ -342,7 +342,7 @@ impl Task {
         let Ok(host) = HostId::new(host) else { return };
         let Some(slot) = self.apps.get_mut(name) else { return };
         let subject = part_subject(&host, id);
-        let problem = Problem::new(code::PART_NOT_RUNNING, error.to_owned());
+        let problem = told_problem(error);
         if slot.is_running {
             slot.told.push((subject, problem));
         } else {
@@ -381,6 +381,13 @@ impl Task {
 fn app_of_id(id: &str) -> Option<AppName> {
     let (name, _) = id.split_once('-')?;
     AppName::new(name.replace('_', "-")).ok()
+}
+
+/// The problem that the text of an event is about. Our hosts begin it with the code; others have none.
+fn told_problem(error: &str) -> Problem {
+    let coded = error.split_once(": ").and_then(|(code, message)| Some((Code::find(code)?, message)));
+    let (code, message) = coded.unwrap_or((code::PART_NOT_RUNNING, error));
+    Problem::new(code, message)
 }
 
 /// Tells who listens as wadm does: `wadm.status.{lattice}.{application}`.

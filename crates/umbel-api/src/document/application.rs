@@ -49,6 +49,9 @@ pub struct ApplicationStatus {
     pub parts: Vec<Part>,
     /// Addresses under which it answers.
     pub urls: Vec<String>,
+    /// The version that a rollback goes to: the one that was deployed before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_version: Option<String>,
     /// What is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<crate::problem::ProblemView>)]
@@ -79,6 +82,9 @@ pub struct Part {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<crate::problem::ProblemView>)]
     pub problem: Option<Problem>,
+    /// The version that goes on serving because the desired one cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving_version: Option<String>,
 }
 
 /// One version of an application.
@@ -158,7 +164,7 @@ pub struct Change {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeployRequest {
-    /// The version; the newest when absent, and for a roll-back the one before the deployed one.
+    /// The version; the newest when absent, and for a rollback the one that was deployed before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }

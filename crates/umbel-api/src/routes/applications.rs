@@ -58,8 +58,7 @@ pub(crate) async fn put_application(
     let file = file_name(query);
     let reply = managed(service.applications.put(manifest, media_type, &file).await)?;
     let result = match reply.result {
-        // wadm has no word of its own for a manifest that it has already.
-        PutResult::NewVersion if reply.message == "unchanged" => "unchanged",
+        PutResult::NewVersion if reply.unchanged => "unchanged",
         PutResult::Created => "created",
         PutResult::NewVersion => "new-version",
         PutResult::Error => return Err(refused(reply.problems, failed(reply.message))),
@@ -218,7 +217,7 @@ pub(crate) async fn undeploy(State(service): Shared, Name(name): Name) -> Answer
     Ok(Doc(Deployed { version: None, ..answer }))
 }
 
-/// Deploys an older version: the named one, or the one before the deployed one.
+/// Deploys an older version: the named one, or the one that was deployed before this one.
 #[utoipa::path(post, path = "/v1/applications/{name}/rollback", tag = "applications", params(("name" = String, Path)),
     request_body = Option<DeployRequest>,
     responses((status = 200, body = Deployed), (status = 404, body = ProblemView), (status = 409, body = ProblemView)))]
@@ -228,23 +227,9 @@ pub(crate) async fn rollback(
     Json(request): Json<Option<DeployRequest>>,
 ) -> Answer<Deployed> {
     let name = checked(AppName::new(name))?;
-    let version = match request.unwrap_or_default().version {
-        Some(version) => version,
-        None => previous(&name, &service.versions(&name).await?)?,
-    };
-    Ok(Doc(service.deploy(&name, Some(&version)).await?))
-}
-
-/// The version before the deployed one.
-fn previous(name: &AppName, versions: &[wadm::VersionInfo]) -> Result<String, Problems> {
-    let Some(deployed) = versions.iter().position(|version| version.deployed) else {
-        return Err(problem(
-            api::COMMAND_REFUSED,
-            format!("`{name}` is not deployed: there is nothing to roll back"),
-        ));
-    };
-    let Some(before) = deployed.checked_sub(1).and_then(|index| versions.get(index)) else {
-        return Err(problem(api::COMMAND_REFUSED, format!("`{name}` runs its oldest version")));
-    };
-    Ok(before.version.clone())
+    Ok(Doc(match request.unwrap_or_default().version {
+        Some(version) => service.deploy(&name, Some(&version)).await?,
+        // Which one that is, the manager knows: it keeps the order of deploys, and the list of versions has that of puts.
+        None => deployed(&name, None, managed(service.applications.rollback(name.as_str()).await)?)?,
+    }))
 }

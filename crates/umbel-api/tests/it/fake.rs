@@ -154,6 +154,9 @@ fn manager(verb: &str, payload: &Bytes) -> Value {
             {"code": "UM1006", "kind": "invalid", "message": "one", "help": "h", "span": {"file": "m", "line": 1, "column": 2}},
             {"code": "UM1006", "kind": "invalid", "message": "two", "help": "h"},
         ]}),
+        "put" if payload.starts_with(b"same") => {
+            json!({"result": "newversion", "total_versions": 1, "current_version": "v1", "message": "", "name": "hello", "unchanged": true})
+        }
         "put" => {
             json!({"result": "created", "total_versions": 1, "current_version": "v1", "message": "", "name": "hello"})
         }
@@ -176,12 +179,14 @@ fn manager(verb: &str, payload: &Bytes) -> Value {
             json!({"result": "ok", "message": "", "status": {"status": {"type": "deployed"}, "version": "v2",
             "parts": [{"name": "web", "id": "hello-web", "kind": "component", "state": "running"}]}})
         }
-        "deploy" | "undeploy" if missing => {
+        "deploy" | "undeploy" | "rollback" if missing => {
             json!({"result": "notfound", "message": "", "name": "missing", "version": null})
         }
         "deploy" | "undeploy" => {
             json!({"result": "acknowledged", "message": "ok", "name": "hello", "version": version})
         }
+        // Not the one before the deployed one in the list: the order of deploys is the manager's to know.
+        "rollback" => json!({"result": "acknowledged", "message": "ok", "name": "hello", "version": "v3"}),
         "del" if missing => json!({"result": "notfound", "message": ""}),
         "del" => json!({"result": "deleted", "message": ""}),
         other => panic!("the manager is not asked {other}"),

@@ -87,8 +87,13 @@ async fn the_client_reads_every_answer() {
     assert_eq!(client.application_status("hello").await.unwrap().parts[0].state, "running");
     assert_eq!(client.application_versions("hello").await.unwrap().items[0].created_unix_ms, Some(5));
     assert_eq!(client.application_manifest("hello", None).await.unwrap().version, "v3");
+    for (manifest, result) in [("new", "created"), ("same", "unchanged")] {
+        let put = client.put_application(manifest.into(), ManifestFormat::Yaml, "m").await.unwrap();
+        assert_eq!(put.result, result);
+    }
     assert_eq!(client.deploy("hello", Some("v3")).await.unwrap().version.as_deref(), Some("v3"));
-    assert_eq!(client.rollback("hello", None).await.unwrap().version.as_deref(), Some("v1"));
+    assert_eq!(client.rollback("hello", Some("v1")).await.unwrap().version.as_deref(), Some("v1"));
+    assert_eq!(client.rollback("hello", None).await.unwrap().version.as_deref(), Some("v3"));
     assert_eq!(client.undeploy("hello").await.unwrap().version, None);
     client.delete_application("hello").await.unwrap();
 

@@ -205,4 +205,14 @@ async fn applications_are_asked_for_as_wash_asks() {
             .expect("an answer");
         assert_eq!(reply.result, wadm::DeployResult::Acknowledged);
     }
+    let rollback = |request: &Message| {
+        assert_eq!(
+            (request.subject.as_str(), request.payload.len()),
+            ("wadm.api.default.model.rollback.hello", 0)
+        );
+        Bytes::from_static(br#"{"result":"acknowledged","message":"","name":"hello","version":"01AAA"}"#)
+    };
+    let reply =
+        answered(&lattice, &mut service, rollback, client.rollback("hello")).await.expect("an answer");
+    assert_eq!(reply.version.as_deref(), Some("01AAA"));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use umbel_core::code::{artifact, manager as code};
+use umbel_core::code::{artifact, manager as code, runtime};
 use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Event, Fact};
 use umbel_core::id::{HostId, LatticeName};
 use umbel_core::link::{Link, LinkKey, Values};
@@ -268,11 +268,18 @@ fn scale(state: &mut State, host: &str, scale: Scale) -> Answer {
     }
     let annotations = scale.annotations.clone().unwrap_or_default();
     if later {
+        let problem =
+            Problem::new(runtime::NOT_WASM, "it did not start").with_cause("the first byte is wrong");
+        // As a real host: what ran goes on, under the newest order.
+        if let Some(at) = found {
+            inventory.components[at].annotations = scale.annotations.clone();
+            inventory.components[at].problem = Some(problem.clone());
+        }
         let fact = Fact::ComponentScaleFailed(ComponentScaleFailed {
             annotations,
             claims: None,
             component_id: id,
-            error: "it did not start".to_owned(),
+            error: if found.is_some() { problem.to_string() } else { problem.message },
             host_id: host.to_owned(),
             image_ref: scale.component_ref.clone(),
             max_instances: scale.count,

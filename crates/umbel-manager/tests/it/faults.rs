@@ -3,7 +3,7 @@
 use super::fake::{HostPlan, ONE};
 use super::{Bench, hello, options, start_manager, wait_for};
 use std::time::Duration;
-use umbel_core::code::manager as code;
+use umbel_core::code::{manager as code, runtime};
 use umbel_lattice::control::PartState;
 use umbel_lattice::wadm::{PutResult, StatusType};
 
@@ -46,6 +46,38 @@ async fn a_failure_after_the_answer_is_told_and_tried_again() {
     assert_eq!((told.code, told.message.as_str()), (code::PART_NOT_RUNNING, "it did not start"));
     bench.hosts.state().faults.fail_later.clear();
     bench.until("hello", StatusType::Deployed).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_update_says_why_once_and_which_version_goes_on() {
+    let bench = Bench::start(ONE).await;
+    let named = |version: &str| {
+        hello("./hello.wasm").replace("description: a greeting", &format!("version: {version}"))
+    };
+    bench.deploy(&named("v1")).await;
+    assert_eq!(bench.until("hello", StatusType::Deployed).await.previous, None);
+    bench.hosts.state().files.insert("./hello.wasm".into(), "two".into());
+    bench.hosts.state().faults.fail_later.insert("hello-hello".into());
+    bench.deploy(&named("v2")).await;
+    // The event may come before the inventory that has the causes.
+    let status = loop {
+        let status = bench.until("hello", StatusType::Failed).await;
+        if status.problems.iter().any(|problem| !problem.causes.is_empty()) {
+            break status;
+        }
+    };
+    assert_eq!((status.version.as_str(), status.previous.as_deref()), ("v2", Some("v1")));
+    let part = &status.parts[0];
+    assert_eq!((part.state, part.serving.as_deref()), (PartState::Running, Some("v1")));
+    let problem = part.problem.as_ref().unwrap();
+    assert_eq!((problem.code, problem.message.as_str()), (runtime::NOT_WASM, "it did not start"));
+    assert_eq!(problem.causes, ["the first byte is wrong"], "the host's own words");
+    assert_eq!(status.problems, std::slice::from_ref(problem));
+    bench.hosts.state().faults.fail_later.clear();
+    assert_eq!(bench.rollback("hello").await.version.as_deref(), Some("v1"));
+    let status = bench.until("hello", StatusType::Deployed).await;
+    assert!(status.parts[0].serving.is_none() && status.problems.is_empty(), "{status:#?}");
     bench.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+mod damage;
 mod deploy;
 mod fake;
 mod faults;

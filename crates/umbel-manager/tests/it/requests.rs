@@ -19,7 +19,7 @@ impl Bench {
     }
 
     pub(crate) async fn rollback(&self, name: &str) -> DeployReply {
-        serde_json::from_value(self.ask(&format!("rollback.{name}"), "").await).unwrap()
+        self.client.rollback(name).await.unwrap()
     }
 }
 

@@ -193,6 +193,10 @@ pub mod wadm {
     pub fn status(lattice: &LatticeName, name: &str) -> String {
         format!("{}.status.{name}", prefix(lattice))
     }
+    /// Which artifacts versions refer to. An extension: wadm does not know it.
+    pub fn digests(lattice: &LatticeName) -> String {
+        format!("{}.digests", prefix(lattice))
+    }
     /// Every application request: a pattern.
     pub fn any(lattice: &LatticeName) -> String {
         format!("{}.>", prefix(lattice))

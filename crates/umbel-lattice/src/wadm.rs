@@ -369,6 +369,19 @@ pub struct ListReply {
     pub models: Vec<Summary>,
 }
 
+/// The answer to a `digests`: an extension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestsReply {
+    /// What became of it. Only after `success` are these all digests.
+    pub result: GetResult,
+    /// For people.
+    #[serde(default)]
+    pub message: String,
+    /// What the versions of all applications refer to: `sha256:…`, each once.
+    #[serde(default)]
+    pub digests: Vec<String>,
+}
+
 /// A client of the application requests. Answers are returned as they are: `result` says whether they are what was asked for.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -433,6 +446,11 @@ impl Client {
     /// How an application is.
     pub async fn status(&self, name: &str) -> Result<StatusReply, ControlError> {
         self.ask(Message::new(subject::status(self.lattice.name(), name), Bytes::new())).await
+    }
+
+    /// Which artifacts the versions of all applications refer to. An extension: wadm does not know it.
+    pub async fn digests(&self) -> Result<DigestsReply, ControlError> {
+        self.ask(Message::new(subject::digests(self.lattice.name()), Bytes::new())).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, message: Message) -> Result<T, ControlError> {

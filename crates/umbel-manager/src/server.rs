@@ -1,4 +1,4 @@
-//! Serves the application requests of wadm (`facts/wasmcloud.md` §4.7), and `rollback`, which is ours.
+//! Serves the application requests of wadm (`facts/wasmcloud.md` §4.7), and `rollback` and `digests`, which are ours.
 //!
 //! Requests change desired state and wake the task; none of them waits for hosts, but for a put that fetches images.
 
@@ -19,7 +19,7 @@ use umbel_core::Problem;
 use umbel_core::id::AppName;
 use umbel_lattice::control::PartState;
 use umbel_lattice::wadm::{
-    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, FILE_NAME, GetReply, GetResult, ListReply,
+    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, DigestsReply, FILE_NAME, GetReply, GetResult, ListReply,
     PartKind, PartStatus, PutReply, PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType,
     Summary, VersionInfo, VersionRequest, VersionsReply,
 };
@@ -65,6 +65,7 @@ impl Server {
             ("deploy", Some(name)) => body(&self.deploy(name, message).await),
             ("undeploy", Some(name)) => body(&self.undeploy(name).await),
             ("rollback", Some(name)) => body(&self.roll_back(name).await),
+            ("digests", None) => body(&self.digests().await),
             ("status", Some(name)) => body(&self.status(name).await),
             ("del", Some(name)) => body(&self.del(name, message).await),
             _ => body(&bad_request(message, "it names no operation")),
@@ -183,6 +184,15 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// What hosts must keep. One version that cannot be read is the error of all: it may refer to anything.
+    async fn digests(&self) -> DigestsReply {
+        let (result, message, digests) = match self.catalog.store().digests().await {
+            Ok(digests) => (GetResult::Success, String::new(), digests.into_iter().collect()),
+            Err(error) => (GetResult::Error, error.to_string(), Vec::new()),
+        };
+        DigestsReply { result, message, digests }
     }
 
     async fn deploy(&self, name: &str, message: &Message) -> DeployReply {

@@ -307,6 +307,16 @@ impl Store {
         self.read(&version_key(name, &meta.key)).await
     }
 
+    /// The digests that versions refer to, whether an application lists them yet or not.
+    pub async fn digests(&self) -> Result<BTreeSet<String>, ManagerError> {
+        let mut digests = BTreeSet::new();
+        for entry in self.bucket.entries("version.").await? {
+            let version: VersionRecord = read(&entry.key, &entry.value)?;
+            digests.extend(version.pins.into_values().filter_map(|pin| pin.digest));
+        }
+        Ok(digests)
+    }
+
     /// Writes a version. It is not there for readers before its application lists it.
     pub async fn put_version(
         &self,

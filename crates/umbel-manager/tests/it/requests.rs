@@ -24,6 +24,30 @@ impl Bench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_told_what_versions_refer_to() {
+    let bench = Bench::start(ONE).await;
+    let digests = async || {
+        let reply = bench.client.digests().await.unwrap();
+        assert_eq!(reply.result, GetResult::Success, "{}", reply.message);
+        reply.digests
+    };
+    assert!(digests().await.is_empty());
+    bench.put(&hello("./hello.wasm")).await;
+    assert_eq!(digests().await, ["sha256:one"], "of versions that are not deployed, too");
+    bench.hosts.state().files.insert("./hello.wasm".into(), "two".into());
+    bench.put(&hello("./hello.wasm")).await;
+    assert_eq!(digests().await, ["sha256:one", "sha256:two"]);
+    bench.client.del("hello", None).await.unwrap();
+    for _ in 0..2_000 {
+        if digests().await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("versions that are gone still count: {:?}", digests().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn versions_are_named_kept_and_told_apart() {
     let bench = Bench::start(ONE).await;
     let first = bench.put(&hello("./hello.wasm")).await;

@@ -3,9 +3,10 @@
 use crate::plan::Step;
 use futures::StreamExt;
 use std::collections::BTreeSet;
-use umbel_core::Problem;
+use umbel_core::code::host::PROVIDER_EXISTS;
 use umbel_core::link::Link;
-use umbel_lattice::control::{Client, ControlError, StopProvider};
+use umbel_core::{Coded, Problem};
+use umbel_lattice::control::{Client, ControlError, StartProvider, StopProvider};
 
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,14 +45,11 @@ async fn run(client: Client, step: Step) -> Done {
         Step::PutConfig { name, values } => client.put_config(name, values).await.map(drop),
         Step::DelConfig { name } => client.del_config(name).await.map(drop),
         Step::StartProvider(start) => client.start_provider(start).await.map(drop),
-        Step::ReplaceProvider(start) => {
-            let stop =
-                StopProvider { host_id: start.host_id.clone(), provider_id: start.provider_id.clone() };
-            match client.stop_provider(&stop).await {
-                Ok(_) => client.start_provider(start).await.map(drop),
-                Err(error) => Err(error),
-            }
-        }
+        Step::ChangeProvider(start) => match client.start_provider(start).await {
+            Err(error) if error.code() == PROVIDER_EXISTS => replace_provider(&client, start).await,
+            other => other.map(drop),
+        },
+        Step::ReplaceProvider(start) => replace_provider(&client, start).await,
         Step::StartComponent(scale)
         | Step::ScaleComponent(scale)
         | Step::UpdateComponent(scale)
@@ -61,6 +59,17 @@ async fn run(client: Client, step: Step) -> Done {
         Step::DelLink(key) => client.del_link(key).await.map(drop),
     };
     Done { step, result: result.map_err(Problem::from) }
+}
+
+/// Another provider takes the place of the one that runs.
+async fn replace_provider(client: &Client, start: &StartProvider) -> Result<(), ControlError> {
+    let stop = StopProvider {
+        host_id: start.host_id.clone(),
+        provider_id: start.provider_id.clone(),
+        generation: start.generation,
+    };
+    client.stop_provider(&stop).await?;
+    client.start_provider(start).await.map(drop)
 }
 
 /// Hosts of wasmCloud 1.x refuse to replace a link by one to another target: there it is deleted first.

@@ -43,13 +43,17 @@ use crate::server::Server;
 use crate::store::Store;
 use crate::task::{Task, View, Wake};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use umbel_core::{Clock, Problem};
 use umbel_lattice::control::Client;
 use umbel_lattice::{Lattice, Subscription, subjects};
 use umbel_supervisor::{ChildContext, ChildSpec, Spawner};
 
-/// The manager as a child of a supervisor. It is ready when it answers requests.
+/// After this time the manager counts as ready, even if hosts still have not taken all orders for what ran before.
+const RESTORE_MAX: Duration = Duration::from_secs(10);
+
+/// The manager as a child of a supervisor. It is ready when it answers requests and has ordered once what is to run.
 pub fn child_spec(lattice: Arc<dyn Lattice>, clock: Arc<dyn Clock>, options: Options) -> ChildSpec {
     ChildSpec::task("manager", move |cx| run(lattice.clone(), clock.clone(), options, cx))
 }
@@ -91,8 +95,12 @@ pub async fn run(
         view: views,
     };
     let shared = Arc::new(Shared { catalog, client, observer, clock, options });
-    let task = Task::new(shared, lattice, wake, view);
-    cx.ready.notify();
+    let task = Task::new(shared, lattice, wake, view, cx.ready.clone());
+    let ready = cx.ready.clone();
+    cx.scope.spawn(async move {
+        tokio::time::sleep(RESTORE_MAX).await;
+        ready.notify();
+    });
     tokio::select! {
         () = task.run(events, &cx.stop) => {}
         () = serve(server, requests, cx.scope.spawner(), options.requests_at_once) => {}

@@ -42,7 +42,9 @@ pub enum Step {
     },
     /// Starts a provider.
     StartProvider(StartProvider),
-    /// Stops a provider that runs with another image or config, and starts it anew.
+    /// Gives a provider another config, image or annotations. It serves all the while, unless the host says that it cannot.
+    ChangeProvider(StartProvider),
+    /// The same on hosts that cannot change a provider: it is stopped and started anew.
     ReplaceProvider(StartProvider),
     /// Starts a component.
     StartComponent(Scale),
@@ -70,7 +72,7 @@ impl Step {
     pub fn phase(&self) -> u8 {
         match self {
             Step::PutConfig { .. } => 0,
-            Step::StartProvider(_) | Step::ReplaceProvider(_) => 1,
+            Step::StartProvider(_) | Step::ChangeProvider(_) | Step::ReplaceProvider(_) => 1,
             Step::StartComponent(_) | Step::ScaleComponent(_) | Step::UpdateComponent(_) => 2,
             Step::PutLink(_) => 3,
             Step::DelLink(_) => 4,
@@ -84,7 +86,7 @@ impl Step {
     pub fn subject(&self) -> String {
         match self {
             Step::PutConfig { name, .. } | Step::DelConfig { name } => config_subject(name),
-            Step::StartProvider(start) | Step::ReplaceProvider(start) => {
+            Step::StartProvider(start) | Step::ChangeProvider(start) | Step::ReplaceProvider(start) => {
                 part_subject(&start.host_id, start.provider_id.as_str())
             }
             Step::StopProvider(stop) => part_subject(&stop.host_id, stop.provider_id.as_str()),
@@ -100,7 +102,9 @@ impl Step {
     /// The id of the component or provider that it starts or stops.
     pub fn part_id(&self) -> Option<&str> {
         match self {
-            Step::StartProvider(start) | Step::ReplaceProvider(start) => Some(start.provider_id.as_str()),
+            Step::StartProvider(start) | Step::ChangeProvider(start) | Step::ReplaceProvider(start) => {
+                Some(start.provider_id.as_str())
+            }
             Step::StopProvider(stop) => Some(stop.provider_id.as_str()),
             Step::StartComponent(scale)
             | Step::ScaleComponent(scale)
@@ -287,7 +291,10 @@ impl Planner<'_> {
         // The reference that hosts of wasmCloud 1.x show may have lost its scheme; our annotation tells whether it changed.
         let is_as_wanted = view.annotations.as_ref() == Some(&part.annotations);
         if !is_as_wanted || self.is_to_be_retried(view.state, view.generation) {
-            self.plan.steps.push(Step::ReplaceProvider(start));
+            // Hosts of wasmCloud 1.x tell no generation, and take a start of what runs for done.
+            let can_change = view.generation.is_some();
+            let step = if can_change { Step::ChangeProvider } else { Step::ReplaceProvider };
+            self.plan.steps.push(step(start));
         }
     }
 
@@ -323,7 +330,11 @@ impl Planner<'_> {
             }
             for view in inventory.providers.iter().filter(|view| ours(view.annotations.as_ref())) {
                 if !is_wanted(view.id.as_str(), PartKind::Provider) {
-                    let stop = StopProvider { host_id: host.clone(), provider_id: view.id.clone() };
+                    let stop = StopProvider {
+                        host_id: host.clone(),
+                        provider_id: view.id.clone(),
+                        generation: Some(self.desired.generation),
+                    };
                     steps.push(Step::StopProvider(stop));
                 }
             }

@@ -19,7 +19,7 @@ use umbel_core::link::Values;
 use umbel_core::{Code, Problem, code::manager as code};
 use umbel_lattice::wadm::{Status, StatusInfo};
 use umbel_lattice::{Lattice, Message, Subscription};
-use umbel_supervisor::Stop;
+use umbel_supervisor::{Ready, Stop};
 
 /// How often, how many, how long.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +153,44 @@ pub(crate) struct Task {
     next_tick: Instant,
     /// Not to look at the lattice again before: looking may take half of the time at most.
     next_look: Instant,
+    start: Start,
+}
+
+/// The time from the start until what ran before has been ordered again.
+enum Start {
+    /// The applications are not listed yet.
+    New(Ready),
+    /// These have not had their first round.
+    Waits(Ready, BTreeSet<AppName>),
+    /// It is over.
+    Done,
+}
+
+impl Start {
+    /// The applications are listed.
+    fn listed<'a>(&mut self, names: impl Iterator<Item = &'a AppName>) {
+        if let Start::New(ready) = self {
+            *self = Start::Waits(ready.clone(), names.cloned().collect());
+            self.end_if_over();
+        }
+    }
+
+    /// An application has had a round.
+    fn round(&mut self, name: &AppName) {
+        if let Start::Waits(_, waiting) = self {
+            waiting.remove(name);
+            self.end_if_over();
+        }
+    }
+
+    fn end_if_over(&mut self) {
+        if let Start::Waits(ready, waiting) = self
+            && waiting.is_empty()
+        {
+            ready.notify();
+            *self = Start::Done;
+        }
+    }
 }
 
 impl Task {
@@ -161,10 +199,21 @@ impl Task {
         lattice: Arc<dyn Lattice>,
         wake: Arc<Wake>,
         view: watch::Sender<Arc<View>>,
+        ready: Ready,
     ) -> Task {
         let now = shared.clock.now();
         let running = FuturesUnordered::new();
-        Task { shared, lattice, wake, view, apps: HashMap::new(), running, next_tick: now, next_look: now }
+        Task {
+            shared,
+            lattice,
+            wake,
+            view,
+            apps: HashMap::new(),
+            running,
+            next_tick: now,
+            next_look: now,
+            start: Start::New(ready),
+        }
     }
 
     /// Runs until `stop`, or until the lattice closes. Rounds under way are given up: they are done again after the next start.
@@ -214,6 +263,7 @@ impl Task {
             for (name, _) in records {
                 self.apps.entry(name).or_default().is_dirty = true;
             }
+            self.start.listed(self.apps.keys());
         }
         for slot in self.apps.values_mut() {
             if slot.again_at.is_some_and(|at| at <= now) {
@@ -299,6 +349,7 @@ impl Task {
         if is_gone {
             self.apps.remove(&name);
         }
+        self.start.round(&name);
         if let Some(status) = changed {
             publish(self.lattice.clone(), name, status).await;
         }

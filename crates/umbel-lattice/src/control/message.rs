@@ -161,6 +161,9 @@ pub struct StopProvider {
     /// Which provider.
     #[serde(alias = "provider_ref")]
     pub provider_id: ProviderId,
+    /// Extension: the plan's generation; a host refuses one that is older than what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
 }
 
 /// Stops a host. An empty request means the same with no timeout.

@@ -55,7 +55,8 @@ async fn a_command_is_sent_as_it_is_and_its_message_returned() {
 async fn a_refusal_keeps_its_problem() {
     let (lattice, name, host, client) = setup();
     let mut service = lattice.subscribe(&ctl::provider_any(&name, &host)).await.expect("subscribe");
-    let stop = StopProvider { host_id: host, provider_id: ProviderId::new("http").expect("an id") };
+    let provider_id = ProviderId::new("http").expect("an id");
+    let stop = StopProvider { host_id: host, provider_id, generation: None };
     let problem = Problem::new(code::KEY_EXISTS, "ours").with_cause("because").with_help("do this");
     let refuse = |_: &Message| CtlResponse::<()>::refused(problem.clone()).to_bytes();
     let error =

@@ -48,7 +48,7 @@ fn an_application_comes_changes_and_goes() {
     assert_eq!((annotations[APPSPEC].as_str(), annotations[MANAGED_BY].as_str()), ("hello", "umbel"));
 
     let (update, owned) = converge(&mut model, |owned| desired(HELLO, 2, "two", owned), owned);
-    assert!(matches!(&update.steps[..], [Step::ReplaceProvider(_), Step::UpdateComponent(scale)]
+    assert!(matches!(&update.steps[..], [Step::ChangeProvider(_), Step::UpdateComponent(scale)]
         if scale.digest.as_deref() == Some("sha256:two") && scale.allow_update && scale.generation == Some(2)));
 
     let other = HELLO

@@ -58,7 +58,9 @@ impl Model {
                 self.links.push(link.clone());
             }
             Step::DelLink(key) => self.links.retain(|other| other.key() != *key),
-            Step::StartProvider(start) | Step::ReplaceProvider(start) => self.start(start),
+            Step::StartProvider(start) | Step::ChangeProvider(start) | Step::ReplaceProvider(start) => {
+                self.start(start);
+            }
             Step::StopProvider(stop) => {
                 self.host(&stop.host_id).providers.retain(|view| view.id != stop.provider_id);
             }

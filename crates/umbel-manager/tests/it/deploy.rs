@@ -81,7 +81,10 @@ async fn after_a_restart_of_everything_desired_state_comes_back_by_itself() {
 
     // The hosts have forgotten everything, the state file has not.
     let bench = Bench::in_folder(folder.path(), ONE).await;
-    wait_for("the component runs again", || bench.hosts.state().component("hello-hello").is_some()).await;
+    assert!(
+        bench.hosts.state().component("hello-hello").is_some(),
+        "when the manager is ready, what ran before has been ordered again"
+    );
     let status = bench.until("hello", StatusType::Deployed).await;
     assert_eq!(status.generation, Some(1), "a restart is no deploy");
     bench.client.undeploy("hello").await.unwrap();
@@ -91,6 +94,27 @@ async fn after_a_restart_of_everything_desired_state_comes_back_by_itself() {
     let bench = Bench::in_folder(folder.path(), ONE).await;
     assert_eq!(bench.status("hello").await.status.kind, StatusType::Undeployed);
     assert!(bench.hosts.state().log.is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_provider_is_changed_in_place_or_replaced_if_the_host_says_so() {
+    let bench = Bench::start(ONE).await;
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    for (image, orders) in [
+        ("ghcr.io/acme/http-server:2", &["start hello-http"][..]),
+        ("ghcr.io/acme/other:1", &["stop hello-http", "start hello-http"]),
+    ] {
+        bench.hosts.state().log.clear();
+        bench.deploy(&hello("./hello.wasm").replace("builtin:http-server", image)).await;
+        let runs =
+            || bench.hosts.state().host("NONE").providers[..].iter().any(|view| view.image_ref == image);
+        wait_for("the provider is another", runs).await;
+        let log = bench.hosts.state().log.clone();
+        let of_provider: Vec<_> = log.iter().filter(|line| line.ends_with(" hello-http")).collect();
+        assert_eq!(of_provider, orders, "{image}");
+    }
     bench.stop().await;
 }
 

@@ -320,9 +320,18 @@ fn event(host: &str, fact: &Fact) -> Event {
 
 fn start(state: &mut State, host: &str, start: StartProvider) -> bytes::Bytes {
     let inventory = state.host(host);
-    if inventory.providers.iter().any(|view| view.id == start.provider_id) {
-        return refused(Problem::new(code::ID_TAKEN, "the provider runs already"));
+    // As a real host: a builtin stands in for images of every version, and is changed while it runs.
+    let kind = |image: &str| {
+        image.rsplit(['/', ':']).find(|word| !word.starts_with(char::is_numeric)).map(str::to_owned)
+    };
+    if inventory
+        .providers
+        .iter()
+        .any(|view| view.id == start.provider_id && kind(&view.image_ref) != kind(&start.provider_ref))
+    {
+        return refused(Problem::new(umbel_core::code::host::PROVIDER_EXISTS, "another provider runs"));
     }
+    inventory.providers.retain(|view| view.id != start.provider_id);
     let mut view = ProviderView::new(start.provider_id.clone(), start.provider_ref.clone());
     view.annotations = start.annotations;
     view.generation = start.generation;

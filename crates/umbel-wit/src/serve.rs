@@ -131,6 +131,14 @@ impl Args {
         list.into_iter().map(text).collect()
     }
 
+    /// The next one, a record: its fields, to be taken one after another.
+    pub fn record(&mut self) -> Result<Args, Problem> {
+        match self.value()? {
+            Value::Record(fields) => Ok(Args::new(&self.what, fields)),
+            _ => Err(self.bad("a record")),
+        }
+    }
+
     /// The next one, a resource that this server made.
     pub fn resource<T: std::any::Any + Send + Sync>(&mut self) -> Result<Arc<T>, Problem> {
         match self.value()? {

@@ -7,9 +7,12 @@
 //!  browser, curl ──▶ http_server ──▶ Handler (a component)          one shared listener, routed by host name and path
 //!                                        │
 //!  other services ◀── http_client ◀──────┘ Outgoing                 pooled connections, TLS, deadlines
+//!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`].
 
+#[cfg(feature = "blobstore")]
+pub mod blobstore;
 pub mod http_client;
 pub mod http_server;

@@ -1,6 +1,8 @@
 //! The HTTP server and client over real sockets, with handlers in place of components.
 
 mod bed;
+#[cfg(feature = "blobstore")]
+mod blobstore;
 mod client;
 mod drain;
 mod http2;

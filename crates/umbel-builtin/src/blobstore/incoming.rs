@@ -1,0 +1,122 @@
+//! `incoming-value`: a range of an object, as it was when it was opened.
+
+use super::disk::{Disk, ended};
+use super::error::BlobError;
+use super::store::Object;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use umbel_core::Problem;
+use umbel_wit::ByteStream;
+
+/// Bytes that are given in one list.
+pub(crate) const AT_ONCE_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of one piece of a stream. A stream holds two of them: one is on its way while the next is read.
+const PIECE_BYTES: u64 = 256 << 10;
+
+/// A range of an object.
+pub(crate) struct Incoming {
+    opened: Arc<Opened>,
+    start: u64,
+    size: u64,
+    disk: Disk,
+}
+
+struct Opened {
+    object: Object,
+    /// Counts as one of the space's open files.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Incoming {
+    /// The bytes from `start` to `end`, both inclusive, as far as the object has them.
+    pub(crate) fn new(
+        object: Object,
+        start: u64,
+        end: u64,
+        permit: OwnedSemaphorePermit,
+        disk: Disk,
+    ) -> Incoming {
+        let size = object.size.min(end.saturating_add(1)).saturating_sub(start);
+        Incoming { opened: Arc::new(Opened { object, _permit: permit }), start, size, disk }
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// All of it.
+    pub(crate) async fn all(&self) -> Result<Bytes, BlobError> {
+        if self.size > AT_ONCE_BYTES_MAX {
+            return Err(BlobError::TooLargeAtOnce { bytes: self.size, bytes_max: AT_ONCE_BYTES_MAX });
+        }
+        let (opened, start, size) = (self.opened.clone(), self.start, self.size);
+        self.disk.run(move || opened.read(start, size)).await
+    }
+
+    /// All of it, piece by piece.
+    pub(crate) fn stream(&self) -> ByteStream {
+        let reading = Reading {
+            opened: self.opened.clone(),
+            at: self.start,
+            end: self.start + self.size,
+            next: None,
+            disk: self.disk.clone(),
+        };
+        stream::unfold(Some(reading), async |reading| {
+            let mut reading = reading?;
+            match reading.piece().await {
+                Ok(None) => None,
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
+                Err(error) => Some((Err(Problem::from(&error)), None)),
+            }
+        })
+        .boxed()
+    }
+}
+
+struct Reading {
+    opened: Arc<Opened>,
+    at: u64,
+    end: u64,
+    /// The piece that is being read.
+    next: Option<JoinHandle<Result<Bytes, BlobError>>>,
+    disk: Disk,
+}
+
+impl Reading {
+    async fn piece(&mut self) -> Result<Option<Bytes>, BlobError> {
+        if self.next.is_none() {
+            self.begin().await;
+        }
+        let Some(reading) = self.next.take() else { return Ok(None) };
+        let bytes = ended(reading.await)?;
+        self.begin().await;
+        Ok(Some(bytes))
+    }
+
+    async fn begin(&mut self) {
+        let (opened, at) = (self.opened.clone(), self.at);
+        let count = PIECE_BYTES.min(self.end - at);
+        if count > 0 {
+            self.at += count;
+            self.next = Some(self.disk.start(move || opened.read(at, count)).await);
+        }
+    }
+}
+
+impl Opened {
+    fn read(&self, at: u64, count: u64) -> Result<Bytes, BlobError> {
+        let count = usize::try_from(count).map_err(io::Error::other)?;
+        let mut bytes = vec![0; count];
+        self.object.file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes.into())
+    }
+}

@@ -8,11 +8,14 @@
 //!                                        │
 //!  other services ◀── http_client ◀──────┘ Outgoing                 pooled connections, TLS, deadlines
 //!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
+//!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
 pub mod http_client;
 pub mod http_server;
+#[cfg(feature = "messaging")]
+pub mod messaging;

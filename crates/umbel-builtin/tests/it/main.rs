@@ -7,6 +7,8 @@ mod client;
 mod drain;
 mod http2;
 mod limits;
+#[cfg(feature = "messaging")]
+mod messaging;
 mod routing;
 mod smuggling;
 mod streaming;

@@ -1,0 +1,17 @@
+//! Messaging: the promises of the contracts, and what holds of this implementation.
+
+mod bed;
+mod contract;
+mod limits;
+
+use bed::Bed;
+use std::sync::Arc;
+
+#[tokio::test]
+async fn the_builtin_keeps_the_contract() {
+    contract::suite(|| {
+        let (messaging, cores) = bed::builtin();
+        Bed::new(Arc::new(messaging), cores)
+    })
+    .await;
+}

@@ -134,13 +134,56 @@ async fn files_of_the_same_engine_are_told_apart() {
     for version in [0, 2, 900] {
         let path = folder.path().join(format!("version{version}.redb"));
         write_table(&path, "umbel.meta", &[("format", version)]);
+        let before = std::fs::read(&path).expect("read");
         let error = open(&path).await.expect_err("another version");
         assert_eq!(error.code(), code::STATE_VERSION);
+        assert!(std::fs::read(&path).expect("read") == before, "version {version}: the file was changed");
         assert!(error.to_string().contains(&version.to_string()), "{error}");
     }
     let incomplete = folder.path().join("incomplete.redb");
     write_table(&incomplete, "umbel.meta", &[("format", 1), ("revision", 3)]);
     assert_eq!(open(&incomplete).await.expect_err("incomplete").code(), code::STATE_DAMAGED);
+}
+
+/// The bytes of format 1, as the first version wrote them: whatever later versions write, they read this.
+#[tokio::test]
+async fn a_file_of_the_first_format_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lattice.redb");
+    let meta = [
+        ("format", 1),
+        ("revision", 4),
+        ("count", 2),
+        ("checksum", 0x8281_2d01_eb13_5dcf),
+        ("bytes", 0x22),
+        ("check", 0x76f6_b3a9_e914_1a07),
+    ];
+    write_table(&path, "umbel.meta", &meta);
+    let rows: [(&str, &str, &[u8]); 2] = [
+        ("b", "a", b"\x02\0\0\0\0\0\0\0\xf0\x36\x4d\xfc\x2e\x05\x4f\x33one"),
+        ("umbel_applications", "app.hello", b"\x04\0\0\0\0\0\0\0\xdf\x26\xc6\xee\xd2\x27\x32\x4f{}"),
+    ];
+    let db = redb::Database::open(&path).expect("a database");
+    let transaction = db.begin_write().expect("a transaction");
+    {
+        let entries = redb::TableDefinition::<(&str, &str), &[u8]>::new("umbel.entries");
+        let mut entries = transaction.open_table(entries).expect("a table");
+        for (bucket, key, row) in rows {
+            entries.insert((bucket, key), row).expect("insert");
+        }
+    }
+    transaction.commit().expect("commit");
+    drop(db);
+
+    let lattice = open(&path).await.expect("it is read");
+    for (bucket, key, row) in rows {
+        let bucket = lattice.bucket(bucket).await.expect("bucket");
+        let entry = bucket.get(key).await.expect("get").expect("it is there");
+        assert_eq!((&entry.value[..], entry.revision), (&row[16..], u64::from(row[0])));
+    }
+    let bucket = lattice.bucket("b").await.expect("bucket");
+    assert_eq!(bucket.put("a", "two".into()).await.expect("put"), 5, "revisions go on");
+    lattice.close().await;
 }
 
 fn write_table(path: &Path, table: &str, rows: &[(&str, u64)]) {

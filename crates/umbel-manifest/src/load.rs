@@ -52,8 +52,14 @@ pub(crate) fn load(bytes: &[u8], report: &mut Report<'_>) -> Option<Node> {
     let text = decode(bytes, report)?;
     let text =
         if text.trim_start().starts_with(['{', '[']) { json_as_yaml(text) } else { Cow::Borrowed(text) };
-    Loader { parser: Parser::new_from_str(&text), anchors: HashMap::new(), spent: Weight::default(), report }
-        .document()
+    Loader {
+        parser: Parser::new_from_str(&text),
+        end: mark_after(&text),
+        anchors: HashMap::new(),
+        spent: Weight::default(),
+        report,
+    }
+    .document()
 }
 
 /// Checks size and encoding before anything else looks at the bytes.
@@ -87,8 +93,9 @@ fn decode<'b>(bytes: &'b [u8], report: &mut Report<'_>) -> Option<&'b str> {
     Some(text)
 }
 
-/// The place right after `before`.
+/// The place right after `before`. Lines end as YAML says.
 fn mark_after(before: &str) -> Mark {
+    let before = before.replace("\r\n", "\n").replace('\r', "\n");
     let last_line = before.rsplit('\n').next().unwrap_or_default();
     Mark { line: before.matches('\n').count() + 1, column: last_line.chars().count() + 1 }
 }
@@ -145,6 +152,7 @@ struct Weight {
 
 struct Loader<'t, 'r, 'f> {
     parser: Parser<'t, StrInput<'t>>,
+    end: Mark,
     /// Finished nodes by anchor, and what a copy of each costs.
     anchors: HashMap<usize, (Node, Weight)>,
     spent: Weight,
@@ -196,9 +204,9 @@ impl<'t> Loader<'t, '_, '_> {
 
     fn next(&mut self) -> Result<(Event<'t>, Mark), Abort> {
         match self.parser.next_event() {
-            Some(Ok((event, Span { start, .. }))) => Ok((event, mark(&start))),
+            Some(Ok((event, Span { start, .. }))) => Ok((event, self.mark(&start))),
             Some(Err(error)) => {
-                let at = mark(error.marker());
+                let at = self.mark(error.marker());
                 // The scanner looks ahead for the end of a key, so it may meet its own limit of 255 before we meet ours.
                 if error.info().contains("recursion limit") {
                     self.report.add(manifest::TOO_DEEP, at, format!("more than {DEPTH_MAX} levels"));
@@ -213,6 +221,14 @@ impl<'t> Loader<'t, '_, '_> {
                 Err(Abort)
             }
         }
+    }
+
+    fn mark(&self, marker: &Marker) -> Mark {
+        // The scanner ends a last line that the text does not end, and then stands in one that is not there.
+        if marker.line() > self.end.line {
+            return self.end;
+        }
+        Mark { line: marker.line().max(1), column: marker.col() + 1 }
     }
 
     /// The node that `event` begins, and its weight.
@@ -368,10 +384,6 @@ impl Weight {
         self.bytes = self.bytes.saturating_add(inner.bytes);
         self.depth = self.depth.max(inner.depth + 1);
     }
-}
-
-fn mark(marker: &Marker) -> Mark {
-    Mark { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
 /// A plain scalar by YAML 1.2's core schema: `yes` and `on` are text.

@@ -50,7 +50,33 @@ fn json_has_defaults_and_refuses_unknown_fields() {
 
 proptest! {
     #[test]
-    fn no_pattern_and_no_host_panics(pattern in ".{0,20}", host in ".{0,20}", port: u16) {
-        let _ = limits(&[&pattern, "*.é", &format!("*.{pattern}")]).allows_host(&host, port);
+    fn a_host_is_allowed_by_its_own_name_and_port_and_by_those_above_it(
+        label in "[a-z0-9é]{1,6}", parent in "[a-z0-9é]{1,6}(\\.[a-z0-9é]{1,6}){0,3}", port: u16, other: u16,
+    ) {
+        let host = format!("{label}.{parent}");
+        let allows = |pattern: &str, host: &str, port: u16| limits(&[pattern]).allows_host(host, port);
+        prop_assert!(allows(&host, &host, port));
+        prop_assert!(allows(&host.to_ascii_uppercase(), &host, port));
+        let below = format!("*.{parent}");
+        prop_assert!(allows(&below, &host, port));
+        prop_assert_eq!(allows(&format!("{host}:{port}"), &host, other), port == other);
+        prop_assert_eq!(allows(&format!("*.{parent}:{port}"), &host, other), port == other);
+        for denied in [&parent, &format!(".{parent}"), &format!("{label}{parent}"), &format!("{host}.x")] {
+            prop_assert!(!allows(&below, denied, port), "{}", denied);
+            prop_assert_eq!(allows(&host, denied, port), *denied == host, "{}", denied);
+        }
+    }
+
+    #[test]
+    fn any_pattern_but_one_for_all_allows_only_what_ends_like_it(
+        pattern in ".{0,20}", host in ".{0,20}", port: u16,
+    ) {
+        let (allowed, lower) = (limits(&[&pattern]).allows_host(&host, port), host.to_ascii_lowercase());
+        let name = pattern.strip_suffix(&format!(":{port}")).unwrap_or(&pattern).to_ascii_lowercase();
+        if name == "*" {
+            prop_assert!(allowed);
+        } else if allowed {
+            prop_assert!(lower == name || name.strip_prefix('*').is_some_and(|end| lower.ends_with(end)));
+        }
     }
 }

@@ -125,11 +125,34 @@ fn what_is_not_a_key_is_refused_with_its_reason() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in ".{0,80}", base32 in "[SNMVACX][A-Z2-7]{54,58}") {
+    fn what_is_accepted_comes_back_and_what_is_refused_has_a_code_and_stays_secret(
+        text in ".{0,80}", base32 in "[SNMVACX][A-Z2-7]{54,58}",
+    ) {
         for text in [text, base32] {
-            let _ = PublicKey::new(&text);
-            let _ = KeyPair::from_seed(&text);
+            match PublicKey::new(&text) {
+                Ok(key) => prop_assert_eq!(key.as_str(), text.as_str()),
+                Err(error) => {
+                    prop_assert_eq!(error.code().to_string(), "UM0103");
+                    prop_assert!(error.to_string().len() < 1_000, "{}", error);
+                }
+            }
+            match KeyPair::from_seed(&text) {
+                Ok(pair) => prop_assert_eq!(pair.seed().expose().to_string(), text.trim()),
+                Err(error) => {
+                    prop_assert_eq!(error.code().to_string(), "UM0103");
+                    let shown = format!("{error} {error:?}");
+                    prop_assert!(text.len() < 20 || !shown.contains(&text), "{}", shown);
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_key_again(kind in 0..KeyKind::ALL.len(), spaces in "[ \n\t]{0,3}") {
+        let pair = KeyPair::generate(KeyKind::ALL[kind]);
+        let seed = format!("{spaces}{}{spaces}", pair.seed().expose());
+        let again = KeyPair::from_seed(&seed).expect("its own seed");
+        prop_assert_eq!(again.public_key(), pair.public_key());
     }
 
     #[test]

@@ -1,20 +1,47 @@
-//! Nothing panics and nothing takes long, whatever the bytes.
+//! Whatever the bytes: what is accepted can be written and read again, and what is refused has codes and places inside the text.
 
 use super::BASE;
 use crate::parse;
 use proptest::prelude::*;
+
+/// What must be true of any bytes.
+fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let problems = match parse("f", bytes) {
+        Ok(application) => {
+            let again = parse("f", application.to_yaml().as_bytes()).expect("canonical text is valid");
+            prop_assert_eq!(again, application);
+            return Ok(());
+        }
+        Err(problems) => problems,
+    };
+    prop_assert!(!problems.is_empty());
+    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n");
+    let lines: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
+    for problem in &problems {
+        prop_assert!(
+            problem.code.entry().number < 300 && !problem.help.is_empty(),
+            "{:?}",
+            problem
+        );
+        let Some(span) = &problem.span else { continue };
+        let length = span.line.checked_sub(1).and_then(|line| lines.get(line));
+        // The end of a line, or of the text, is a place too.
+        prop_assert!(length.is_some_and(|length| (1..=length + 1).contains(&span.column)), "{:?}", problem);
+    }
+    Ok(())
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = parse("f", &bytes);
+        check(&bytes)?;
     }
 
     #[test]
     fn any_yaml_like_text(text in "[-a-z0-9:{}\\[\\]&*!?|>'\"#%,@`~<.\\\\ \n\t\r\u{85}é]{0,200}") {
-        let _ = parse("f", text.as_bytes());
+        check(text.as_bytes())?;
     }
 
     #[test]
@@ -31,12 +58,7 @@ proptest! {
                 _ => bytes.truncate(at.max(1)),
             }
         }
-        if let Err(problems) = parse("f", &bytes) {
-            prop_assert!(!problems.is_empty());
-            for problem in problems.iter().filter_map(|p| p.span.as_ref()) {
-                prop_assert!(problem.line >= 1 && problem.column >= 1);
-            }
-        }
+        check(&bytes)?;
     }
 
     #[test]
@@ -44,7 +66,7 @@ proptest! {
         let mut lines: Vec<&str> = BASE.lines().collect();
         let line = lines.remove(from.index(lines.len()));
         lines.insert(to.index(lines.len()), line);
-        let _ = parse("f", lines.join("\n").as_bytes());
+        check(lines.join("\n").as_bytes())?;
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub struct Limits {
     pub memory_bytes_max: u64,
     /// Share of one core that all instances together may use: 100 is one core; 0 is no limit.
     pub cpu_percent_max: u32,
-    /// Longest duration of one call, from accepting it to its last byte, in ms; 0 is no limit.
+    /// Longest time from accepting a call until its response begins, and then between two pieces of the response, in ms; 0 is no
+    /// limit. A response that goes on, such as a stream of events, may go on for ever.
     pub call_ms_max: u64,
     /// Calls that may run at the same moment, each in an instance of its own.
     pub instances_max: u32,

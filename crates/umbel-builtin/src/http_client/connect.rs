@@ -173,7 +173,11 @@ async fn connect(
             Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{address}: no answer")),
         }
     }
-    Err(ClientError::Connect { host: target.host.clone(), port: target.port, source: last.into() })
+    let (host, port) = (target.host.clone(), target.port);
+    match last.kind() {
+        io::ErrorKind::TimedOut => Err(ClientError::ConnectTimeout { host, port, after: patience }),
+        _ => Err(ClientError::Connect { host, port, source: last.into() }),
+    }
 }
 
 /// Whether an address is of this machine or of a network inside: what a guest that may only call the internet must not reach.

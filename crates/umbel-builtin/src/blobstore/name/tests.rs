@@ -38,8 +38,7 @@ fn what_no_name_has_as_its_file_is_nobodys() {
 #[test]
 fn long_names_are_told_apart_although_they_begin_alike() {
     let long = "x".repeat(NAME_BYTES_MAX);
-    let files: Vec<String> =
-        [&long, &long[1..], &format!("{}y", &long[1..])].map(|name| file_name(name)).into();
+    let files: Vec<String> = [&long, &long[1..], &format!("{}y", &long[1..])].map(file_name).into();
     assert!(files.iter().all(|file| is_digest(file) && file.len() <= 255));
     assert!(files[0] != files[1] && files[1] != files[2] && files[0] != files[2]);
 }

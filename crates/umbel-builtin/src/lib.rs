@@ -9,13 +9,16 @@
 //!  other services ◀── http_client ◀──────┘ Outgoing                 pooled connections, TLS, deadlines
 //!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
+//!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
 pub mod http_client;
 pub mod http_server;
+#[cfg(feature = "keyvalue")]
+pub mod keyvalue;
 #[cfg(feature = "messaging")]
 pub mod messaging;

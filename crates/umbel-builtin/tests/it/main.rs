@@ -6,6 +6,8 @@ mod blobstore;
 mod client;
 mod drain;
 mod http2;
+#[cfg(feature = "keyvalue")]
+mod keyvalue;
 mod limits;
 #[cfg(feature = "messaging")]
 mod messaging;

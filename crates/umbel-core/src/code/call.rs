@@ -6,7 +6,7 @@ codes! {
     500 HTTP_PORT_IN_USE Conflict {
         title: "another program listens on the HTTP port",
         why: "One shared listener serves all applications, and a port has one owner.",
-        help: "find the owner with `ss -ltnp`, or choose another port: `umbel up --http-port 8080`",
+        help: "find the owner with `ss -ltnp`, or take any port that is free: `umbel up --http-port 0`",
     }
     501 HTTP_LISTEN_FAILED Invalid {
         title: "the HTTP listener could not be opened",

@@ -113,4 +113,9 @@ codes! {
         why: "It serves the contract in another version, or only a part of it.",
         help: "`umbel link explain SOURCE CONTRACT` shows what it serves; link another server or another version",
     }
+    575 HOST_MEMORY Exhausted {
+        title: "the host has no memory for the component",
+        why: "An instance asked for memory that its budget allows, and the system refused it: memory or address space is short.",
+        help: "`umbel ps` shows what components hold; lower their limits, or give the host more (`ulimit -v` may bound it)",
+    }
 }

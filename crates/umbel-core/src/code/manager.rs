@@ -61,7 +61,7 @@ codes! {
     912 BAD_RECORD Internal {
         title: "stored state of an application cannot be read",
         why: "The state was written by a newer version, or is damaged.",
-        help: "use the newer version, or delete the application and deploy it again",
+        help: "use the newer version, or delete the application with `umbel undeploy APP --delete` and deploy it again",
     }
     913 NOTHING_TO_ROLL_BACK Conflict {
         title: "there is no earlier version to roll back to",

@@ -16,11 +16,13 @@ pub mod cron;
 pub mod guest;
 pub mod host;
 pub mod identity;
+pub mod keyvalue;
 pub mod lattice;
 pub mod manager;
 pub mod manifest;
 pub mod messaging;
 pub mod runtime;
+pub mod secrets;
 pub mod supervisor;
 
 /// One entry of the catalogue. Two codes are equal when their numbers are.
@@ -81,6 +83,8 @@ pub const AREAS: &[(u16, &str, &[Code])] = &[
     (11, "messaging", messaging::ALL),
     (11, "cron", cron::ALL),
     (11, "blobstore", blobstore::ALL),
+    (11, "keyvalue", keyvalue::ALL),
+    (11, "secrets", secrets::ALL),
 ];
 
 /// All codes, by area and in the order of their numbers within it.

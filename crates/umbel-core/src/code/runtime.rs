@@ -40,13 +40,13 @@ codes! {
     }
     408 COMPILE_LIMIT Exhausted {
         title: "compiling the component exceeded a limit",
-        why: "Compilation runs in a process of its own with limits on memory, CPU and time, and this component needs more.",
+        why: "Compilation runs in a process of its own with limits on memory, CPU, time and the size of the machine code, and this component needs more.",
         help: "build the component smaller, or raise the limits: `umbel up --compile-memory 4GiB --compile-time 300s`",
     }
     409 COMPILE_WORKER Internal {
         title: "the compile process failed",
-        why: "The process that compiles components could not be started or ended without an answer.",
-        help: "`umbel doctor` checks memory and limits; `umbel tree` shows the last exit",
+        why: "The process that compiles components could not be started or ended without an answer. When it was killed, memory was short most often.",
+        help: "try again; if it was killed, `journalctl -k -g oom` says whether memory was short: free some, or compile with less by `umbel up --compile-memory 1GiB`; `umbel doctor` checks limits",
     }
     410 CACHE_IO Internal {
         title: "the cache of compiled code cannot be used",

@@ -1,0 +1,128 @@
+//! `keyvalue`: serves `wasi:keyvalue` (`0.2.0-draft` and `-draft2`) from a file of its own.
+//!
+//! ```text
+//!  component ── open, get, list-keys ──▶ view: the last durable state, read where the caller runs
+//!            ── set, delete, increment, swap, set-many, delete-many ──▶ queue ──▶ writer thread: one transaction,
+//!               answered when it is durable ◀──────────────────────────────────── one fsync for all that wait
+//!  component ◀── watcher.on-set, on-delete ── a bounded queue per link ◀──────────────┘
+//! ```
+//!
+//! **Whose data a bucket holds.** A bucket belongs to the application of the component that opens it: two applications that open
+//! `default` see different data, and two components of one application the same. A component without an application has buckets of
+//! its own. A link whose config says `scope: shared` leads to buckets that every such link sees; `bucket: NAME` leads all that is
+//! opened over the link to that one bucket. Any text of up to 256 bytes is a bucket's name; a bucket needs no making.
+//!
+//! **What is promised.** A write is answered when it is durable, and is seen by every read that begins afterwards. Each call is one
+//! transaction: `set-many` and `delete-many` happen as a whole or not at all. Reads never wait for writes. Keys are listed in the
+//! order in which they were made, each once, whatever is written or deleted between two pages. A write whose caller goes away
+//! happens nevertheless. Watchers hear of changes in the order of their commits, at most once each, and are never waited for.
+//!
+//! Read in this order: [`config`], [`error`], `place`, `store`, `serve`, `watch`, `contract` (what every implementation has to pass).
+
+pub mod config;
+#[cfg(feature = "contract-tests")]
+pub mod contract;
+pub mod error;
+
+mod place;
+mod serve;
+mod store;
+mod watch;
+
+pub use config::Settings;
+pub use error::KeyvalueError;
+
+use async_trait::async_trait;
+use config::{Target, Watching};
+use serve::Server;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use umbel_core::Problem;
+use umbel_core::id::ProviderId;
+use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
+use umbel_provider::{Factory, Health, Provider, StartContext};
+use umbel_wit::Serve;
+use watch::Watchers;
+
+/// The file in the provider's folder.
+const FILE: &str = "keyvalue.redb";
+
+/// The factory of keyvalue providers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keyvalue;
+
+impl Keyvalue {
+    /// The factory.
+    pub fn new() -> Keyvalue {
+        Keyvalue
+    }
+}
+
+#[async_trait]
+impl Factory for Keyvalue {
+    fn name(&self) -> &'static str {
+        "keyvalue"
+    }
+
+    fn contracts(&self) -> Vec<Contract> {
+        vec![Contract::new("wasi", "keyvalue", &["store", "atomics", "batch", "watcher"])]
+    }
+
+    async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
+        let settings = Settings::read(&cx.config).map_err(|error| Problem::from(&error))?;
+        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout));
+        let store = Store::open(cx.folder.join(FILE), settings, watchers.clone()).await;
+        let store = Arc::new(store.map_err(|error| Problem::from(&error))?);
+        let server = Arc::new(Server::new(store.clone()));
+        Ok(Arc::new(KeyvalueProvider { id: cx.id, store, watchers, server }))
+    }
+}
+
+/// One keyvalue provider.
+struct KeyvalueProvider {
+    id: ProviderId,
+    store: Arc<Store>,
+    watchers: Arc<Watchers>,
+    server: Arc<Server>,
+}
+
+#[async_trait]
+impl Provider for KeyvalueProvider {
+    async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
+        let key = link.link.key();
+        if link.link.source_id == self.id.as_str() {
+            let watching = Watching::read(&link.source_values).map_err(|error| Problem::from(&error))?;
+            self.watchers.put(key, link.link.target, watching);
+            return Ok(());
+        }
+        // Calls bring the values along; here they are only checked, so that a wrong one is told where it is written.
+        Target::read(&link.target_values).map(drop).map_err(|error| Problem::from(&error))
+    }
+
+    async fn del_link(&self, key: &LinkKey) -> Result<(), Problem> {
+        self.watchers.del(key);
+        Ok(())
+    }
+
+    async fn put_config(&self, config: Values) -> Result<(), Problem> {
+        let settings = Settings::read(&config).map_err(|error| Problem::from(&error))?;
+        self.watchers.set_timeout(settings.watch_timeout);
+        self.store.set(settings);
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        self.store.failure().map_or(Health::Healthy, Health::Unhealthy)
+    }
+
+    fn serve(&self) -> Option<Arc<dyn Serve>> {
+        Some(self.server.clone())
+    }
+
+    async fn stop(&self, deadline: Duration) {
+        let begun = tokio::time::Instant::now();
+        self.store.close(deadline).await;
+        self.watchers.stop(deadline.saturating_sub(begun.elapsed())).await;
+    }
+}

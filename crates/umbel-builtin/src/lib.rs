@@ -9,16 +9,19 @@
 //!  other services ◀── http_client ◀──────┘ Outgoing                 pooled connections, TLS, deadlines
 //!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
-//!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
+//!  a clock ─────────▶ cron ───────────────▶ components               wasmcloud:cron, wasi:http, wasi:cli
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`cron`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
+#[cfg(feature = "cron")]
+pub mod cron;
 pub mod http_client;
 pub mod http_server;
-#[cfg(feature = "keyvalue")]
-pub mod keyvalue;
 #[cfg(feature = "messaging")]
 pub mod messaging;
+
+#[cfg(any(feature = "cron", feature = "messaging"))]
+mod quiet;

@@ -125,15 +125,15 @@ impl Delivery {
             }
             Ok(Ok(Some(words))) => {
                 tally.failed.fetch_add(1, Relaxed);
-                tally.say(&self.handler_error(&subject, words), None);
+                tally.quiet.warn(&self.handler_error(&subject, words), None);
             }
             Ok(Err(problem)) => {
                 tally.failed.fetch_add(1, Relaxed);
-                tally.say(&self.not_delivered(&subject), Some(&problem));
+                tally.quiet.warn(&self.not_delivered(&subject), Some(&problem));
             }
             Err(_) => {
                 tally.timed_out.fetch_add(1, Relaxed);
-                tally.say(&self.too_late(&subject), None);
+                tally.quiet.warn(&self.too_late(&subject), None);
             }
         }
     }

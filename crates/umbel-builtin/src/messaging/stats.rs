@@ -1,12 +1,7 @@
-//! What happened to the messages of a subscription: counters, a snapshot of them, and a log that does not flood.
+//! What happened to the messages of a subscription: counters, and a snapshot of them.
 
-use super::error::MessagingError;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
-use umbel_core::{Coded, Problem};
-
-/// At most one line in this time for each subscription; what is not said is in the counters.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+use crate::quiet::Quiet;
+use std::sync::atomic::AtomicU64;
 
 /// The counters of one subscription.
 #[derive(Debug)]
@@ -15,10 +10,7 @@ pub(crate) struct Tally {
     pub(crate) failed: AtomicU64,
     pub(crate) timed_out: AtomicU64,
     pub(crate) missed: AtomicU64,
-    made: Instant,
-    /// Milliseconds after `made` from which the log may be written to again.
-    quiet_until_ms: AtomicU64,
-    unsaid: AtomicU64,
+    pub(crate) quiet: Quiet,
 }
 
 impl Tally {
@@ -28,24 +20,8 @@ impl Tally {
             failed: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             missed: AtomicU64::new(0),
-            made: Instant::now(),
-            quiet_until_ms: AtomicU64::new(0),
-            unsaid: AtomicU64::new(0),
+            quiet: Quiet::new(),
         }
-    }
-
-    /// Logs the failure, unless one was logged a moment ago.
-    pub(crate) fn say(&self, error: &MessagingError, cause: Option<&Problem>) {
-        let now = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let quiet = self.quiet_until_ms.load(Relaxed);
-        let until = now + SAY_EVERY.as_millis() as u64;
-        if now < quiet || self.quiet_until_ms.compare_exchange(quiet, until, Relaxed, Relaxed).is_err() {
-            self.unsaid.fetch_add(1, Relaxed);
-            return;
-        }
-        let unsaid = self.unsaid.swap(0, Relaxed);
-        let cause = cause.map(ToString::to_string);
-        tracing::warn!(code = %error.code(), %error, cause, unsaid, "messaging");
     }
 }
 

@@ -60,7 +60,9 @@ impl Subscription {
         }
         let missed = self.tally.missed.fetch_add(count, Relaxed) + count;
         let component = self.component().unwrap_or("a subscriber in the host").to_string();
-        self.tally.say(&MessagingError::Missed { component, pattern: self.pattern.clone(), missed }, None);
+        self.tally
+            .quiet
+            .warn(&MessagingError::Missed { component, pattern: self.pattern.clone(), missed }, None);
     }
 
     /// Takes nothing more in. Workers finish what waits.

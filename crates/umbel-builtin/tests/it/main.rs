@@ -4,10 +4,10 @@ mod bed;
 #[cfg(feature = "blobstore")]
 mod blobstore;
 mod client;
+#[cfg(feature = "cron")]
+mod cron;
 mod drain;
 mod http2;
-#[cfg(feature = "keyvalue")]
-mod keyvalue;
 mod limits;
 #[cfg(feature = "messaging")]
 mod messaging;

@@ -1,5 +1,6 @@
 //! Commands: `wasi:cli/run`, once from beginning to end.
 
+use crate::answer::Outbox;
 use crate::component::Component;
 use crate::ctx::Ctx;
 use crate::error::CallError;
@@ -18,21 +19,28 @@ impl Component {
             return Err(CallError::NoExport { component: self.id().to_string(), wanted: "wasi:cli/run" });
         }
         let permit = inner.shared.budget.admit().await?;
-        let call = Call::new(&inner.engine, 0);
+        let call = Call::new(&inner.engine, 0, Outbox::closed());
         let (done, ended) = oneshot::channel();
         let work = {
             let call = call.clone();
             let inner = inner.clone();
             async move {
                 let mut store = guest::store(&inner.engine, &inner.shared, &call);
-                let status = run(&mut store, &inner.image.entry).await;
+                let mut status = run(&mut store, &inner.image.entry).await;
+                if let Err(error) = &status
+                    && guest::lacks_room(error)
+                    && inner.engine.kept().make_room()
+                {
+                    store = guest::store(&inner.engine, &inner.shared, &call);
+                    status = run(&mut store, &inner.image.entry).await;
+                }
                 let result = verdict(&store, &call, status);
                 drop((store, permit));
                 let _ = done.send(result);
                 Ok(())
             }
         };
-        let guest = Guest::start(&inner.shared, &call, work);
+        let guest = Guest::start(&inner.shared, &call, work).await;
         match ended.await {
             Ok(result) => result,
             Err(_) => Err(guest.outcome(&inner.shared).await),

@@ -1,5 +1,6 @@
 //! A component: an image under an id, with its budget and its way out. Calls come in here.
 
+use crate::answer::Outbox;
 use crate::body::{Body, BodyWatch, Watched};
 use crate::budget::{Budget, Usage};
 use crate::calls::HostCalls;
@@ -7,12 +8,12 @@ use crate::ctx::Shared;
 use crate::engine::Engine;
 use crate::error::CallError;
 use crate::guest::{Call, Guest};
-use crate::http_p2::{self, Answer, P2Shelf};
-use crate::http_p3::{self, P3Shelf};
+use crate::handler;
 use crate::image::{Entry, Image};
-use crate::warm::Warm;
-use std::sync::Arc;
-use std::time::Duration;
+use crate::warm::{Keeper, Shelf};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use umbel_core::limits::InstanceMode;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -32,25 +33,26 @@ pub(crate) struct Inner {
     pub shared: Arc<Shared>,
     pub image: Arc<Image>,
     mode: InstanceMode,
-    p2: P2Shelf,
-    p3: P3Shelf,
+    pub p2: Shelf<Proxy>,
+    pub p3: Shelf<Service>,
 }
 
 impl Inner {
-    pub(crate) fn shelf_p2(&self) -> Option<&P2Shelf> {
-        (self.mode == InstanceMode::Reuse).then_some(&self.p2)
+    /// Whether instances are kept for the next call.
+    pub(crate) fn keeps(&self) -> bool {
+        self.mode == InstanceMode::Reuse
+    }
+}
+
+impl Keeper for Inner {
+    fn idle(&self) -> Vec<Instant> {
+        let mut idle = self.p2.idle();
+        idle.extend(self.p3.idle());
+        idle
     }
 
-    pub(crate) fn shelf_p3(&self) -> Option<&P3Shelf> {
-        (self.mode == InstanceMode::Reuse).then_some(&self.p3)
-    }
-
-    pub(crate) fn kept_p2(&self) -> Option<Warm<Proxy>> {
-        self.shelf_p2()?.take()
-    }
-
-    pub(crate) fn kept_p3(&self) -> Option<Warm<Service>> {
-        self.shelf_p3()?.take()
+    fn drop_idle(&self, since: Instant) -> usize {
+        self.p2.drop_idle(since) + self.p3.drop_idle(since)
     }
 }
 
@@ -65,15 +67,14 @@ impl Component {
         calls: Arc<dyn HostCalls>,
     ) -> Component {
         let shared = Arc::new(Shared { id: id.to_string(), budget, calls });
-        let inner = Inner {
-            engine: engine.clone(),
-            shared,
-            image,
-            mode,
-            p2: P2Shelf::default(),
-            p3: P3Shelf::default(),
-        };
-        Component { inner: Arc::new(inner) }
+        let inner =
+            Inner { engine: engine.clone(), shared, image, mode, p2: Shelf::default(), p3: Shelf::default() };
+        let inner = Arc::new(inner);
+        if inner.keeps() {
+            let keeper: Weak<Inner> = Arc::downgrade(&inner);
+            engine.kept().add(keeper);
+        }
+        Component { inner }
     }
 
     /// Its id.
@@ -93,8 +94,9 @@ impl Component {
 
     /// Drops kept instances that have been idle for too long.
     pub fn trim(&self) {
-        self.inner.p2.trim(WARM_IDLE_MAX);
-        self.inner.p3.trim(WARM_IDLE_MAX);
+        if let Some(since) = Instant::now().checked_sub(WARM_IDLE_MAX) {
+            self.inner.drop_idle(since);
+        }
     }
 
     /// Answers one HTTP request. The guest runs on the thread that polls this future. Dropping the future, or the response's body
@@ -103,21 +105,26 @@ impl Component {
         let inner = &self.inner;
         let head_only = request.method() == http::Method::HEAD;
         let permit = inner.shared.budget.admit().await?;
-        let call = Call::new(&inner.engine, inner.shared.limits().call_ms_max);
-        let (answer, answered) = oneshot::channel::<Answer>();
+        let (caller, answered) = oneshot::channel();
+        let call = Call::new(&inner.engine, inner.shared.limits().call_ms_max, Outbox::new(caller));
         let guest = match &inner.image.entry {
             Entry::HttpP2(_) => {
-                let work = http_p2::run(inner.clone(), request, call.clone(), answer);
-                Guest::start(&inner.shared, &call, with_permit(permit, work))
+                let work = handler::run::<Proxy>(inner.clone(), request, call.clone());
+                Guest::start(&inner.shared, &call, with_permit(permit, work)).await
             }
             Entry::HttpP3(_) => {
-                let work = http_p3::run(inner.clone(), request, call.clone(), answer);
-                Guest::start(&inner.shared, &call, with_permit(permit, work))
+                let work = handler::run::<Service>(inner.clone(), request, call.clone());
+                Guest::start(&inner.shared, &call, with_permit(permit, work)).await
             }
             Entry::CommandP2(_) | Entry::CommandP3(_) => {
                 return Err(CallError::NoExport { component: self.id().to_string(), wanted: "HTTP" });
             }
         };
+        if guest.has_ended() {
+            // Whoever else is ready comes first. Answers then leave right after one another, and who reads them is woken once for
+            // many: waking costs as much as a third of answering.
+            give_way().await;
+        }
         match answered.await {
             Ok(Ok(response)) => {
                 guest.release();
@@ -138,6 +145,19 @@ impl Component {
 /// The length of the body that the head announces.
 fn announced<B>(response: &http::Response<B>) -> Option<u64> {
     response.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Goes to the end of the queue of what is ready on this thread.
+async fn give_way() {
+    let mut given = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Gives the instance's place back when the work is over and its store is gone.

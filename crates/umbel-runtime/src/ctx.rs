@@ -36,7 +36,8 @@ pub(crate) struct Ctx {
     wasi: Option<Box<WasiCtx>>,
     pub http: WasiHttpCtx,
     pub hooks: Hooks,
-    pub limiter: Limiter,
+    memory_held: usize,
+    pub growth: Growth,
     /// The call under way.
     pub call: Arc<Call>,
 }
@@ -54,13 +55,19 @@ impl Ctx {
             wasi: None,
             http: WasiHttpCtx::new(),
             hooks: Hooks { shared: shared.clone() },
-            limiter: Limiter::new(shared.budget.clone()),
+            memory_held: 0,
+            growth: Growth::Granted,
             call: call.clone(),
         }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.hooks.shared
+    }
+
+    /// Whether memory that the instance asked for was not given.
+    pub(crate) fn wants_memory(&self) -> bool {
+        self.growth != Growth::Granted
     }
 }
 
@@ -87,37 +94,43 @@ impl WasiHttpView for Ctx {
     }
 }
 
-/// Holds an instance within its memory, and books what it has.
-pub(crate) struct Limiter {
-    budget: Arc<Budget>,
-    held: usize,
-    /// Whether growing was refused: a trap that follows is most likely its consequence.
-    pub refused: bool,
+/// What became of an instance's wishes for memory. After one that was not granted, a trap is most likely its consequence.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    Granted,
+    /// By the component's budget.
+    Refused,
+    /// The budget allowed it, and the system had none to give.
+    Failed(String),
 }
 
 /// Elements that all tables of an instance may have; the pool's slots have room for as many.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
-impl Limiter {
-    fn new(budget: Arc<Budget>) -> Limiter {
-        Limiter { budget, held: 0, refused: false }
-    }
-}
-
-impl ResourceLimiter for Limiter {
+impl ResourceLimiter for Ctx {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         // The engine refuses this by itself, but only after it was booked here.
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let held = self.held + (desired - current);
-        if held as u64 > self.budget.limits().memory_bytes_max {
-            self.refused = true;
+        let budget = &self.hooks.shared.budget;
+        let held = self.memory_held + (desired - current);
+        if held as u64 > budget.limits().memory_bytes_max {
+            self.growth = Growth::Refused;
             return Ok(false);
         }
-        self.budget.memory_changed((desired - current) as i64);
-        self.held = held;
+        budget.memory_changed((desired - current) as i64);
+        self.memory_held = held;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        // What was booked stays so until the instance goes: the engine also comes here for growth that the memory's own type
+        // forbids, which was never booked, and does not say so. A guest must not talk its bookings down with that.
+        if error.is::<std::io::Error>() || error.is::<rustix::io::Errno>() {
+            self.growth = Growth::Failed(format!("{error:#}"));
+        }
+        Ok(())
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
@@ -125,9 +138,9 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-impl Drop for Limiter {
+impl Drop for Ctx {
     fn drop(&mut self) {
-        self.budget.memory_changed(-(self.held as i64));
+        self.hooks.shared.budget.memory_changed(-(self.memory_held as i64));
     }
 }
 
@@ -201,3 +214,6 @@ fn wasi_error(problem: &umbel_core::Problem) -> wasmtime_wasi_http::Error {
         _ => Error::InternalError(Some(problem.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

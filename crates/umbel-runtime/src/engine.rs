@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::error::{Cause, LoadError};
+use crate::warm::Kept;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -37,13 +38,19 @@ impl Layout {
 /// The engine, its pool and its clock of epochs.
 #[derive(Clone)]
 pub struct Engine {
-    inner: wasmtime::Engine,
+    // One for all parts: every call has a clone, and a counter that all cores write to costs as much as a lock.
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    wasmtime: wasmtime::Engine,
     started: Instant,
     // Milliseconds since `started`, as of the last tick: read once per call where a clock would cost more.
-    now_ms: Arc<AtomicU64>,
+    now_ms: AtomicU64,
     tick: Duration,
     layout: Layout,
-    shortfall: Option<Arc<Problem>>,
+    shortfall: Option<Problem>,
+    kept: Kept,
 }
 
 impl Engine {
@@ -68,22 +75,33 @@ impl Engine {
         Ok(Engine::with(inner, config, Layout::OnDemand, shortfall))
     }
 
-    fn with(inner: wasmtime::Engine, config: &Config, layout: Layout, shortfall: Option<Problem>) -> Engine {
-        let shortfall = shortfall.map(Arc::new);
+    fn with(
+        wasmtime: wasmtime::Engine,
+        config: &Config,
+        layout: Layout,
+        shortfall: Option<Problem>,
+    ) -> Engine {
         let tick = config.tick.max(Duration::from_millis(1));
-        Engine { inner, started: Instant::now(), now_ms: Arc::default(), tick, layout, shortfall }
+        let now_ms = AtomicU64::new(0);
+        let slots = match layout {
+            Layout::Pool(slots) => slots,
+            Layout::OnDemand => config.instances_max,
+        };
+        let kept = Kept::of(slots as usize);
+        let parts = Parts { wasmtime, started: Instant::now(), now_ms, tick, layout, shortfall, kept };
+        Engine { parts: Arc::new(parts) }
     }
 
     /// Advances the epoch. Whoever owns the engine calls this once per [`Config::tick`].
     pub fn tick(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.now_ms.store(now, Relaxed);
-        self.inner.increment_epoch();
+        let now = u64::try_from(self.parts.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.parts.now_ms.store(now, Relaxed);
+        self.parts.wasmtime.increment_epoch();
     }
 
     /// How often [`Engine::tick`] is to be called.
     pub fn tick_every(&self) -> Duration {
-        self.tick
+        self.parts.tick
     }
 
     /// A handle that only ticks, for the thread that does it.
@@ -94,20 +112,25 @@ impl Engine {
 
     /// How memories are laid out.
     pub fn layout(&self) -> Layout {
-        self.layout
+        self.parts.layout
     }
 
     /// What is smaller than configured, if anything: to be announced.
     pub fn shortfall(&self) -> Option<&Problem> {
-        self.shortfall.as_deref()
+        self.parts.shortfall.as_ref()
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.inner
+        &self.parts.wasmtime
+    }
+
+    /// What components keep of the pool.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.parts.kept
     }
 
     pub(crate) fn now(&self) -> u64 {
-        self.now_ms.load(Relaxed)
+        self.parts.now_ms.load(Relaxed)
     }
 
     /// When something that starts now and may take `ms` is over; `u64::MAX` when 0 (no limit). One tick is added, because now may
@@ -116,7 +139,7 @@ impl Engine {
         if ms == 0 {
             u64::MAX
         } else {
-            self.now().saturating_add(ms).saturating_add(self.tick.as_millis() as u64)
+            self.now().saturating_add(ms).saturating_add(self.parts.tick.as_millis() as u64)
         }
     }
 }

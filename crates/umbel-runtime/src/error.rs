@@ -186,6 +186,14 @@ pub enum CallError {
         /// Its budget.
         limit_bytes: u64,
     },
+    /// Out of memory, by the machine.
+    #[error("the host has no more memory for {component}: {reason}")]
+    HostMemory {
+        /// The component's id.
+        component: String,
+        /// The system's answer.
+        reason: String,
+    },
     /// Out of stack.
     #[error("{component} recursed too deep: {reason}")]
     Stack {
@@ -282,6 +290,7 @@ impl Coded for CallError {
             CallError::Trapped { .. } => guest::TRAPPED,
             CallError::Timeout { .. } => guest::CALL_TIMEOUT,
             CallError::Memory { .. } => guest::MEMORY_LIMIT,
+            CallError::HostMemory { .. } => guest::HOST_MEMORY,
             CallError::Stack { .. } => guest::STACK_OVERFLOW,
             CallError::NoResponse { .. } => guest::NO_RESPONSE,
             CallError::Busy { .. } => guest::INSTANCES_LIMIT,

@@ -1,12 +1,15 @@
 //! Driving one call: its task, its deadline, its CPU, and what its end means.
 
+use crate::answer::Outbox;
 use crate::body::BodyWatch;
 use crate::budget::Budget;
 use crate::calls::{Level, Stream};
-use crate::ctx::{Ctx, Shared};
+use crate::ctx::{Ctx, Growth, Shared};
 use crate::engine::Engine;
 use crate::error::CallError;
 use crate::logs;
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -20,39 +23,69 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 /// A call that waits is looked at at least so often, for its deadline and for the end of its component.
 const LOOK_MS: u64 = 1_000;
 
-/// One call, seen from the response body and from the deadline.
+/// Turns that a guest gets after its answer's head for the body. In WASI 0.3 its parts hand the body on to each other, and each is
+/// woken by the one before.
+const TURNS_MAX: u32 = 3;
+
+/// One call, seen from its caller, from the response body and from the deadline.
 pub(crate) struct Call {
     engine: Engine,
     limit_ms: u64,
     // When the call is late, in ms of the engine's clock; moved on by its progress.
     deadline: AtomicU64,
     task: OnceLock<AbortHandle>,
-    answered: AtomicBool,
+    pub outbox: Outbox,
+    failed: AtomicBool,
     ended: AtomicBool,
     end: Notify,
 }
 
 impl Call {
-    pub(crate) fn new(engine: &Engine, limit_ms: u64) -> Arc<Call> {
+    pub(crate) fn new(engine: &Engine, limit_ms: u64, outbox: Outbox) -> Arc<Call> {
         let deadline = AtomicU64::new(engine.deadline(limit_ms));
         Arc::new(Call {
             engine: engine.clone(),
             limit_ms,
             deadline,
             task: OnceLock::new(),
-            answered: AtomicBool::new(false),
+            outbox,
+            failed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         })
     }
 
-    /// Notes that the guest has set its response.
-    pub(crate) fn answer(&self) {
-        self.answered.store(true, Ordering::Relaxed);
+    /// Lets the answer leave with what is there of it.
+    pub(crate) fn send(&self) {
+        if self.outbox.send() {
+            self.ended();
+        }
     }
 
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
+    /// Drives the guest. Its answer leaves when it can do no more for the moment.
+    pub(crate) async fn sending<F: Future>(&self, guest: F) -> F::Output {
+        let mut guest = std::pin::pin!(guest);
+        let mut turns = TURNS_MAX;
+        std::future::poll_fn(|cx| {
+            loop {
+                let polled = guest.as_mut().poll(cx);
+                if polled.is_ready() || !self.outbox.is_draft() {
+                    return polled;
+                }
+                if turns == 0 {
+                    self.send();
+                    return polled;
+                }
+                turns -= 1;
+            }
+        })
+        .await
+    }
+
+    /// Notes that the guest failed, before what it holds goes: its body must not look whole then.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.outbox.send_whole();
     }
 
     /// Waits until the last frame of the response has left.
@@ -85,58 +118,94 @@ impl BodyWatch for Call {
             task.abort();
         }
     }
+
+    fn is_broken(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
 }
 
-/// The task of a call; ends it when dropped before [`Guest::release`].
-pub(crate) struct Guest {
-    task: Option<JoinHandle<Result<(), CallError>>>,
+/// A guest that has begun; ends with this value unless it is released.
+pub(crate) enum Guest {
+    /// It went on without waiting to its end.
+    Ended(Result<(), CallError>),
+    /// It goes on in a task.
+    Running(Running),
 }
+
+/// A task that ends when this is dropped.
+pub(crate) struct Running(Option<JoinHandle<Result<(), CallError>>>);
 
 impl Guest {
-    /// Starts driving `work` on the thread that asks.
+    /// Starts driving `work` on the thread that asks. Most guests never wait: for them there is no task to make and to wake.
     #[expect(
         clippy::disallowed_methods,
         reason = "the task is owned: by this guard, then by its response body, and by its deadline throughout"
     )]
-    pub(crate) fn start<F>(shared: &Arc<Shared>, call: &Arc<Call>, work: F) -> Guest
+    pub(crate) async fn start<F>(shared: &Arc<Shared>, call: &Arc<Call>, work: F) -> Guest
     where
         F: Future<Output = Result<(), CallError>> + Send + 'static,
     {
-        let driven = Driven { work: Box::pin(work), shared: shared.clone(), call: call.clone(), alarm: None };
-        let task = tokio::spawn(driven);
-        // Set before anybody can hold the response, so that abandoning it always finds the task.
-        let _ = call.task.set(task.abort_handle());
-        Guest { task: Some(task) }
+        let mut driven =
+            Driven { work: Box::pin(work), shared: shared.clone(), call: call.clone(), alarm: None };
+        // A task would contain a panic as well.
+        match futures::poll!(AssertUnwindSafe(&mut driven).catch_unwind()) {
+            Poll::Ready(Ok(result)) => Guest::Ended(result),
+            Poll::Ready(Err(_)) => Guest::Ended(Err(panicked(shared))),
+            Poll::Pending => {
+                let task = tokio::spawn(driven);
+                // Set before anybody can hold the response, so that abandoning it always finds the task.
+                let _ = call.task.set(task.abort_handle());
+                Guest::Running(Running(Some(task)))
+            }
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self, Guest::Ended(_))
     }
 
     /// Lets the guest go on by itself: its response body and its deadline end it.
-    pub(crate) fn release(mut self) {
-        self.task = None;
+    pub(crate) fn release(self) {
+        if let Guest::Running(mut running) = self {
+            running.0 = None;
+        }
     }
 
     /// Waits for the end of a guest that gave no answer, and says why.
-    pub(crate) async fn outcome(mut self, shared: &Shared) -> CallError {
-        let id = shared.id.clone();
-        let Some(task) = &mut self.task else { return CallError::NoResponse { component: id } };
-        let result = task.await;
-        self.task = None;
+    pub(crate) async fn outcome(self, shared: &Shared) -> CallError {
+        let component = shared.id.clone();
+        let result = match self {
+            Guest::Ended(result) => Ok(result),
+            Guest::Running(mut running) => match &mut running.0 {
+                Some(task) => {
+                    let result = task.await;
+                    running.0 = None;
+                    result
+                }
+                None => Ok(Ok(())),
+            },
+        };
         match result {
             Ok(Ok(())) => {
                 shared.budget.trapped();
-                let error = CallError::NoResponse { component: id };
+                let error = CallError::NoResponse { component };
                 logs::log(shared, Level::Error, Stream::Host, "call", &error.to_string());
                 error
             }
             Ok(Err(error)) => error,
-            Err(join) if join.is_cancelled() => CallError::Stopping { component: id },
-            Err(join) => CallError::Trapped { component: id, reason: join.to_string() },
+            Err(join) if join.is_cancelled() => CallError::Stopping { component },
+            Err(_) => panicked(shared),
         }
     }
 }
 
-impl Drop for Guest {
+fn panicked(shared: &Shared) -> CallError {
+    CallError::Trapped { component: shared.id.clone(), reason: "the host panicked".into() }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
+        if let Some(task) = &self.0 {
             task.abort();
         }
     }
@@ -162,9 +231,11 @@ impl<F: Future<Output = Result<(), CallError>>> Future for Driven<F> {
         }
         loop {
             if self.shared.budget.is_over() {
+                self.call.fail();
                 return Poll::Ready(Err(CallError::Stopping { component: self.shared.id.clone() }));
             }
             if self.call.is_late() {
+                self.call.fail();
                 return Poll::Ready(Err(late(&self.shared, self.call.limit_ms)));
             }
             let left = self.call.deadline.load(Ordering::Relaxed).saturating_sub(self.call.engine.now());
@@ -177,6 +248,13 @@ impl<F: Future<Output = Result<(), CallError>>> Future for Driven<F> {
                 Poll::Ready(()) => self.alarm = None,
             }
         }
+    }
+}
+
+/// Whoever waits for the answer learns that there is none, however the work ended.
+impl<F> Drop for Driven<F> {
+    fn drop(&mut self) {
+        self.call.outbox.close();
     }
 }
 
@@ -195,7 +273,7 @@ struct Late;
 /// A store for one instance of the component, whose first call this is.
 pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>, call: &Arc<Call>) -> Store<Ctx> {
     let mut store = Store::new(engine.wasmtime(), Ctx::new(shared, call));
-    store.limiter(|ctx| &mut ctx.limiter);
+    store.limiter(|ctx| ctx);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|cx| {
         let ctx = cx.data();
@@ -210,8 +288,21 @@ pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>, call: &Arc<Call>) -> 
     store
 }
 
+/// Prepares the store of a kept instance for its next call.
+pub(crate) fn resume(store: &mut Store<Ctx>, call: &Arc<Call>) {
+    store.data_mut().call = call.clone();
+    // The epoch has moved on while it was kept; without this the guest would give way at its first step.
+    store.set_epoch_deadline(1);
+}
+
+/// Whether an instance could not be made because the pool is full.
+pub(crate) fn lacks_room(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>()
+}
+
 /// Turns an engine error into what the caller is told, books it, and logs it for the component's author.
 pub(crate) fn failed(store: &Store<Ctx>, call: &Call, error: wasmtime::Error) -> CallError {
+    call.fail();
     let shared = store.data().shared().clone();
     let verdict = classify(store, &shared, call, &error);
     count(&shared.budget, &verdict);
@@ -232,7 +323,7 @@ fn classify(store: &Store<Ctx>, shared: &Shared, call: &Call, error: &wasmtime::
     if error.is::<Late>() {
         return CallError::Timeout { component, limit_ms: call.limit_ms };
     }
-    if error.is::<PoolConcurrencyLimitError>() {
+    if lacks_room(error) {
         return CallError::Pool { component };
     }
     if let Some(CallError::Unlinked { import, help, .. }) = error.downcast_ref::<CallError>() {
@@ -242,8 +333,12 @@ fn classify(store: &Store<Ctx>, shared: &Shared, call: &Call, error: &wasmtime::
     if trap == Some(&Trap::StackOverflow) {
         return CallError::Stack { component, reason: first_frame(error) };
     }
-    if store.data().limiter.refused {
-        return CallError::Memory { component, limit_bytes: shared.limits().memory_bytes_max };
+    match &store.data().growth {
+        Growth::Granted => {}
+        Growth::Refused => {
+            return CallError::Memory { component, limit_bytes: shared.limits().memory_bytes_max };
+        }
+        Growth::Failed(reason) => return CallError::HostMemory { component, reason: reason.clone() },
     }
     match trap {
         Some(trap) => CallError::Trapped { component, reason: format!("{trap} {}", first_frame(error)) },

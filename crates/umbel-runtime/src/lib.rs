@@ -14,6 +14,7 @@
 //! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
 //! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
 
+mod answer;
 pub mod body;
 pub mod budget;
 pub mod cache;
@@ -26,6 +27,7 @@ pub mod ctx;
 pub mod engine;
 pub mod error;
 mod guest;
+mod handler;
 mod http_p2;
 mod http_p3;
 pub mod image;

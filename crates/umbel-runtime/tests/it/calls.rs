@@ -41,6 +41,21 @@ async fn hello_in_both_generations_and_both_modes() {
 }
 
 #[tokio::test]
+async fn a_short_answer_is_whole_and_its_instance_free_before_anybody_reads_it() {
+    let rig = Rig::shared();
+    for name in ["hello", "hello-p3"] {
+        for mode in [InstanceMode::Fresh, InstanceMode::Reuse] {
+            let subject = rig.subject(&any(name), mode, Limits::default()).await;
+            let response = subject.component.http(get("/")).await.expect("it answers");
+            let length = http_body::Body::size_hint(response.body()).exact();
+            assert_eq!(length, Some(HELLO.len() as u64), "{name} {mode:?}");
+            wait_for("the call is over", || subject.usage().calls_in_flight == 0).await;
+            assert_eq!(text(response).await, HELLO);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fresh_instance_knows_nothing_of_others_and_a_kept_one_goes_on() {
     let rig = Rig::shared();
     for (mode, counts) in [

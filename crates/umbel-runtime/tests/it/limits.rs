@@ -1,7 +1,7 @@
 //! Budgets: each limit is enforced, is named when it is hit, and harms no neighbour.
 
 use crate::commands::command;
-use crate::rig::{Rig, any, get, subject, text};
+use crate::rig::{Rig, Subject, any, get, subject, text};
 use futures::FutureExt;
 use umbel_core::Coded;
 use umbel_core::limits::{InstanceMode, Limits};
@@ -184,6 +184,42 @@ async fn a_pool_without_a_free_slot_says_so_and_recovers() {
     subject.at_rest().await;
     assert_eq!(subject.get("/?ms=1").await.expect("the slot is free again"), "slept 1 ms\n");
     assert_eq!(subject.usage().traps, 0, "a full pool is no fault of the component");
+}
+
+#[tokio::test]
+async fn kept_instances_hold_half_of_the_pool_at_most() {
+    let rig = Rig::new(|config| config.instances_max = 8);
+    let (keeping, each) = keeping(&rig, 1).await;
+    all_at_once(&keeping, 8).await;
+    wait_for("half is kept", || keeping.usage().memory_bytes == 4 * each).await;
+}
+
+#[tokio::test]
+async fn a_full_pool_takes_back_what_was_used_least_recently() {
+    let rig = Rig::new(|config| config.instances_max = 8);
+    let (older, each) = keeping(&rig, 2).await;
+    let (newer, _) = keeping(&rig, 2).await;
+    let other = subject(&rig, "slow", Limits::default()).await;
+    all_at_once(&other, 5).await;
+    assert_eq!((older.usage().memory_bytes, newer.usage().memory_bytes), (each, 2 * each));
+    all_at_once(&other, 8).await;
+    assert_eq!((older.usage().memory_bytes, newer.usage().memory_bytes), (0, 0));
+}
+
+/// A component that keeps so many instances, and the memory of each.
+async fn keeping(rig: &Rig, count: usize) -> (Subject, u64) {
+    let keeping = rig.subject(&any("slow"), InstanceMode::Reuse, Limits::default()).await;
+    all_at_once(&keeping, count).await;
+    let each = keeping.usage().memory_bytes / count as u64;
+    (keeping, each)
+}
+
+async fn all_at_once(subject: &Subject, count: usize) {
+    let calls = (0..count).map(|_| subject.get("/?ms=20"));
+    for answer in futures::future::join_all(calls).await {
+        answer.expect("there is room");
+    }
+    wait_for("the calls are over", || subject.usage().calls_in_flight == 0).await;
 }
 
 #[tokio::test]

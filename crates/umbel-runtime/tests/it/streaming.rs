@@ -101,8 +101,8 @@ async fn a_reader_that_stands_still_is_given_its_time_and_no_more() {
         body.frame().await.expect("a frame").expect("no error");
     }
     subject.at_rest().await;
-    let mut rest = body.into_data_stream();
-    while let Some(Ok(_)) = rest.next().await {}
+    let rest: Vec<_> = body.into_data_stream().collect().await;
+    assert!(rest.last().is_some_and(Result::is_err), "what was cut off does not look whole");
     assert_eq!(subject.usage().traps, 1);
 }
 

@@ -1,0 +1,84 @@
+//! One HTTP request through a component, in a fresh or kept instance, whatever generation of WASI it is of.
+
+use crate::body::Body;
+use crate::component::Inner;
+use crate::ctx::Ctx;
+use crate::error::CallError;
+use crate::guest::{self, Call};
+use crate::image::Entry;
+use crate::warm::{Shelf, Warm};
+use std::sync::Arc;
+use wasmtime::Store;
+
+/// What the generations of WASI's HTTP handlers differ in. It is implemented by an instance's exports.
+pub(crate) trait Handler: Send + Sync + Sized + 'static {
+    /// Where a component keeps instances of this generation.
+    fn shelf(inner: &Inner) -> &Shelf<Self>;
+
+    /// Makes an instance; nothing if the component is not of this generation.
+    fn instantiate(
+        entry: &Entry,
+        store: &mut Store<Ctx>,
+    ) -> impl Future<Output = Option<wasmtime::Result<Self>>> + Send;
+
+    /// Lets the guest answer, through the call's outbox, and returns when it needs no more driving.
+    fn handle(
+        &self,
+        store: &mut Store<Ctx>,
+        request: http::Request<Body>,
+        call: &Arc<Call>,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// Runs the request.
+pub(crate) async fn run<H: Handler>(
+    inner: Arc<Inner>,
+    request: http::Request<Body>,
+    call: Arc<Call>,
+) -> Result<(), CallError> {
+    let mut warm = take::<H>(&inner, &call).await?;
+    call.sending(warm.exports.handle(&mut warm.store, request, &call)).await?;
+    if !inner.keeps() {
+        // A body that the guest left open ends with its instance.
+        drop(warm);
+        call.send();
+        return Ok(());
+    }
+    call.send();
+    // One that kept the right to answer is not kept: its caller would wait for as long as it lives.
+    if call.outbox.is_answered() {
+        // A guest that forgot to finish its body holds it open; until it has ended, the call's deadline must go on.
+        call.body_ended().await;
+        H::shelf(&inner).put(warm, inner.engine.kept());
+    }
+    Ok(())
+}
+
+/// A kept instance, or a new one.
+async fn take<H: Handler>(inner: &Inner, call: &Arc<Call>) -> Result<Warm<H>, CallError> {
+    if inner.keeps()
+        && let Some(mut warm) = H::shelf(inner).take()
+    {
+        guest::resume(&mut warm.store, call);
+        return Ok(warm);
+    }
+    let mut made = make(inner, call).await;
+    if let Some((_, Err(error))) = &made
+        && guest::lacks_room(error)
+        && inner.engine.kept().make_room()
+    {
+        made = make(inner, call).await;
+    }
+    match made {
+        Some((store, Ok(exports))) if inner.keeps() => Ok(Warm::lasting(store, exports, &inner.engine)),
+        Some((store, Ok(exports))) => Ok(Warm::once(store, exports)),
+        Some((store, Err(error))) => Err(guest::failed(&store, call, error)),
+        None => Err(CallError::NoExport { component: inner.shared.id.clone(), wanted: "HTTP" }),
+    }
+}
+
+async fn make<H: Handler>(inner: &Inner, call: &Arc<Call>) -> Option<(Store<Ctx>, wasmtime::Result<H>)> {
+    let mut store = guest::store(&inner.engine, &inner.shared, call);
+    let exports = H::instantiate(&inner.image.entry, &mut store).await?;
+    Some((store, exports))
+}

@@ -10,9 +10,10 @@
 //!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
 //!  a clock ─────────▶ cron ───────────────▶ components               wasmcloud:cron, wasi:http, wasi:cli
+//!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`cron`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`], [`cron`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
@@ -20,6 +21,8 @@ pub mod blobstore;
 pub mod cron;
 pub mod http_client;
 pub mod http_server;
+#[cfg(feature = "keyvalue")]
+pub mod keyvalue;
 #[cfg(feature = "messaging")]
 pub mod messaging;
 

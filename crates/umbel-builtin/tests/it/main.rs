@@ -8,6 +8,8 @@ mod client;
 mod cron;
 mod drain;
 mod http2;
+#[cfg(feature = "keyvalue")]
+mod keyvalue;
 mod limits;
 #[cfg(feature = "messaging")]
 mod messaging;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -108,6 +108,19 @@ impl Reading {
         if count > 0 {
             self.at += count;
             self.next = Some(self.disk.start(move || opened.read(at, count)).await);
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // Whoever closes a file that has no name any more frees it, which takes a while if it is large, and this may be a thread that
+        // serves requests.
+        let file = &self.object.file;
+        if file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+            && let (Ok(file), Ok(runtime)) = (file.try_clone(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn_blocking(move || drop(file));
         }
     }
 }

@@ -75,6 +75,7 @@ enum Ask {
 }
 
 impl Receiving {
+    /// Waits for all of it to be on the disk. The task goes on as long as this is waited for.
     async fn end(self) -> Result<Partial, BlobError> {
         let lost = |_| BlobError::from(std::io::Error::other("the writing task ended"));
         self.whole.await.map_err(lost)?
@@ -107,8 +108,11 @@ impl Outgoing {
         let started = self.opened.tasks.spawn(async move {
             // Held until the file is closed.
             let _permit = permit;
-            // Without an answer nobody waits for it any more: the file goes with this task.
-            if let Some(result) = writer.receive(pieces, asked).await {
+            let result = writer.receive(pieces, asked).await;
+            // Closed before it is removed: to free a large file takes a while, and the removal is done where that harms nobody.
+            drop(writer);
+            // Without a result nobody waits for it any more: the file goes with this task.
+            if let Some(result) = result {
                 let _ = told.send(result.map(|()| partial));
             }
         });

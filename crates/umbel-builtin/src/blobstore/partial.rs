@@ -29,7 +29,7 @@ impl Partials {
         for entry in fs::read_dir(&all)? {
             let left = entry?.path();
             match File::open(&left)?.try_lock() {
-                Ok(()) => fs::remove_dir_all(&left)?,
+                Ok(()) => remove(&left)?,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -92,23 +92,25 @@ impl Drop for Partial {
         let Some(path) = self.path.take() else { return };
         // To free a large file takes a while, and this may be a thread that serves requests.
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&path))),
-            Err(_) => remove(&path),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove_or_leave(&path))),
+            Err(_) => remove_or_leave(&path),
         }
     }
 }
 
-fn remove(path: &Path) {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = removed
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        // The next start tries again.
-        tracing::warn!(path = %path.display(), %error, "a partial file could not be removed");
+fn remove_or_leave(path: &Path) {
+    match remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "a partial file is left until the next start");
+        }
+        _ => {}
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
     }
 }
 

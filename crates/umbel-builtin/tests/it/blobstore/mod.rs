@@ -315,8 +315,9 @@ async fn what_a_crash_left_is_removed_and_what_others_are_writing_is_not() {
     let left = folder.path().join("partial").join("7");
     std::fs::create_dir_all(left.join("a container")).unwrap();
     std::fs::write(left.join("0"), "half an obj").unwrap();
+    std::fs::write(left.with_file_name("8"), "a file").unwrap();
     let first = serving(folder.path()).await;
-    assert!(!left.exists());
+    assert!(!left.exists() && !left.with_file_name("8").exists());
 
     let guest = Guest::new(first, link("app"));
     let container = guest.create_container("box").await.unwrap();

@@ -91,12 +91,8 @@ impl Connection {
 
     /// Reads one answer.
     pub fn receive(&mut self) -> io::Result<Answer> {
-        let status_line = self.line()?;
-        self.answered = true;
-        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.ok_or_else(|| damaged(&format!("status line {status_line:?}")))?;
-        let headers = self.fields()?;
-        let mut answer = Answer { status, headers, ..Answer::default() };
+        let mut answer = self.receive_head()?;
+        let status = answer.status;
         if answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             self.chunks(&mut answer.body)?;
             answer.trailers = self.fields()?;
@@ -108,6 +104,16 @@ impl Connection {
             self.stream.read_to_end(&mut answer.body)?;
         }
         Ok(answer)
+    }
+
+    /// Reads the head of one answer. What follows is read from the connection itself, as it comes.
+    pub fn receive_head(&mut self) -> io::Result<Answer> {
+        let status_line = self.line()?;
+        self.answered = true;
+        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| damaged(&format!("status line {status_line:?}")))?;
+        let headers = self.fields()?;
+        Ok(Answer { status, headers, ..Answer::default() })
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -144,6 +150,12 @@ impl Connection {
             self.stream.read_exact(&mut body[start..])?;
             self.line()?;
         }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
     }
 }
 

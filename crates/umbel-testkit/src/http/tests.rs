@@ -37,6 +37,23 @@ fn reads_chunks_and_trailers() {
 }
 
 #[test]
+fn reads_a_head_and_leaves_the_rest() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut connection = Connection::open(listener.local_addr().unwrap(), "localhost").unwrap();
+    listener
+        .accept()
+        .unwrap()
+        .0
+        .write_all(b"HTTP/1.1 206 Partial\r\ncontent-length: 5\r\n\r\nhello")
+        .unwrap();
+    let head = connection.receive_head().unwrap();
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (206, Some("5"), 0));
+    let mut body = String::new();
+    connection.read_to_string(&mut body).unwrap();
+    assert_eq!(body, "hello");
+}
+
+#[test]
 fn refuses_what_breaks_off() {
     for bytes in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi", b"nonsense\r\n\r\n"] {
         assert!(answer_to(bytes).is_err(), "{bytes:?}");

@@ -1,13 +1,14 @@
 //! The program as its users run it. Every test has a platform of its own: a state folder, a process, a port.
 //!
-//! Read in this order: `launch` and `examples` (what it is for), `cli`, `update`, `durability` (what must not be lost), `machine` (what it may
-//! lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
+//! Read in this order: `launch`, `examples` and `documents` (what it is for), `cli`, `update`, `durability` (what must not be lost),
+//! `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
 mod claims;
 mod cli;
+mod documents;
 mod durability;
 mod examples;
 mod languages;

@@ -1,4 +1,9 @@
 //! Processor time and memory of processes, as `/proc` tells them.
+//!
+//! User and system time together are what the scheduler's own clock says of a process, in nanoseconds, told in units of 10 ms; only
+//! the share of each is sampled. So the sum is exact to a hundredth within a second or more, and that of threads that have ended is in
+//! it. What the kernel does for a connection on the loopback is booked on whoever sends: the server pays for its answers to arrive,
+//! the load for its requests.
 
 use anyhow::{Context, Result};
 use std::fs;

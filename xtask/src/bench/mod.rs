@@ -11,6 +11,7 @@
 mod cpu;
 mod figures;
 mod peers;
+mod pin;
 mod process;
 mod report;
 mod wrk;
@@ -25,6 +26,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("binary", figures::binary::measure),
     ("cpu", figures::cpu::measure),
     ("latency", figures::latency::measure),
+    ("neighbours", figures::neighbours::measure),
     ("launch", figures::launch::measure),
     ("scale", figures::scale::measure),
     ("update", figures::update::measure),

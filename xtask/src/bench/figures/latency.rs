@@ -1,28 +1,31 @@
-//! Latency at half of what the server can do, and of hyper at the same rate.
+//! Latency at half of what the server can do on one core, and of hyper at the same rate.
 
+use crate::bench::pin::Pinned;
 use crate::bench::process::address;
 use crate::bench::report::Report;
 use crate::bench::{Bench, median, peers, wrk};
 use anyhow::{Result, bail};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use umbel_testkit::load::Load;
 use umbel_testkit::platform::{Platform, application};
 
 const CONNECTIONS: u32 = 16;
 
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
+    let pinned = Pinned::server()?;
     let platform = Platform::up(&bench.umbel)?;
+    let hyper = peers::hyper()?;
+    pinned.load()?;
     platform.deploy(&application("hello", "v1", &umbel_testkit::example("hello"), &[]))?;
     platform.wait_for_answer("hello")?;
-    let hyper = peers::hyper()?;
 
     wrk::run(platform.address.port(), "hello.localhost", 1)?;
     let rate = wrk::run(platform.address.port(), "hello.localhost", bench.seconds)?.per_second / 2.0;
     let (mut ours, mut hypers) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
-        hypers.push(p99(hyper.port, "localhost", rate, bench.seconds)?);
-        ours.push(p99(platform.address.port(), "hello.localhost", rate, bench.seconds)?);
+        hypers.push(at_rate(hyper.port, "localhost", rate, bench.seconds)?.p99_ms);
+        ours.push(at_rate(platform.address.port(), "hello.localhost", rate, bench.seconds)?.p99_ms);
     }
     let (ours, hypers) = (median(ours), median(hypers));
     report.state("p99 at half saturation, hyper", format!("{hypers:.2} ms at {rate:.0} requests/s"));
@@ -31,8 +34,15 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// In milliseconds.
-fn p99(port: u16, host: &str, rate: f64, seconds: u32) -> Result<f64> {
+/// How a server answered at a rate.
+pub struct AtRate {
+    pub p99_ms: f64,
+    /// Answers per second, of those that were asked for.
+    pub share: f64,
+}
+
+/// Loads a server at a rate. A request that fails makes it worthless.
+pub fn at_rate(port: u16, host: &str, rate: f64, seconds: u32) -> Result<AtRate> {
     let load = Load {
         address: address(port),
         host: host.to_owned(),
@@ -41,9 +51,11 @@ fn p99(port: u16, host: &str, rate: f64, seconds: u32) -> Result<f64> {
         connections: CONNECTIONS,
         duration: Duration::from_secs(seconds.into()),
     };
+    let start = Instant::now();
     let outcome = load.run(&AtomicBool::new(false));
     if outcome.failed > 0 {
         bail!("{} of {} failed: {:?}", outcome.failed, outcome.succeeded + outcome.failed, outcome.examples);
     }
-    Ok(outcome.quantile(0.99).as_secs_f64() * 1e3)
+    let per_second = outcome.succeeded as f64 / start.elapsed().as_secs_f64();
+    Ok(AtRate { p99_ms: outcome.quantile(0.99).as_secs_f64() * 1e3, share: per_second / rate })
 }

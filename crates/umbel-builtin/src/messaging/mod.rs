@@ -264,15 +264,18 @@ impl Server {
             return Err(MessagingError::Stopped);
         }
         let address = Arc::as_ptr(link) as usize;
-        if let Some(route) = self.routes.load().get(&address) {
+        let config = self.config.load_full();
+        if let Some(route) = self.routes.load().get(&address)
+            && Arc::ptr_eq(&route.config, &config)
+        {
             return Ok(route.clone());
         }
-        let settings = Settings::read(&self.config.load(), &link.values)?;
+        let settings = Settings::read(&config, &link.values)?;
         let application =
             link.application.clone().or_else(|| self.cx.targets.application_of(&link.source_id));
         let space = self.broker.space(space_of(&settings, application));
         let meter = space.meter(&link.source_id);
-        let route = Arc::new(Route { link: link.clone(), space, settings, meter });
+        let route = Arc::new(Route { link: link.clone(), config, space, settings, meter });
         self.routes.rcu(|routes| {
             let mut routes = HashMap::clone(routes);
             // Bindings that are gone: nobody else has their link, so no call comes with it again.
@@ -329,7 +332,6 @@ impl Provider for MessagingProvider {
             self.subscribe(&mut state.subscribed, key, plan)?;
         }
         self.server.config.store(Arc::new(config));
-        self.server.routes.store(Arc::default());
         Ok(())
     }
 

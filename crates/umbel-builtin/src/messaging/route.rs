@@ -7,11 +7,14 @@ use super::message::{Content, Message};
 use super::space::{Space, Wait};
 use std::sync::Arc;
 use std::time::Duration;
+use umbel_core::link::Values;
 use umbel_wit::Link;
 
 /// What the calls over one link mean.
 pub(crate) struct Route {
     pub(crate) link: Arc<Link>,
+    /// The provider's config that it was made of.
+    pub(crate) config: Arc<Values>,
     pub(crate) space: Arc<Space>,
     pub(crate) settings: Settings,
     pub(crate) meter: Arc<Meter>,

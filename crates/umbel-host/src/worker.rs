@@ -20,8 +20,9 @@ impl CompileProcesses {
     }
 }
 
-/// Linux's number of the signal that a hard limit ends a process with.
+/// Linux's numbers of the signals that a hard limit on CPU time, and one on the size of files, end a process with.
 const SIGKILL: i32 = 9;
+const SIGXFSZ: i32 = 25;
 
 #[async_trait]
 impl Worker for CompileProcesses {
@@ -31,6 +32,7 @@ impl Worker for CompileProcesses {
             as_bytes: Some(job.limits.memory_bytes),
             cpu_s: Some(job.limits.cpu.as_secs()),
             nofile: Some(64),
+            fsize_bytes: Some(job.limits.code_bytes),
         };
         // Below everything that serves requests.
         let spec = Spec::new(&self.program)
@@ -45,18 +47,15 @@ impl Worker for CompileProcesses {
                 Status::Signaled(SIGKILL) if output.usage.cpu >= job.limits.cpu => {
                     Exit::Limit(format!("CPU time of {} s", job.limits.cpu.as_secs()))
                 }
+                Status::Signaled(SIGXFSZ) => {
+                    Exit::Limit(format!("machine code of {} MiB", job.limits.code_bytes >> 20))
+                }
                 // An allocation that fails aborts the process; with the limit on address space that is the usual cause.
                 Status::Signaled(_) if out_of_memory(&output.stderr.bytes) => {
                     Exit::Limit(format!("memory of {} MiB", job.limits.memory_bytes >> 20))
                 }
                 Status::Exited(1) => Exit::Failed(output.stdout.bytes.to_vec()),
-                status => {
-                    let said = String::from_utf8_lossy(&output.stderr.bytes);
-                    return Err(format!(
-                        "it ended with {status}: {}",
-                        said.trim().chars().take(400).collect::<String>()
-                    ));
-                }
+                status => return Err(died(status, &output.stderr.bytes)),
             }),
             Err(ProcessError::CpuLimit { cpu_s, .. }) => Ok(Exit::Limit(format!("CPU time of {cpu_s} s"))),
             Err(ProcessError::Deadline { .. }) => {
@@ -65,6 +64,19 @@ impl Worker for CompileProcesses {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// How a process ended that should not have, with its last words.
+fn died(status: Status, stderr: &[u8]) -> String {
+    let how = match status {
+        Status::Signaled(SIGKILL) => {
+            "it was killed (signal 9), by somebody or by the system because memory is short".to_string()
+        }
+        Status::Signaled(signal) => format!("it crashed with signal {signal}"),
+        Status::Exited(_) => format!("it ended with {status}"),
+    };
+    let said: String = String::from_utf8_lossy(stderr).trim().chars().take(400).collect();
+    if said.is_empty() { how } else { format!("{how}: {said}") }
 }
 
 fn out_of_memory(stderr: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 //! read; what does not verify is thrown away and compiled again.
 
 use crate::error::{Cause, LoadError};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{Read, Write};
@@ -11,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// Changes when what is stored means something else.
 const FORMAT: &[u8] = b"umbel aot 1";
@@ -44,6 +46,15 @@ pub struct Cache {
     dir: PathBuf,
     secret: [u8; 32],
     scratch: AtomicU64,
+}
+
+/// What trimming removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// How many compiled components.
+    pub components: u64,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 /// A file under way; removed when dropped before it was adopted.
@@ -132,7 +143,11 @@ impl Cache {
             return Ok(None);
         }
         match map(engine, &file) {
-            Ok(component) => Ok(Some(component)),
+            Ok(component) => {
+                // The time of its last use, for `trim`. A folder that takes no changes is trimmed by age.
+                let _ = file.set_modified(SystemTime::now());
+                Ok(Some(component))
+            }
             // Made by an engine that differs in a way its hash does not show: compile again rather than fail.
             Err(error) => {
                 tracing::warn!(path = %path.display(), error = %Cause::of(&error), "compiled code does not load, compiling again");
@@ -140,6 +155,46 @@ impl Cache {
                 Ok(None)
             }
         }
+    }
+
+    /// Removes code that was not used for the longest time until no more than `bytes_max` are left, but nothing of `keep`.
+    pub(crate) fn trim(&self, keep: &HashSet<Key>, bytes_max: u64) -> Result<Trimmed, LoadError> {
+        let mut all = self.list().map_err(cache_error(&self.dir))?;
+        all.sort_by_key(|(_, used, _)| *used);
+        let mut left: u64 = all.iter().map(|(_, _, bytes)| bytes).sum();
+        let mut trimmed = Trimmed::default();
+        for (key, _, bytes) in all {
+            if left <= bytes_max {
+                break;
+            }
+            if keep.contains(&key) {
+                continue;
+            }
+            // Whoever has it mapped keeps it.
+            self.forget(&key);
+            left -= bytes;
+            trimmed.components += 1;
+            trimmed.bytes += bytes;
+        }
+        Ok(trimmed)
+    }
+
+    /// What there is, when it was used last, and how many bytes it has.
+    fn list(&self) -> std::io::Result<Vec<(Key, SystemTime, u64)>> {
+        let mut all = Vec::new();
+        let entries = match fs::read_dir(&self.dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(all),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(key) = name.to_str().and_then(|name| name.strip_suffix(".cwasm")) else { continue };
+            // It may be gone by now.
+            let Ok(metadata) = entry.metadata() else { continue };
+            all.push((Key(key.to_string()), metadata.modified()?, metadata.len()));
+        }
+        Ok(all)
     }
 
     fn forget(&self, key: &Key) {

@@ -16,6 +16,8 @@ pub struct Config {
     pub tick: Duration,
     /// What one compilation may use.
     pub compile: CompileLimits,
+    /// Bytes of compiled code that [`Images::trim_code`](crate::Images::trim_code) leaves, beside what is in use.
+    pub code_bytes_max: u64,
 }
 
 /// Limits of the compile process.
@@ -27,11 +29,18 @@ pub struct CompileLimits {
     pub cpu: Duration,
     /// Wall time.
     pub wall: Duration,
+    /// Bytes of the machine code that it writes.
+    pub code_bytes: u64,
 }
 
 impl Default for CompileLimits {
     fn default() -> CompileLimits {
-        CompileLimits { memory_bytes: 4 << 30, cpu: Duration::from_secs(180), wall: Duration::from_secs(180) }
+        CompileLimits {
+            memory_bytes: 4 << 30,
+            cpu: Duration::from_secs(180),
+            wall: Duration::from_secs(180),
+            code_bytes: 1 << 30,
+        }
     }
 }
 
@@ -44,6 +53,7 @@ impl Config {
             keep_resident_bytes: 1 << 20,
             tick: Duration::from_millis(1),
             compile: CompileLimits::default(),
+            code_bytes_max: 4 << 30,
         }
     }
 }

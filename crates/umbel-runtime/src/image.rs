@@ -1,6 +1,6 @@
 //! An image: one component, compiled and pre-linked, shared by all components of the same bytes.
 
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, Key, Trimmed};
 use crate::compile::{Worker, compile};
 use crate::config::Config;
 use crate::ctx::Ctx;
@@ -115,6 +115,7 @@ struct Inner {
     cache: Cache,
     worker: Arc<dyn Worker>,
     limits: crate::config::CompileLimits,
+    code_bytes_max: u64,
     // Held only to look up or insert; never while anything is compiled or read.
     known: Mutex<Known>,
 }
@@ -139,7 +140,15 @@ impl Images {
     pub fn new(engine: Engine, config: &Config, worker: Arc<dyn Worker>) -> Result<Images, LoadError> {
         let cache = Cache::open(&config.cache_dir)?;
         let linker = Linker::new(&engine).map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
-        let inner = Inner { engine, linker, cache, worker, limits: config.compile, known: Mutex::default() };
+        let inner = Inner {
+            engine,
+            linker,
+            cache,
+            worker,
+            limits: config.compile,
+            code_bytes_max: config.code_bytes_max,
+            known: Mutex::default(),
+        };
         Ok(Images { inner: Arc::new(inner) })
     }
 
@@ -157,6 +166,19 @@ impl Images {
         drop(known);
         let key = Key::of(digest, self.inner.engine.wasmtime());
         self.inner.cache.contains(&key)
+    }
+
+    /// Removes compiled code beyond [`Config::code_bytes_max`], the least recently used first; that of images in use stays. Waits
+    /// for the disk.
+    pub fn trim_code(&self) -> Result<Trimmed, LoadError> {
+        let in_use = {
+            let known = self.inner.known();
+            let ready = known.ready.iter().filter(|(_, image)| image.strong_count() > 0);
+            // What is being loaded may be on the disk and not yet mapped.
+            let digests = ready.map(|(digest, _)| digest).chain(known.loading.keys());
+            digests.map(|digest| Key::of(digest, self.inner.engine.wasmtime())).collect()
+        };
+        self.inner.cache.trim(&in_use, self.inner.code_bytes_max)
     }
 
     /// The image of the component at `path` whose bytes have the digest. Whoever asks for the same digest meanwhile waits for

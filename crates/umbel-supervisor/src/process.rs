@@ -83,6 +83,8 @@ pub struct Limits {
     pub cpu_s: Option<u64>,
     /// Open files.
     pub nofile: Option<u64>,
+    /// Bytes of each file that it writes. Linux ends it with SIGXFSZ at the first one more.
+    pub fsize_bytes: Option<u64>,
 }
 
 impl Spec {

@@ -56,7 +56,14 @@ async fn the_ends_of_a_compile_process_are_told_apart() {
     let odd = scripts.run("echo what is this >&2; exit 7", limits).await.expect_err("no status of ours");
     assert!(odd.contains("what is this") && odd.contains('7'), "{odd}");
     let killed = scripts.run("kill -9 $$", limits).await.expect_err("killed by somebody");
-    assert!(killed.contains("it ended with"), "{killed}");
+    assert!(killed.contains("it was killed (signal 9)") && killed.contains("memory is short"), "{killed}");
+    let crashed = scripts.run("echo oh >&2; kill -SEGV $$", limits).await.expect_err("a crash");
+    assert_eq!(crashed, "it crashed with signal 11: oh");
+    let small = CompileLimits { code_bytes: 1 << 20, ..limits };
+    let large = scripts.run("/bin/dd if=/dev/zero of=\"$5\" bs=1048577 count=1; kill -XFSZ $$", small).await;
+    assert!(matches!(&large, Ok(Exit::Limit(limit)) if limit == "machine code of 1 MiB"), "{large:?}");
+    let written = std::fs::metadata(scripts.output()).expect("it began").len();
+    assert!(written <= 1 << 20, "{written} bytes were written");
     let memory = scripts.run("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$", limits).await;
     assert!(matches!(&memory, Ok(Exit::Limit(limit)) if limit == "memory of 4096 MiB"), "{memory:?}");
     let cpu = scripts.run("while :; do :; done", limits).await;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod calls;
+mod code;
 mod commands;
 mod layouts;
 mod limits;

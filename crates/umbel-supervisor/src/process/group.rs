@@ -164,6 +164,7 @@ fn confine(limits: &Limits, nice: i32, parent: Pid) -> io::Result<()> {
     // One second more until SIGKILL, for a program that catches the first signal.
     limit(Resource::Cpu, limits.cpu_s, 1)?;
     limit(Resource::Nofile, limits.nofile, 0)?;
+    limit(Resource::Fsize, limits.fsize_bytes, 0)?;
     if nice > 0 {
         rustix::process::setpriority_process(None, nice)?;
     }

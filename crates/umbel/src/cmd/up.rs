@@ -114,6 +114,7 @@ impl Up {
                 memory_bytes: args.compile_memory,
                 cpu: args.compile_time,
                 wall: args.compile_time,
+                ..CompileLimits::default()
             },
         })
     }

@@ -1,5 +1,6 @@
 //! Bodies on their way out of a guest, and what their end means for the guest.
 
+use crate::wasi_error;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -166,10 +167,13 @@ struct WasiBodyError(Error);
 
 /// A body from outside as the engine's WASI wants it.
 pub(crate) fn into_wasi(body: Body) -> WasiBody {
-    body.map_err(|e| Error::InternalError(Some(e.to_string()))).boxed_unsync()
+    body.map_err(|e| wasi_error::of_body(&e)).boxed_unsync()
 }
 
 /// A guest's body as the rest of Umbel wants it.
 pub(crate) fn from_wasi(body: WasiBody) -> Body {
     body.map_err(|e| Box::new(WasiBodyError(e)) as BodyError).boxed_unsync()
 }
+
+#[cfg(test)]
+mod tests;

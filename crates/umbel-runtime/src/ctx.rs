@@ -4,10 +4,10 @@ use crate::budget::Budget;
 use crate::calls::HostCalls;
 use crate::guest::Call;
 use crate::logs::LogPipe;
-use crate::{body, calls, logs};
+use crate::{body, calls, logs, wasi_error};
 use http_body_util::BodyExt;
 use std::sync::Arc;
-use umbel_core::code::{Code, guest};
+use umbel_core::code::guest;
 use umbel_core::limits::Limits;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Result};
@@ -194,24 +194,10 @@ impl WasiHttpHooks for Hooks {
                 Err(problem) => {
                     let text = format!("{problem}; {}", problem.help);
                     logs::log(&shared, calls::Level::Warn, calls::Stream::Host, "outbound", &text);
-                    Err(wasi_error(&problem))
+                    Err(wasi_error::of(&problem))
                 }
             }
         })
-    }
-}
-
-/// The error code of wasi:http nearest to a problem. The text travels along where the code has room for one.
-fn wasi_error(problem: &umbel_core::Problem) -> wasmtime_wasi_http::Error {
-    use umbel_core::Kind;
-    use wasmtime_wasi_http::Error;
-    let is = |code: Code| problem.code == code;
-    match problem.kind {
-        _ if is(guest::UNLINKED) => Error::InternalError(Some(format!("{problem}; {}", problem.help))),
-        Kind::Timeout => Error::ConnectionTimeout,
-        Kind::Denied => Error::HttpRequestDenied,
-        Kind::Invalid => Error::HttpRequestUriInvalid,
-        _ => Error::InternalError(Some(problem.to_string())),
     }
 }
 

@@ -35,6 +35,7 @@ pub mod inspect;
 pub mod linker;
 mod logs;
 mod warm;
+mod wasi_error;
 
 pub use budget::{Budget, Usage};
 pub use calls::HostCalls;

@@ -17,6 +17,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long calls in flight may take when a component or provider is stopped or replaced.
     pub drain: Duration,
+    /// How often artifacts that nothing refers to, and compiled code beyond its limit, are removed.
+    pub collect: Duration,
     /// Compile processes at the same moment.
     pub compilers: usize,
 }
@@ -30,6 +32,7 @@ impl Config {
             labels: BTreeMap::new(),
             heartbeat: Duration::from_secs(30),
             drain: Duration::from_secs(20),
+            collect: Duration::from_secs(600),
             compilers: 2,
         }
     }

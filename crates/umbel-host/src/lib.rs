@@ -13,6 +13,7 @@
 //! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`door`] (what guests' calls reach) · [`control`] (orders) · [`inventory`], [`heartbeat`],
 //! [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes).
 
+pub mod collect;
 pub mod component;
 pub mod config;
 pub mod control;

@@ -238,6 +238,8 @@ impl Bed {
         let key = state.host_key().expect("a key");
         let mut runtime = umbel_runtime::Config::new(state.join("code"));
         runtime.instances_max = 64;
+        // Whatever is not in use is too much, if anybody looks.
+        runtime.code_bytes_max = 0;
         let engine = Engine::new(&runtime).expect("an engine");
         let compiler = Arc::<Compiler>::default();
         let images = Images::new(engine, &runtime, compiler.clone()).expect("a cache");

@@ -1,6 +1,7 @@
 //! The host as its callers see it: orders over the lattice, events back, and calls through what it runs.
 
 mod bed;
+mod collect;
 mod commands;
 mod compile;
 mod components;

@@ -35,6 +35,7 @@ async fn a_host_answers_pings_and_shows_itself() {
         "components",
         "providers",
         "trim",
+        "collect",
         "heartbeat",
         "control",
     ];

@@ -122,7 +122,7 @@ fn memory_mib_max(platform: &Platform) -> u64 {
 #[test]
 fn a_huge_file_costs_neither_memory_nor_disk() {
     let platform = up();
-    let length: u32 = 400 << 20;
+    let length: u32 = 160 << 20;
     // Sparse files: a text, a component that is cut off within a section, and one that is whole and exports nothing.
     let section = |length: u32| {
         let mut head = b"\0asm\x0d\0\x01\0\0".to_vec();

@@ -16,7 +16,7 @@ use umbel_core::link::Values;
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, StartContext, Targets};
 use umbel_supervisor::cores::Cores;
-use umbel_wit::value::{Input, Output};
+use umbel_wit::value::Output;
 use umbel_wit::{Call, Link, Resource, Serve, Value};
 
 /// The allocator of the shipped binary.
@@ -147,7 +147,8 @@ async fn get(guest: &Guest, container: &Resource, name: &str, size: usize) {
     let value = own(guest.call("container/[method]container.get-data", args).await);
     let function = "types/[static]incoming-value.incoming-value-consume-async";
     let stream = guest.call(function, vec![Value::Own(value)]).await;
-    let Value::Input(Input(mut stream)) = stream else { panic!("{stream:?} is not an input-stream") };
+    let Value::Input(input) = stream else { panic!("{stream:?} is not an input-stream") };
+    let mut stream = input.into_stream();
     let mut count = 0;
     while let Some(bytes) = stream.next().await {
         count += bytes.expect("read").len();

@@ -5,6 +5,7 @@ use futures::stream::BoxStream;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use sync_wrapper::SyncWrapper;
 use umbel_core::Problem;
 
 /// Bytes that come piece by piece. It ends with `None`, or early with a problem; dropping it tells the producer that nobody reads on.
@@ -74,7 +75,19 @@ impl fmt::Debug for Resource {
 }
 
 /// Bytes to read.
-pub struct Input(pub ByteStream);
+pub struct Input(SyncWrapper<ByteStream>);
+
+impl Input {
+    /// The bytes that the stream gives.
+    pub fn new(stream: ByteStream) -> Input {
+        Input(SyncWrapper::new(stream))
+    }
+
+    /// The stream.
+    pub fn into_stream(self) -> ByteStream {
+        self.0.into_inner()
+    }
+}
 
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

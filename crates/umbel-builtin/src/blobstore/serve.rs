@@ -267,7 +267,7 @@ async fn values(function: &str, mut args: Args) -> Result<Answer, Problem> {
         }
         "[static]incoming-value.incoming-value-consume-async" => {
             let value: Arc<Incoming> = args.resource()?;
-            told(Ok(Some(Value::Input(Input(value.stream())))))
+            told(Ok(Some(Value::Input(Input::new(value.stream())))))
         }
         "[method]incoming-value.size" => {
             let value: Arc<Incoming> = args.resource()?;

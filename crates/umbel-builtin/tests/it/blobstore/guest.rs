@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use std::sync::Arc;
 use umbel_core::Problem;
-use umbel_wit::value::{Input, Output};
+use umbel_wit::value::Output;
 use umbel_wit::{ByteStream, Call, Link, Resource, Serve, Value};
 
 /// The text of `error` in the WIT.
@@ -253,7 +253,7 @@ impl Incoming {
     pub(crate) async fn stream(self) -> Told<ByteStream> {
         let args = vec![Value::Own(self.handle)];
         match self.guest.told("types", "[static]incoming-value.incoming-value-consume-async", args).await? {
-            Some(Value::Input(Input(stream))) => Ok(stream),
+            Some(Value::Input(input)) => Ok(input.into_stream()),
             other => panic!("{other:?} is not an input-stream"),
         }
     }

@@ -11,9 +11,10 @@
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
 //!  a clock ─────────▶ cron ───────────────▶ components               wasmcloud:cron, wasi:http, wasi:cli
 //!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
+//!  a sealed file ───▶ secrets ───────────▶ components               wasmcloud:secrets
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`], [`cron`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`], [`secrets`], [`cron`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
@@ -25,6 +26,10 @@ pub mod http_server;
 pub mod keyvalue;
 #[cfg(feature = "messaging")]
 pub mod messaging;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 
+#[cfg(any(feature = "keyvalue", feature = "secrets"))]
+mod lock;
 #[cfg(any(feature = "cron", feature = "messaging"))]
 mod quiet;

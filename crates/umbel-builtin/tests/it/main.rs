@@ -14,6 +14,8 @@ mod limits;
 #[cfg(feature = "messaging")]
 mod messaging;
 mod routing;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod smuggling;
 mod streaming;
 mod tls;

@@ -7,24 +7,21 @@
 
 use super::super::error::{FileProblem, KeyvalueError};
 use super::table::{Books, FORMAT, create, format};
+use crate::lock::lock;
 use redb::{Builder, Database, Error, StorageBackend};
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 /// What a file of the storage engine begins with.
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Memory for the engine's pages: what is read often, and half of it what a transaction has written.
 const CACHE_BYTES: usize = 64 << 20;
-
-/// How long a lock may be about to go.
-const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
 type Result<T> = std::result::Result<T, KeyvalueError>;
 
@@ -146,18 +143,10 @@ impl File {
         // What applications store is nobody else's business.
         options.read(true).write(true).create(create).truncate(false).mode(0o600);
         let file = options.open(path).map_err(|e| io_problem(&self.path, e))?;
-        let begun = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                // A process that is just being started holds a copy of its parent's files, and so their locks, until it runs its
-                // program. That is over in a moment; a real owner is not.
-                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
-                    std::thread::sleep(LOCK_PATIENCE / 25);
-                }
-                Err(TryLockError::WouldBlock) => return Err(problem(&self.path, FileProblem::Locked)),
-                Err(TryLockError::Error(e)) => return Err(io_problem(&self.path, e)),
-            }
+        match lock(&file) {
+            Ok(true) => Ok(file),
+            Ok(false) => Err(problem(&self.path, FileProblem::Locked)),
+            Err(e) => Err(io_problem(&self.path, e)),
         }
     }
 
@@ -378,3 +367,6 @@ impl StorageBackend for Rehearsal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,11 @@ impl Coded for ManagerError {
         match self {
             ManagerError::Control(error) => error.help(),
             ManagerError::Lattice(error) => error.help(),
+            ManagerError::NothingToRollBack { name } => {
+                format!(
+                    "`umbel inspect {name}` lists the versions; `umbel rollback {name} VERSION` deploys one"
+                )
+            }
             other => other.code().entry().help.to_string(),
         }
     }

@@ -1,8 +1,12 @@
 //! What can be typed. Each verb's own arguments are in its file under `cmd/`.
 
 use crate::cmd;
-use clap::{Parser, Subcommand, ValueEnum};
+use crate::render::Style;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Run WebAssembly components as supervised applications.
 #[derive(Debug, Parser)]
@@ -12,7 +16,7 @@ use std::path::PathBuf;
     propagate_version = false,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = "Begin with `umbel launch`. Every command has examples in its --help; \
+    after_help = "Begin with `umbel launch`. `umbel help VERB` has all options and examples; \
                   `umbel explain` lists error codes and concepts."
 )]
 pub(crate) struct Cli {
@@ -82,12 +86,65 @@ pub(crate) enum Command {
     Link(cmd::link::Args),
     /// Check this machine and the platform
     Doctor(cmd::doctor::Args),
+    /// Print help: of everything, of a verb, an error code or a concept
+    Help(cmd::help::Args),
     /// Explain an error code or a concept
     Explain(cmd::explain::Args),
     /// Print a completion script for a shell
     Completion(cmd::completion::Args),
     /// Print versions
     Version(cmd::version::Args),
+}
+
+/// The exit code of clap for what it does not understand.
+const NOT_UNDERSTOOD: u8 = 2;
+
+/// The verbs as the first help shows them: those of every day on top.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Every day", &["launch", "deploy", "ps", "logs", "open", "down"]),
+    ("Applications", &["undeploy", "rollback", "inspect", "link"]),
+    ("The platform", &["up", "tree", "events", "doctor"]),
+    ("Help and scripts", &["help", "explain", "completion", "version"]),
+];
+
+/// The command line, with its verbs in groups.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let width = command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or(0);
+    let heading = command.get_styles().get_header();
+    let mut verbs = String::new();
+    for (group, names) in GROUPS {
+        verbs.push_str(&format!("{heading}{group}:{heading:#}\n"));
+        for verb in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let literal = command.get_styles().get_literal();
+            let name = verb.get_name();
+            verbs.push_str(&format!(
+                "  {literal}{name}{literal:#}{:pad$}{about}\n",
+                "",
+                pad = width + 2 - name.len()
+            ));
+        }
+        verbs.push('\n');
+    }
+    let template =
+        format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{verbs}{{options}}{{after-help}}");
+    command.help_template(template)
+}
+
+/// Reads what was typed. What is not understood ends the process as clap does; where nothing was typed, the verbs are a better
+/// answer than that one is missing.
+pub(crate) fn parse(typed: impl ExactSizeIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let mut command = command();
+    if typed.len() <= 1 {
+        let help = command.render_help();
+        let text = if Style::of_stderr().colour { help.ansi().to_string() } else { help.to_string() };
+        // Nobody can be told that stderr is closed.
+        drop(std::io::stderr().lock().write_all(text.as_bytes()));
+        return Err(ExitCode::from(NOT_UNDERSTOOD));
+    }
+    let matches = command.try_get_matches_from_mut(typed).unwrap_or_else(|error| error.exit());
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()))
 }
 
 #[cfg(test)]

@@ -33,6 +33,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same failure with a change of the problem that decides.
+    pub(crate) fn map(self, change: impl FnOnce(Problem) -> Problem) -> Failure {
+        match self {
+            Failure::Problems { problems, source } => {
+                let Problems { first, others } = *problems;
+                Failure::Problems { problems: Box::new(Problems { first: change(first), others }), source }
+            }
+            other => other,
+        }
+    }
+
     /// The same failure with the manifest it is about.
     pub(crate) fn in_source(self, source: Source) -> Failure {
         match self {

@@ -19,7 +19,6 @@ mod progress;
 mod render;
 mod text;
 
-use clap::Parser;
 use context::Context;
 use fail::Failure;
 use std::process::ExitCode;
@@ -33,7 +32,10 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == umbel_runtime::compile::WORKER_ARG) {
         return ExitCode::from(umbel_runtime::compile::worker_main(arguments));
     }
-    let cli = args::Cli::parse();
+    let cli = match args::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let context = match Context::new(&cli.global) {
         Ok(context) => context,
         Err(failure) => return fail::end(failure, cli.global.output),

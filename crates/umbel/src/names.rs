@@ -5,6 +5,8 @@ use umbel_core::{Code, Problem};
 
 /// Candidates that a message lists.
 const LISTED_MAX: usize = 10;
+/// How much alike two names are, from 0 to 1, when one may have been meant by the other.
+const LIKE: f64 = 0.8;
 
 /// Finds what `typed` means among `names`. `what` names the kind of thing, `missing` the code when there is none.
 pub(crate) fn resolve<'a>(
@@ -13,14 +15,18 @@ pub(crate) fn resolve<'a>(
     what: &str,
     missing: Code,
 ) -> Result<String, Problem> {
-    let mut candidates: Vec<&str> = names.into_iter().filter(|name| name.starts_with(typed)).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut candidates: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(typed)).collect();
     candidates.sort_unstable();
     candidates.dedup();
     if candidates.contains(&typed) {
         return Ok(typed.to_string());
     }
     match candidates.as_slice() {
-        [] => Err(Problem::new(missing, format!("there is no {what} `{}`", typed.escape_debug()))),
+        [] => {
+            let problem = Problem::new(missing, format!("there is no {what} `{}`", typed.escape_debug()));
+            Err(suggest(problem, typed, names))
+        }
         [one] => Ok((*one).to_string()),
         several => {
             let listed = several.iter().take(LISTED_MAX).copied().collect::<Vec<_>>().join(", ");
@@ -28,6 +34,23 @@ pub(crate) fn resolve<'a>(
             let message = format!("`{}` may be {listed}{more}", typed.escape_debug());
             Err(Problem::new(api::AMBIGUOUS_NAME, message))
         }
+    }
+}
+
+/// The problem with the name that was probably meant, if there is one.
+pub(crate) fn suggest<'a>(
+    problem: Problem,
+    typed: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Problem {
+    let likeness = |name: &str| strsim::jaro_winkler(&typed.to_lowercase(), &name.to_lowercase());
+    let close = names.into_iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > LIKE);
+    match close.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((_, name)) => {
+            let help = format!("did you mean `{}`? {}", crate::text::neutral(name), problem.help);
+            problem.with_help(help)
+        }
+        None => problem,
     }
 }
 
@@ -55,6 +78,8 @@ mod tests {
         assert_eq!(find("hello"), Ok("hello".into()));
         assert_eq!(find("hello-"), Ok("hello-2".into()));
         assert_eq!(find("hel"), Err((api::AMBIGUOUS_NAME, "`hel` may be hello, hello-2".into())));
+        let helped = resolve("helol", names, "application", api::NO_SUCH_APPLICATION).unwrap_err().help;
+        assert_eq!(helped, "did you mean `hello`? list the applications with `umbel ps`");
         assert_eq!(find("x"), Err((api::NO_SUCH_APPLICATION, "there is no application `x`".into())));
     }
 }

@@ -151,6 +151,11 @@ pub(crate) fn shell_word(word: &str) -> String {
     }
 }
 
+/// The help of a code with the application's name where the catalogue can only say APP.
+pub(crate) fn for_application(help: &str, name: &str) -> String {
+    help.replace(" APP`", &format!(" {name}`"))
+}
+
 /// A problem about an argument that clap cannot check alone.
 pub(crate) fn bad_argument(message: impl Into<String>) -> Problem {
     Problem::new(api::BAD_ARGUMENT, message)

@@ -1,6 +1,8 @@
 //! What was acknowledged survives, and nothing is left over.
 
 use crate::{folder, up};
+use serde_json::Value;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use umbel_testkit::load::Load;
@@ -107,6 +109,71 @@ fn a_stop_lets_calls_finish() {
         platform.start().unwrap();
         assert_eq!(platform.wait_for_answer("slow").unwrap().status, 200, "it runs again");
     }
+}
+
+#[test]
+fn a_stop_under_load_cuts_no_request() {
+    const CALLS: usize = 40;
+    let mut platform = folder();
+    let mut process = platform.command(&["up", "--quiet"]).stderr(Stdio::null()).spawn().unwrap();
+    block_until("it runs", || platform.read_endpoint().is_ok());
+    platform.deploy(&application("slow", "v1", &guest("slow"), &[])).unwrap();
+    platform.deploy(&application("hello", "v1", &example("hello"), &[])).unwrap();
+    platform.wait_for_answer("slow").unwrap();
+    let load = Load {
+        address: platform.address,
+        host: "hello.localhost".to_owned(),
+        path: "/".to_owned(),
+        rate: 2_000.0,
+        connections: 8,
+        duration: Duration::from_secs(60),
+    };
+    let enough = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load.run(&enough));
+        let calls: Vec<_> = (0..CALLS).map(|_| scope.spawn(|| platform.get("slow", "/?ms=3000"))).collect();
+        block_until("all calls run", || {
+            let ps = platform.json(&["ps"]).unwrap();
+            let of = |component: &Value| component["usage"]["calls_in_flight"].as_u64();
+            ps["components"].as_array().unwrap().iter().filter_map(of).max() >= Some(CALLS as u64)
+        });
+        platform.signal("TERM").unwrap();
+        for call in calls {
+            let answer = call.join().unwrap().unwrap();
+            assert_eq!((answer.status, answer.text().as_str()), (200, "slept 3000 ms\n"));
+        }
+        assert_eq!(process.wait().unwrap().code(), Some(0));
+        enough.store(true, Ordering::Relaxed);
+        loading.join().unwrap()
+    });
+    assert!(outcome.succeeded > 0);
+    // Whoever is still sending finds nobody who listens. An answer that has begun is never cut, and none is a failure.
+    for example in &outcome.examples {
+        assert!(
+            !example.contains("not an HTTP answer") && !example.starts_with('5'),
+            "{:?}",
+            outcome.examples
+        );
+    }
+}
+
+#[test]
+fn a_state_file_of_another_version_is_told_and_kept() {
+    let mut platform = up();
+    platform.deploy(&application("hello", "v1", &example("hello"), &[])).unwrap();
+    platform.down().unwrap();
+    let file = platform.state().join("lattice.redb");
+    let db = redb::Database::open(&file).unwrap();
+    let transaction = db.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&str, u64>::new("umbel.meta");
+    assert_eq!(transaction.open_table(meta).unwrap().insert("format", 99).unwrap().unwrap().value(), 1);
+    transaction.commit().unwrap();
+    drop(db);
+    let bytes = std::fs::read(&file).unwrap();
+    let ran = platform.run(&["up", "--detach"]).unwrap();
+    assert_eq!(ran.code, 10, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("UM0614") && ran.stderr.contains("help:"), "{}", ran.stderr);
+    assert!(std::fs::read(&file).unwrap() == bytes, "it is left as it is");
 }
 
 #[test]

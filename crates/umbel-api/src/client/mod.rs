@@ -189,7 +189,7 @@ impl Client {
         self.post(&application_path(name, "/undeploy"), &()).await
     }
 
-    /// Deploys an older version: the one before the deployed one unless said.
+    /// Deploys an older version: the one that was deployed before this one unless said.
     pub async fn rollback(&self, name: &str, version: Option<&str>) -> Result<doc::Deployed> {
         self.post(&application_path(name, "/rollback"), &deploy_request(version)).await
     }

@@ -1,6 +1,5 @@
 use super::*;
 use crate::golden;
-use clap::CommandFactory;
 
 /// The help of a command and of those below it.
 fn helps(command: &mut clap::Command, name: &str, text: &mut String) {
@@ -17,7 +16,7 @@ fn helps(command: &mut clap::Command, name: &str, text: &mut String) {
 #[test]
 fn the_help_of_every_command_is_the_one_that_is_kept() {
     let mut text = String::new();
-    let mut command = Cli::command();
+    let mut command = super::command();
     // Builds what is global into the commands below.
     command.build();
     helps(&mut command, "umbel", &mut text);
@@ -26,19 +25,29 @@ fn the_help_of_every_command_is_the_one_that_is_kept() {
 
 #[test]
 fn the_commands_are_well_formed() {
-    Cli::command().debug_assert();
+    command().debug_assert();
 }
 
 #[test]
 fn every_command_has_examples() {
-    for command in Cli::command().get_subcommands() {
+    for command in command().get_subcommands() {
         let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(after.contains(&format!("umbel {}", command.get_name())), "{}", command.get_name());
     }
 }
 
 #[test]
+fn every_command_is_in_a_group() {
+    let command = command();
+    let mut verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    verbs.sort_unstable();
+    grouped.sort_unstable();
+    assert_eq!(grouped, verbs);
+}
+
+#[test]
 fn the_first_help_fits_a_screen() {
-    let help = Cli::command().term_width(100).render_help().to_string();
+    let help = command().term_width(100).render_help().to_string();
     assert!(help.lines().count() <= 45, "{} lines", help.lines().count());
 }

@@ -44,6 +44,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if !args.follow {
         let mut list = client.events(&query).await?;
         list.items.retain(wanted);
+        if list.items.is_empty() {
+            context.progress.note("nothing has happened; -f waits for what will");
+        }
         return context.show(
             &list,
             |list, style| {

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::fail::Failure;
 use crate::render::{Style, Tone};
+use crate::{args, names};
 use serde::{Deserialize, Serialize};
 use umbel_api::document::Document;
 use umbel_core::code::{self, api};
@@ -77,10 +78,22 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<(), Failure> {
             index.items.iter().map(|item| item.name.clone()).collect()
         });
     };
-    let explanation = topic(&what).or_else(|| Code::find(&what).map(of_code)).ok_or_else(|| {
-        Problem::new(api::NO_SUCH_TOPIC, format!("there is no explanation of `{}`", what.escape_debug()))
-    })?;
+    show(context, &what)
+}
+
+/// Shows the explanation of a code or a concept.
+pub(super) fn show(context: &Context, what: &str) -> Result<(), Failure> {
+    let explanation = topic(what).or_else(|| Code::find(what).map(of_code)).ok_or_else(|| unknown(what))?;
     context.show(&explanation, render, |explanation| vec![explanation.name.clone()])
+}
+
+/// Nothing is known by that name.
+pub(super) fn unknown(what: &str) -> Problem {
+    let command = args::command();
+    let verbs = command.get_subcommands().map(clap::Command::get_name);
+    let topics = TOPICS.iter().map(|(name, _)| *name);
+    let message = format!("there is no explanation of `{}`", what.escape_debug());
+    names::suggest(Problem::new(api::NO_SUCH_TOPIC, message), what, verbs.chain(topics))
 }
 
 fn topic(what: &str) -> Option<Explanation> {

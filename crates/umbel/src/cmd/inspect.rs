@@ -120,12 +120,13 @@ impl Facts {
         }
     }
 
-    fn problem(&mut self, problem: &Problem) {
+    fn problem(&mut self, problem: &Problem, application: &str) {
         self.0.push_str(&format!("{}\n", self.1.paint(Tone::Bad, &neutral(&problem.to_string()))));
         for cause in &problem.causes {
             self.0.push_str(&format!("  cause: {}\n", neutral(cause)));
         }
-        self.0.push_str(&format!("  {} {}\n", self.1.paint(Tone::Good, "help:"), neutral(&problem.help)));
+        let help = text::for_application(&problem.help, application);
+        self.0.push_str(&format!("  {} {}\n", self.1.paint(Tone::Good, "help:"), neutral(&help)));
     }
 }
 
@@ -135,10 +136,17 @@ fn render_application(details: &ApplicationDetails, style: Style) -> String {
     facts.add("application", &application.name);
     facts.add("description", application.description.as_deref().unwrap_or_default());
     facts.state(&application.status);
-    facts.add("note", application.message.as_deref().unwrap_or_default());
+    // What a problem says below need not be said twice.
+    let is_problem = |note: &&str| details.problems.iter().any(|problem| problem.message == **note);
+    facts.add("note", application.message.as_deref().filter(|note| !is_problem(note)).unwrap_or_default());
     facts.list("url", &application.urls);
+    let serving = details.parts.iter().filter_map(|part| {
+        let version = part.serving_version.as_ref()?;
+        Some(format!("{version} of `{}`, until the deployed version can", part.name))
+    });
+    facts.list("serving", &serving.collect::<Vec<_>>());
     for problem in &details.problems {
-        facts.problem(problem);
+        facts.problem(problem, &application.name);
     }
     let mut text = facts.0;
     let rows: Vec<Vec<Cell>> = details
@@ -150,7 +158,7 @@ fn render_application(details: &ApplicationDetails, style: Style) -> String {
         })
         .collect();
     text.push('\n');
-    text.push_str(&table(&["VERSION", "STATUS", "PUT"], &rows, style));
+    text.push_str(&table(&["VERSION", "STATUS", "STORED"], &rows, style));
     if !details.parts.is_empty() {
         let rows: Vec<Vec<Cell>> = details
             .parts
@@ -197,7 +205,7 @@ fn render_component(context: &Context, component: &Component, style: Style) -> S
     facts.list("imports", &component.imports);
     facts.list("unlinked", &component.unlinked);
     if let Some(problem) = &component.problem {
-        facts.problem(problem);
+        facts.problem(problem, component.application.as_deref().unwrap_or("APP"));
     }
     if let Some(import) = component.unlinked.first() {
         let contract = import.split('@').next().unwrap_or(import);
@@ -208,16 +216,17 @@ fn render_component(context: &Context, component: &Component, style: Style) -> S
 }
 
 fn limit_lines(limits: &Limits) -> Vec<String> {
-    let or_none = |value: u64, text: String| if value == 0 { "none".to_string() } else { text };
+    let or_unlimited =
+        |value: u64, text: String| if value == 0 { "without a limit".to_string() } else { text };
     vec![
         format!("memory {} of one instance", text::bytes(limits.memory_bytes_max)),
         format!(
             "cpu {}",
-            or_none(limits.cpu_percent_max.into(), format!("{} % of a core", limits.cpu_percent_max))
+            or_unlimited(limits.cpu_percent_max.into(), format!("{} % of a core", limits.cpu_percent_max))
         ),
         format!(
             "call time {}",
-            or_none(limits.call_ms_max, text::duration(Duration::from_millis(limits.call_ms_max)))
+            or_unlimited(limits.call_ms_max, text::duration(Duration::from_millis(limits.call_ms_max)))
         ),
         format!("instances {}, waiting {}", limits.instances_max, limits.waiting_max),
         format!("log {} per second", text::bytes(limits.log_bytes_per_s_max)),
@@ -241,7 +250,7 @@ fn render_provider(provider: &Provider, style: Style) -> String {
         provider.endpoints.iter().map(|e| format!("{} → {}", e.url, e.component)).collect();
     facts.list("endpoints", &endpoints);
     if let Some(problem) = &provider.problem {
-        facts.problem(problem);
+        facts.problem(problem, provider.application.as_deref().unwrap_or("APP"));
     }
     facts.0
 }

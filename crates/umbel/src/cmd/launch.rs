@@ -1,7 +1,7 @@
 //! `umbel launch`: from nothing to a URL. Every step is a command of its own, and is printed as that.
 
 use super::deploy::{Manifest, in_folder};
-use super::up::{HTTP_PORT_DEFAULT, Up};
+use super::up::{HTTP_PORT_DEFAULT, Up, note_other_port, with_free_port};
 use super::wait;
 use crate::background::{self, Found};
 use crate::context::{Context, absolute};
@@ -16,8 +16,9 @@ use std::time::Duration;
 use umbel_api::client::Client;
 use umbel_api::document::{ApplicationStatus, Document};
 use umbel_core::Problem;
-use umbel_core::code::api;
+use umbel_core::code::{api, artifact};
 use umbel_core::id::AppName;
+use umbel_core::reference::{Location, Reference};
 use umbel_manifest::Application;
 
 /// The bundled examples: components that answer HTTP. `cargo xtask fixtures` builds them from `guests/`.
@@ -39,9 +40,9 @@ pub(crate) struct Args {
     /// The name of the application that is made of a component file
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// The port on which applications answer, if the platform is started
-    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT_DEFAULT, env = "UMBEL_HTTP_PORT", hide_env_values = true)]
-    http_port: u16,
+    /// The port on which applications answer, if the platform is started [default: 8000]
+    #[arg(long, value_name = "PORT", env = "UMBEL_HTTP_PORT", hide_env_values = true)]
+    http_port: Option<u16>,
     /// How long to wait for the platform and the application
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     timeout: Duration,
@@ -102,10 +103,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 }
 
 async fn platform(context: &Context, args: &Args) -> Result<Found, Failure> {
-    let up = Up::with_http_port(args.http_port)?;
+    let up = Up::with_http_port(args.http_port.unwrap_or(HTTP_PORT_DEFAULT))?;
     let words = match args.http_port {
-        HTTP_PORT_DEFAULT => "up --detach".to_string(),
-        port => format!("up --detach --http-port {port}"),
+        None | Some(HTTP_PORT_DEFAULT) => "up --detach".to_string(),
+        Some(port) => format!("up --detach --http-port {port}"),
     };
     let command = context.command(&words);
     let starting = background::ensure(context, &up, args.timeout);
@@ -113,7 +114,11 @@ async fn platform(context: &Context, args: &Args) -> Result<Found, Failure> {
         let verb = if found.was_running { "the platform runs already" } else { "the platform runs" };
         format!("{verb} (pid {})", found.running.pid)
     };
-    let found = context.progress.step("starting the platform", Some(&command), starting, done).await?;
+    let started = context.progress.step("starting the platform", Some(&command), starting, done).await;
+    let what = shell_word(&args.what.display().to_string());
+    let again = |port| context.command(&format!("launch {what} --http-port {port}"));
+    let found = started.map_err(|failure| failure.map(|problem| with_free_port(problem, up.http, again)))?;
+    note_other_port(context, &found, args.http_port);
     let ours = env!("CARGO_PKG_VERSION");
     if found.running.version != ours {
         let text =
@@ -127,6 +132,9 @@ impl Target {
     /// A path that exists is what it is; anything else is the name of an example.
     fn find(what: &Path) -> Result<Target, Failure> {
         let shown = what.display();
+        if let Some(problem) = elsewhere(&what.to_string_lossy()) {
+            return Err(problem.into());
+        }
         let nothing = |why: String| Failure::from(Problem::new(api::NOTHING_TO_LAUNCH, why));
         let is_name =
             what.components().count() == 1 && what.extension().is_none() && !what.as_os_str().is_empty();
@@ -138,10 +146,12 @@ impl Target {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_name => {
                 let names: Vec<&str> = BUNDLED.iter().map(|(name, _)| *name).collect();
-                return Err(nothing(format!(
+                let message = format!(
                     "`{shown}` is no file, no folder and none of the bundled examples ({})",
                     names.join(", ")
-                )));
+                );
+                let problem = Problem::new(api::NOTHING_TO_LAUNCH, message);
+                return Err(crate::names::suggest(problem, &what.to_string_lossy(), names).into());
             }
             Err(error) => {
                 let problem = Problem::new(api::FILE_UNREADABLE, format!("`{shown}` cannot be read"));
@@ -156,13 +166,45 @@ impl Target {
         if !metadata.is_file() {
             return Err(nothing(format!("`{shown}` is neither a file nor a folder")));
         }
-        let extension = what.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-        match extension.as_deref() {
-            Some("yaml" | "yml" | "json") => Ok(Target::Manifest(what.into())),
-            // Whether it is a component is the host's to say: it has a code for everything that a file can be.
-            _ => Ok(Target::Component(what.into())),
-        }
+        // Whether it is a component is the host's to say: it has a code for everything that a file can be.
+        Ok(if is_manifest(what) { Target::Manifest(what.into()) } else { Target::Component(what.into()) })
     }
+}
+
+/// Whether the name is that of a manifest.
+fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    matches!(extension.as_deref(), Some("yaml" | "yml" | "json"))
+}
+
+/// What names something that is not on this machine: what is not supported is told as that, and not as a file that is missing.
+fn elsewhere(what: &str) -> Option<Problem> {
+    let is_url = ["http://", "https://"].iter().any(|scheme| what.starts_with(scheme));
+    let image = Reference::new(what).ok().and_then(|reference| match reference.location() {
+        Location::Oci(image) if what.starts_with("oci://") || image.registry.is_some() => Some(image.clone()),
+        _ => None,
+    });
+    let (message, fetch) = match image {
+        Some(image) if !Path::new(what).exists() && !is_manifest(Path::new(what)) => {
+            let file = format!("{}.wasm", image.name());
+            let from = what.trim_start_matches("oci://");
+            (
+                format!("`{what}` is an image in a registry"),
+                format!("wash pull {} --destination {file}` and `umbel launch ./{file}", shell_word(from)),
+            )
+        }
+        _ if is_url => {
+            let file =
+                what.rsplit('/').next().filter(|file| file.ends_with(".wasm")).unwrap_or("component.wasm");
+            (
+                format!("`{what}` is on the network"),
+                format!("curl -Lo {file} {}` and `umbel launch ./{file}", shell_word(what)),
+            )
+        }
+        _ => return None,
+    };
+    let message = format!("{message}; only files, folders and bundled examples can be launched yet");
+    Some(Problem::new(artifact::NO_REGISTRY_CLIENT, message).with_help(format!("fetch it first: `{fetch}`")))
 }
 
 /// The manifest of the target; for a component one is made and kept in the state folder, so that it can be read and changed.
@@ -339,6 +381,11 @@ mod tests {
             ("nothing-of-that-name".into(), api::NOTHING_TO_LAUNCH),
             ("/dev/null".into(), api::NOTHING_TO_LAUNCH),
             ("".into(), api::FILE_UNREADABLE),
+            ("oci://ghcr.io/team/hello:1".into(), artifact::NO_REGISTRY_CLIENT),
+            ("ghcr.io/team/hello:1".into(), artifact::NO_REGISTRY_CLIENT),
+            ("https://example.com/hello.wasm".into(), artifact::NO_REGISTRY_CLIENT),
+            ("missing/folder".into(), api::FILE_UNREADABLE),
+            ("missing.d/app.yaml".into(), api::FILE_UNREADABLE),
         ] {
             assert_eq!(Target::find(&what).unwrap_err().code(), Some(code), "{}", what.display());
         }

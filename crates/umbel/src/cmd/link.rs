@@ -82,7 +82,13 @@ enum Distance {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
     match args.verb {
-        Verb::List => context.show(&client.links().await?, render, names_of),
+        Verb::List => {
+            let links = client.links().await?;
+            if links.items.is_empty() {
+                context.progress.note("there are no links; manifests and `umbel link put` make them");
+            }
+            context.show(&links, render, names_of)
+        }
         Verb::Put(put) => {
             let (namespace, package, interfaces) = contract(&put.contract)?;
             let ids = ids(&client).await?;

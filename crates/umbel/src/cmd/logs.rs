@@ -7,9 +7,10 @@ use crate::render::{Style, Tone, tone_of};
 use crate::text::{self, neutral, parse_duration};
 use clap::ValueEnum;
 use std::time::Duration;
-use umbel_api::client::Followed;
+use umbel_api::client::{Client, Followed};
 use umbel_api::document::{LogEntry, Lost};
 use umbel_api::query::LogQuery;
+use umbel_core::code::api;
 use umbel_core::{Clock, SystemClock};
 
 #[derive(Debug, clap::Args)]
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     /// The application; all when left out
     #[arg(value_name = "APP")]
     application: Option<String>,
-    /// Only of this component, by its id
+    /// Only of this component: its id, or a unique beginning of it
     #[arg(long, value_name = "ID")]
     component: Option<String>,
     /// Go on with the lines to come
@@ -59,9 +60,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Some(typed) => Some(names::application(&client, typed).await?),
         None => None,
     };
+    let component = match &args.component {
+        Some(typed) => Some(component(&client, typed).await?),
+        None => None,
+    };
     let query = LogQuery {
         application,
-        component: args.component.clone(),
+        component,
         level: args
             .level
             .and_then(|level| level.to_possible_value())
@@ -72,7 +77,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let wanted = |entry: &LogEntry| args.grep.as_ref().is_none_or(|text| entry.message.contains(text));
     if !args.follow {
         let mut list = client.logs(&query).await?;
+        let is_empty = list.items.is_empty();
         list.items.retain(wanted);
+        if is_empty {
+            context.progress.note("nothing was logged; -f waits for what will be");
+        } else if list.items.is_empty() {
+            context.progress.note("no line of those that are kept contains the text");
+        }
         return context.show(
             &list,
             |list, style| list.items.iter().map(|entry| line(entry, style)).collect(),
@@ -94,6 +105,19 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     tokio::select! {
         outcome = following => outcome,
         _ = tokio::signal::ctrl_c() => Err(Failure::Stopped),
+    }
+}
+
+/// Finds a component among those that run, or have run and are still remembered by what they logged.
+async fn component(client: &Client, typed: &str) -> Result<String, Failure> {
+    let hosts = client.hosts().await?.items;
+    let ids = hosts.iter().flat_map(|host| &host.components).map(|component| component.id.as_str());
+    match names::resolve(typed, ids, "component", api::NO_SUCH_NAME) {
+        Err(problem) if problem.code == api::NO_SUCH_NAME => {
+            let one = LogQuery { component: Some(typed.into()), limit: Some(1), ..LogQuery::default() };
+            if client.logs(&one).await?.items.is_empty() { Err(problem.into()) } else { Ok(typed.into()) }
+        }
+        outcome => Ok(outcome?),
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod help;
 pub(crate) mod inspect;
 pub(crate) mod launch;
 pub(crate) mod link;
@@ -41,6 +42,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Open(args) => open::run(context, args).await,
         Command::Link(args) => link::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Help(args) => help::run(context, &args),
         Command::Explain(args) => explain::run(context, args),
         Command::Completion(args) => completion::run(context, args),
         Command::Version(args) => version::run(context, args).await,

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::fail::Failure;
-use crate::render::table::{Cell, cell, render as table, state};
+use crate::render::table::{Cell, cell, number, render as table, state};
 use crate::render::{Style, Tone};
 use crate::text;
 use serde::{Deserialize, Serialize};
@@ -76,16 +76,16 @@ fn render(context: &Context, ps: &Ps, style: Style) -> String {
     let problems = ps
         .components
         .iter()
-        .map(|c| (&c.id, &c.problem))
-        .chain(ps.providers.iter().map(|p| (&p.id, &p.problem)));
-    for (id, problem) in problems {
+        .map(|c| (&c.id, &c.application, &c.problem))
+        .chain(ps.providers.iter().map(|p| (&p.id, &p.application, &p.problem)));
+    for (id, application, problem) in problems {
         if let Some(problem) = problem {
             let label = style.paint(Tone::Bad, &text::neutral(id));
             text.push_str(&format!("\n{label}: {}\n", text::neutral(&problem.to_string())));
             text.push_str(&format!(
                 "  {} {}\n",
                 style.paint(Tone::Good, "help:"),
-                text::neutral(&problem.help)
+                text::neutral(&text::for_application(&problem.help, application.as_deref().unwrap_or("APP")))
             ));
         }
     }
@@ -123,10 +123,10 @@ fn components(components: &[Component], style: Style) -> String {
             vec![
                 cell(&component.id),
                 state(&component.state),
-                cell(format!("{}/{}", usage.calls_in_flight, component.instances_max)),
-                cell(usage.calls.to_string()),
-                cell((usage.traps + usage.refused).to_string()),
-                cell(text::bytes(usage.memory_bytes)),
+                number(format!("{}/{}", usage.calls_in_flight, component.instances_max)),
+                number(usage.calls.to_string()),
+                number((usage.traps + usage.refused).to_string()),
+                number(text::bytes(usage.memory_bytes)),
                 cell(&component.reference),
             ]
         })

@@ -7,14 +7,15 @@ use crate::names;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  umbel rollback hello              the version before the deployed one
+  umbel rollback hello              the version that was deployed before this one
   umbel rollback hello v3
   umbel inspect hello               lists the versions")]
 pub(crate) struct Args {
     /// The application
     #[arg(value_name = "APP")]
     application: String,
-    /// The version; the one before the deployed one when left out
+    /// The version; the one that was deployed before this one when left out
+    #[arg(value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]
     wait: Wait,

@@ -1,18 +1,20 @@
 //! `umbel up`: the platform, in the foreground or in the background.
 
+use crate::background::{self, Found};
 use crate::context::Context;
+use crate::daemon;
 use crate::fail::Failure;
 use crate::render::Style;
 use crate::text::{bad_argument, parse_duration, parse_size};
-use crate::{background, daemon};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 use umbel_api::document::Document;
 use umbel_api::folder::{Running, StateFolder};
 use umbel_core::Problem;
+use umbel_core::code::call;
 use umbel_core::id::LatticeName;
 use umbel_runtime::config::CompileLimits;
 
@@ -21,6 +23,8 @@ const INSTANCES_DEFAULT: u32 = 2_000;
 
 /// Where applications answer unless said.
 pub(crate) const HTTP_PORT_DEFAULT: u16 = 8000;
+/// So many ports after one that is taken are tried for one that is not.
+const NEXT_PORTS: u16 = 100;
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
@@ -31,9 +35,9 @@ pub(crate) struct Args {
     /// Run in the background, and return when the platform is ready
     #[arg(short, long)]
     detach: bool,
-    /// The port on which applications answer; 0 is any free one
-    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT_DEFAULT, env = "UMBEL_HTTP_PORT", hide_env_values = true)]
-    http_port: u16,
+    /// The port on which applications answer; 0 is any free one [default: 8000]
+    #[arg(long, value_name = "PORT", env = "UMBEL_HTTP_PORT", hide_env_values = true)]
+    http_port: Option<u16>,
     /// The address on which applications answer
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     http_address: IpAddr,
@@ -105,7 +109,7 @@ impl Up {
             labels.insert(key.to_string(), value.to_string());
         }
         Ok(Up {
-            http: SocketAddr::new(args.http_address, args.http_port),
+            http: SocketAddr::new(args.http_address, args.http_port.unwrap_or(HTTP_PORT_DEFAULT)),
             api: (!args.no_api_port).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port))),
             lattice: LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?,
             labels,
@@ -163,7 +167,7 @@ impl Document for Platform {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let up = Up::new(&args)?;
     if args.detach {
-        return detach(context, &up, args.timeout).await;
+        return detach(context, &up, &args).await;
     }
     if args.session {
         // Fails only for a process that leads a group already, which is as far from its starter's terminal.
@@ -175,12 +179,53 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             .progress
             .note(&format!("the platform runs in {}; Ctrl-C stops it", context.folder.root().display()));
     }
-    Ok(daemon::run(&context.folder, up).await?)
+    let http = up.http;
+    let ran = daemon::run(&context.folder, up).await;
+    Ok(ran.map_err(|problem| {
+        with_free_port(problem, http, |port| context.command(&format!("up --http-port {port}")))
+    })?)
 }
 
-async fn detach(context: &Context, up: &Up, timeout: Duration) -> Result<(), Failure> {
-    let starting = background::ensure(context, up, timeout);
-    let found = context.progress.spin("starting the platform", starting).await?;
+/// A port that another program has is told with one that is free.
+pub(crate) fn with_free_port(
+    problem: Problem,
+    http: SocketAddr,
+    command: impl FnOnce(u16) -> String,
+) -> Problem {
+    if problem.code != call::HTTP_PORT_IN_USE {
+        return problem;
+    }
+    let is_free = |port: &u16| TcpListener::bind((http.ip(), *port)).is_ok();
+    // When none of the next ones is, the system finds one.
+    let free = (1..=NEXT_PORTS).filter_map(|step| http.port().checked_add(step)).find(is_free).unwrap_or(0);
+    let who = format!("`ss -ltnp 'sport = :{}'` shows who has the port", http.port());
+    problem.with_help(format!("`{}` takes one that is free\n{who}", command(free)))
+}
+
+/// A word about a port that was asked for when the platform ran already, on another one.
+pub(crate) fn note_other_port(context: &Context, found: &Found, wanted: Option<u16>) {
+    let port_of = |url: &String| url.trim_end_matches('/').rsplit(':').next()?.parse::<u16>().ok();
+    let has = found.running.http_url.as_ref().and_then(port_of);
+    if let (true, Some(wanted @ 1..), Some(has)) = (found.was_running, wanted, has)
+        && wanted != has
+    {
+        let commands =
+            [context.command("down"), context.command(&format!("up --detach --http-port {wanted}"))];
+        let note = format!(
+            "note: the platform runs already and answers on port {has}, not {wanted}; `{}` changes that",
+            commands.join(" && ")
+        );
+        context.progress.note(&note);
+    }
+}
+
+async fn detach(context: &Context, up: &Up, args: &Args) -> Result<(), Failure> {
+    let starting = background::ensure(context, up, args.timeout);
+    let started = context.progress.spin("starting the platform", starting).await;
+    let command = |port| context.command(&format!("up --detach --http-port {port}"));
+    let found =
+        started.map_err(|failure| failure.map(|problem| with_free_port(problem, up.http, command)))?;
+    note_other_port(context, &found, args.http_port);
     let platform = Platform {
         was_running: found.was_running,
         state: context.folder.root().display().to_string(),
@@ -234,6 +279,23 @@ mod tests {
     fn a_platform_that_runs_says_where() {
         let context = golden::context();
         golden::check("up.txt", &describe(&context, &golden::input("up.json"), Style::PLAIN));
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_with_one_that_is_free() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken = listener.local_addr().unwrap();
+        let help = |code| {
+            let problem = Problem::new(code, "it is taken").with_help("as it was");
+            with_free_port(problem, taken, |port| {
+                assert_ne!(port, taken.port());
+                assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(), "{port}");
+                format!("umbel up --http-port {port}")
+            })
+            .help
+        };
+        assert!(help(call::HTTP_PORT_IN_USE).starts_with("`umbel up --http-port "));
+        assert_eq!(help(call::HTTP_LISTEN_FAILED), "as it was");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use crate::context::Context;
 use crate::fail::Failure;
+use crate::text;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use umbel_api::client::Client;
@@ -24,11 +26,11 @@ pub(super) async fn deployed(
     timeout: Duration,
 ) -> Result<ApplicationStatus, Failure> {
     let mut last = ApplicationStatus::default();
-    if let Some(outcome) = in_time(context, name, timeout, settled(client, name, &mut last)).await {
+    if let Some(outcome) = in_time(context, name, timeout, settled(context, client, name, &mut last)).await {
         return outcome;
     }
     if last.status == "unhealthy" || last.status == "failed" {
-        return Err(failed(name, &last).into());
+        return Err(failed(context, name, &last).into());
     }
     let message = format!("`{name}` is still {} after {} s", last.status, timeout.as_secs());
     let problem = Problem::new(api::DEPLOY_TIMEOUT, message);
@@ -75,6 +77,7 @@ async fn in_time<T>(
 }
 
 async fn settled(
+    context: &Context,
     client: &Client,
     name: &str,
     last: &mut ApplicationStatus,
@@ -92,15 +95,16 @@ async fn settled(
         if !is_failing {
             failing_since = None;
         } else if failing_since.get_or_insert_with(Instant::now).elapsed() >= FAILURE_SETTLES {
-            return Err(failed(name, last).into());
+            return Err(failed(context, name, last).into());
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_LOOK);
     }
 }
 
-/// Why an application is not healthy: the first of its problems with its own help, then the others.
-fn failed(name: &str, status: &ApplicationStatus) -> Problems {
+/// Why an application is not healthy: what failed, each cause once, and what goes on meanwhile; then the help of the first
+/// problem, and the commands that tell more or go back.
+fn failed(context: &Context, name: &str, status: &ApplicationStatus) -> Problems {
     let of_parts = status.parts.iter().filter_map(|part| {
         let problem = part.problem.as_ref()?;
         Some((format!("{} `{}`: {problem}", part.kind, part.name), problem))
@@ -112,19 +116,35 @@ fn failed(name: &str, status: &ApplicationStatus) -> Problems {
             reasons.push(reason);
         }
     }
-    let mut problem = Problem::new(api::DEPLOY_FAILED, format!("`{name}` is deployed but not healthy"));
+    let mut problem = Problem::new(api::DEPLOY_FAILED, what_failed(name, status));
     for (text, reason) in &reasons {
-        problem = problem.with_cause(text.clone());
-        for cause in &reason.causes {
-            problem = problem.with_cause(cause.clone());
+        for cause in std::iter::once(text).chain(&reason.causes) {
+            if !problem.causes.contains(cause) {
+                problem = problem.with_cause(cause.clone());
+            }
         }
     }
     if reasons.is_empty() {
         problem = status.message.iter().fold(problem, |problem, why| problem.with_cause(why));
     }
-    match reasons.first() {
-        Some((_, first)) => problem.with_help(first.help.clone()).into(),
-        None => problem.into(),
+    let mut help: Vec<String> = Vec::new();
+    help.extend(reasons.first().map(|(_, first)| text::for_application(&first.help, name)));
+    if let Some(previous) = &status.previous_version {
+        help.push(format!("`{}` goes back to {previous}", context.command(&format!("rollback {name}"))));
+    }
+    let more = [format!("logs {name}"), format!("inspect {name}")].map(|words| context.command(&words));
+    help.push(format!("`{}` and `{}` tell more", more[0], more[1]));
+    problem.with_help(help.join("\n")).into()
+}
+
+/// Which version is not healthy, and which ones serve in its place.
+fn what_failed(name: &str, status: &ApplicationStatus) -> String {
+    let message = format!("`{name}` {} is deployed but not healthy", status.version);
+    let serving: BTreeSet<&str> =
+        status.parts.iter().filter_map(|part| part.serving_version.as_deref()).collect();
+    match serving.into_iter().collect::<Vec<_>>().join(" and ") {
+        serving if serving.is_empty() => message,
+        serving => format!("{message}; {serving} goes on serving"),
     }
 }
 
@@ -138,22 +158,34 @@ mod tests {
         let code = umbel_core::code::all().find(|code| code.entry().number / 100 == 4);
         let reason = Problem::new(code.unwrap_or(api::BAD_REQUEST), "it is not wasm")
             .with_cause("bad magic")
-            .with_help("build it");
+            .with_help("build it, or see `umbel logs APP`");
         let part = Part {
             name: "web".into(),
             kind: "component".into(),
             problem: Some(reason.clone()),
             ..Part::default()
         };
-        let status = ApplicationStatus {
-            status: "failed".into(),
-            parts: vec![part.clone(), part],
-            problems: vec![reason.clone()],
-            ..ApplicationStatus::default()
+        let failed = |parts: Vec<Part>, previous: Option<&str>| {
+            let status = ApplicationStatus {
+                status: "failed".into(),
+                version: "v2".into(),
+                parts,
+                previous_version: previous.map(str::to_string),
+                problems: vec![reason.clone()],
+                ..ApplicationStatus::default()
+            };
+            super::failed(&crate::golden::context(), "hello", &status).first
         };
-        let problems = failed("hello", &status);
-        assert_eq!(problems.first.code, api::DEPLOY_FAILED);
-        assert_eq!(problems.first.causes, [format!("component `web`: {reason}"), "bad magic".into()]);
-        assert_eq!(problems.first.help, "build it");
+        let first = failed(vec![part.clone(), part.clone()], None);
+        assert_eq!((first.code, first.kind.exit_code()), (api::DEPLOY_FAILED, 8));
+        assert_eq!(first.message, "`hello` v2 is deployed but not healthy");
+        assert_eq!(first.causes, [format!("component `web`: {reason}"), "bad magic".into()], "each once");
+        let more = "`umbel logs hello --state /s` and `umbel inspect hello --state /s` tell more";
+        assert_eq!(first.help, format!("build it, or see `umbel logs hello`\n{more}"));
+
+        let update = failed(vec![Part { serving_version: Some("v1".into()), ..part }], Some("v1"));
+        assert_eq!(update.message, "`hello` v2 is deployed but not healthy; v1 goes on serving");
+        let help: Vec<&str> = update.help.lines().collect();
+        assert_eq!(help[1..], ["`umbel rollback hello --state /s` goes back to v1", more]);
     }
 }

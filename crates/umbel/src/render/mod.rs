@@ -6,11 +6,14 @@ pub(crate) mod tree;
 pub(crate) mod yaml;
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
-/// Whether text may carry colours. What is printed says the same without.
+/// How text may look: what is printed says the same without colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Style {
     pub(crate) colour: bool,
+    /// Characters on a line, of a terminal.
+    pub(crate) columns: Option<usize>,
 }
 
 /// What a colour means here.
@@ -25,14 +28,21 @@ pub(crate) enum Tone {
 
 impl Style {
     /// No colours.
-    pub(crate) const PLAIN: Style = Style { colour: false };
+    pub(crate) const PLAIN: Style = Style { colour: false, columns: None };
 
     pub(crate) fn of_stdout() -> Style {
-        Style { colour: std::io::stdout().is_terminal() && colours_wanted() }
+        Style::of(&std::io::stdout())
     }
 
     pub(crate) fn of_stderr() -> Style {
-        Style { colour: std::io::stderr().is_terminal() && colours_wanted() }
+        Style::of(&std::io::stderr())
+    }
+
+    fn of(output: &(impl IsTerminal + AsFd)) -> Style {
+        let is_terminal = output.is_terminal();
+        let size = if is_terminal { rustix::termios::tcgetwinsize(output).ok() } else { None };
+        let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+        Style { colour: is_terminal && colours_wanted(), columns }
     }
 
     /// The text in its tone.

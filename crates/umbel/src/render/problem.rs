@@ -44,8 +44,8 @@ fn one(problem: &Problem, source: Option<&Source>, style: Style, text: &mut Stri
     for cause in &problem.causes {
         text.push_str(&format!("  {} {}\n", style.paint(Tone::Faint, "cause:"), neutral(cause)));
     }
-    if !problem.help.is_empty() {
-        text.push_str(&format!("  {} {}\n", style.paint(Tone::Good, "help:"), neutral(&problem.help)));
+    for help in problem.help.lines() {
+        text.push_str(&format!("  {} {}\n", style.paint(Tone::Good, "help:"), neutral(help)));
     }
 }
 
@@ -87,9 +87,9 @@ mod tests {
         let problem = Problem::new(api::BAD_ARGUMENT, "it is wrong")
             .with_span(span)
             .with_cause("because")
-            .with_help("do");
+            .with_help("do\nor do not");
         let problems = Problems { first: problem.clone(), others: vec![problem.with_help("")] };
-        let expect = "error[UM1035]: it is wrong\n  --> umbel.yaml:2:7\n    |\n  2 | kind:    Application\\u{1b}[2J\n    |          ^\n  cause: because\n  help: do\n\
+        let expect = "error[UM1035]: it is wrong\n  --> umbel.yaml:2:7\n    |\n  2 | kind:    Application\\u{1b}[2J\n    |          ^\n  cause: because\n  help: do\n  help: or do not\n\
                       error[UM1035]: it is wrong\n  --> umbel.yaml:2:7\n    |\n  2 | kind:    Application\\u{1b}[2J\n    |          ^\n  cause: because\n";
         assert_eq!(render(&problems, Some(&source), Style::PLAIN), expect);
     }

@@ -39,7 +39,7 @@ fn line(node: &TreeNode, style: Style) -> String {
     if !matches!(node.kind.as_str(), "task" | "supervisor") {
         text.push_str(&style.paint(Tone::Faint, &format!("  {}", neutral(&node.kind))));
     }
-    if let Some(detail) = &node.detail {
+    if let Some(detail) = node.detail.as_ref().filter(|detail| !detail.is_empty()) {
         text.push_str(&style.paint(Tone::Faint, &format!("  {}", neutral(detail))));
     }
     if let Some(exit) =

@@ -19,6 +19,10 @@ fn exit_codes_are_as_documented() {
     let platform = nothing_runs();
     let check = |arguments: &[&str], code, stderr| check(&platform, arguments, code, stderr);
     check(&[], 2, "Usage: umbel");
+    check(&[], 2, "Every day:\n  launch");
+    check(&["help", "nonsens"], 3, "error[UM1031]");
+    check(&["help", "lauch"], 3, "did you mean `launch`?");
+    check(&["help", "link", "nothing"], 3, "error[UM1031]");
     check(&["nonsense"], 2, "unrecognized subcommand");
     check(&["logs", "--since", "tomorrow"], 2, "is not a duration");
     check(&["--help"], 0, "");
@@ -41,6 +45,17 @@ fn exit_codes_are_as_documented() {
     let long = format!("/tmp/{}", "x".repeat(120));
     check(&["ps", "--state", &long], 1, "error[UM1003]");
     assert!(!platform.state().join("run/api.sock").exists(), "nothing was started");
+}
+
+#[test]
+fn help_is_a_verb_too() {
+    let platform = nothing_runs();
+    let help = |words: &[&str]| platform.succeed(&[&["help"], words].concat()).unwrap();
+    assert_eq!(help(&[]), platform.succeed(&["-h"]).unwrap());
+    assert_eq!(help(&["deploy"]), platform.succeed(&["deploy", "--help"]).unwrap());
+    assert_eq!(help(&["link", "put"]), platform.succeed(&["link", "put", "--help"]).unwrap());
+    assert_eq!(help(&["exit-codes"]), platform.succeed(&["explain", "exit-codes"]).unwrap());
+    assert!(help(&["UM1002"]).contains("no platform is running"));
 }
 
 #[test]

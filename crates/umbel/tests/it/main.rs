@@ -4,6 +4,7 @@
 
 mod alone;
 mod platform;
+mod told;
 
 use std::path::Path;
 use umbel_testkit::Platform;

@@ -1,9 +1,10 @@
 //! The child that runs one component: loads what is desired, puts it into the slot, replaces it without losing a call.
 
-use crate::door::Door;
+use crate::door::{Bindings, Door};
 use crate::fetch::{Fetched, fetch};
 use crate::shared::Shared;
-use crate::slot::{Slot, limits_of};
+use crate::slot::{Revision, Slot, limits_of};
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Fact};
@@ -44,18 +45,22 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
     let mut desired = slot.desired.subscribe();
     loop {
         let want = desired.borrow_and_update().clone();
-        shared.bind(&slot);
+        let load = async {
+            let loaded = load(&shared, &slot, &want).await;
+            shared.caught_up().await;
+            loaded
+        };
         let loaded = tokio::select! {
-            loaded = load(&shared, &slot, &want) => loaded,
+            loaded = load => loaded,
             () = cx.stop.requested() => return finish(&shared, &slot).await,
         };
         // The same order, sent again while it was worked on, has its answer in this.
         let is_newest = *desired.borrow_and_update() == want;
         match loaded {
             Ok(loaded) => {
-                let component = install(&shared, &slot, &want, loaded, &cx).await;
-                if is_newest && !component.image().world().is_http() {
-                    match command(&slot, &component, &want, &cx, &mut desired).await? {
+                let revision = install(&shared, &slot, &want, loaded, &cx).await;
+                if is_newest && !revision.component.image().world().is_http() {
+                    match command(&shared, &slot, &revision, &cx, &mut desired).await? {
                         After::Again => continue,
                         After::Ended => return finish(&shared, &slot).await,
                     }
@@ -110,16 +115,17 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
 async fn install(
     shared: &Arc<Shared>,
     slot: &Arc<Slot>,
-    want: &Scale,
+    want: &Arc<Scale>,
     loaded: Loaded,
     cx: &ChildContext,
-) -> Component {
+) -> Arc<Revision> {
     let limits = limits_of(want);
     let budget = slot.budget_for(&limits);
+    let bindings = Arc::<ArcSwap<Bindings>>::default();
     let door = Door {
         id: slot.id.clone(),
         application: want.application.clone(),
-        bindings: slot.bindings.clone(),
+        bindings: bindings.clone(),
         logs: shared.logs.clone(),
     };
     let component = Component::new(
@@ -130,6 +136,12 @@ async fn install(
         budget,
         Arc::new(door),
     );
+    let revision = Arc::new(Revision { component, order: want.clone(), bindings });
+    shared.bind(&revision);
+    // Calls in flight hold the old revision; its instances go with the last of them.
+    slot.current.store(Some(revision.clone()));
+    // What changed between the two steps was told to the old one.
+    shared.bind(&revision);
     slot.update(|s| {
         s.state = PartState::Running;
         s.problem = None;
@@ -138,8 +150,6 @@ async fn install(
         s.claims = loaded.claims.clone();
         s.public_key = loaded.public_key.clone();
     });
-    // Calls in flight hold the old revision; its instances go with the last of them.
-    slot.current.store(Some(Arc::new(component.clone())));
     cx.detail.set(want.component_ref.clone());
     shared
         .tell(&Fact::ComponentScaled(ComponentScaled {
@@ -152,7 +162,7 @@ async fn install(
             public_key: loaded.public_key,
         }))
         .await;
-    component
+    revision
 }
 
 /// The order cannot be followed: what runs goes on, and the reason is shown.
@@ -182,13 +192,8 @@ async fn refuse(shared: &Shared, slot: &Slot, want: &Scale, problem: &Problem, c
 
 /// Waits until no call is under way; false at the deadline.
 async fn idle(budgets: &[Arc<Budget>], deadline: Duration) -> bool {
-    let idle = async {
-        // Looked at every few ms: calls end without telling anybody.
-        while !budgets.iter().all(|budget| budget.is_idle()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(deadline, idle).await.is_ok()
+    let all = futures::future::join_all(budgets.iter().map(|budget| budget.idle()));
+    tokio::time::timeout(deadline, all).await.is_ok()
 }
 
 type Orders = tokio::sync::watch::Receiver<Arc<Scale>>;
@@ -200,21 +205,25 @@ enum After {
     Ended,
 }
 
-/// Runs a command to its end. A failure is the supervisor's to repeat; after success the slot waits for another order.
+/// Runs a command to its end, on the data path: here a busy one would keep the tree waiting. A failure is the supervisor's to repeat;
+/// after success the slot waits for another order.
 async fn command(
+    shared: &Shared,
     slot: &Slot,
-    component: &Component,
-    want: &Arc<Scale>,
+    revision: &Revision,
     cx: &ChildContext,
     desired: &mut Orders,
 ) -> Result<After, Problem> {
-    let run = component.run();
-    tokio::pin!(run);
+    let (want, component) = (&revision.order, revision.component.clone());
+    let run = shared.cores.run(shared.cores.quietest(), move || async move { component.run().await });
+    let run = async {
+        let result = run.await.map_err(|e| Problem::from(&e))?;
+        result.map_err(|e| Problem::from(&e as &dyn Coded))
+    };
     tokio::select! {
-        result = &mut run => match result {
+        result = run => match result {
             Ok(()) => slot.update(|s| s.state = PartState::Completed),
-            Err(error) => {
-                let problem = Problem::from(&error as &dyn Coded);
+            Err(problem) => {
                 slot.update(|s| {
                     s.state = PartState::Failed;
                     s.problem = Some(problem.clone());

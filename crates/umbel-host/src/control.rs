@@ -2,42 +2,40 @@
 
 use crate::error::HostError;
 use crate::fetch::{Fetched, fetch};
-use crate::provider::{self, ProviderSlot};
+use crate::order::{Said, check_host};
 use crate::shared::Shared;
 use crate::slot::Slot;
-use crate::{component, event_log, inventory};
+use crate::{component, event_log, inventory, order, provider};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::select_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use umbel_core::event::{ConfigName, Fact, LabelsChanged, LinkdefDeleted, LinkdefSet};
-use umbel_core::id::HostId;
 use umbel_core::link::{Link, LinkKey, Values};
-use umbel_core::reference::Reference;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{
     ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
-    ProviderAuctionAck, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update, links_body,
-    parse_request,
+    ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
 };
 use umbel_lattice::extension::{ComponentInspect, EventsRequest, LogsRequest, Pinned, ReferenceRequest};
 use umbel_lattice::subjects::{ctl, umbel};
 use umbel_lattice::{Message, Subscription};
-use umbel_provider::Factory;
 use umbel_supervisor::ChildContext;
 
 /// Orders that are worked on at the same moment.
 const AT_ONCE: usize = 64;
+/// The same for orders that may take long: they wait for calls to end, for bytes, for a compilation, or for one another.
+const SLOW_AT_ONCE: usize = 1_024;
 
 /// The child that takes orders.
 pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut orders = select_all(subscribe(&shared).await.map_err(|e| Problem::from(&e))?);
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let places =
+        Places { quick: Arc::new(Semaphore::new(AT_ONCE)), slow: Arc::new(Semaphore::new(SLOW_AT_ONCE)) };
     cx.ready.notify();
     loop {
         let message = tokio::select! {
@@ -49,12 +47,15 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
         };
         let place = tokio::select! {
             () = cx.stop.requested() => return Ok(()),
-            place = places.clone().acquire_owned() => place,
+            place = places.take(is_slow(&words(&shared, &message))) => place,
         };
-        let Ok(place) = place else { return Ok(()) };
         let shared = shared.clone();
         cx.scope.spawn(async move {
-            if let Some(answer) = dispatch(&shared, &message).await
+            let answer = match &place {
+                Ok(_place) => dispatch(&shared, &message).await,
+                Err(error) => Some(CtlResponse::<()>::failed(error).to_bytes()),
+            };
+            if let Some(answer) = answer
                 && let Err(error) = shared.lattice.respond(&message, answer).await
             {
                 tracing::debug!(%error, subject = message.subject, "an answer was not taken");
@@ -62,6 +63,43 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
             drop(place);
         });
     }
+}
+
+/// Where orders are worked on. What may take long has places of its own, so that the rest never waits for it.
+struct Places {
+    quick: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+}
+
+impl Places {
+    async fn take(&self, slow: bool) -> Result<OwnedSemaphorePermit, HostError> {
+        let full = |_| HostError::TooManyOrders { orders_max: SLOW_AT_ONCE };
+        if slow {
+            return self.slow.clone().try_acquire_owned().map_err(full);
+        }
+        self.quick.clone().acquire_owned().await.map_err(|_| HostError::Away { part: "orders" })
+    }
+}
+
+/// Whether an order may take long.
+fn is_slow(words: &[&str]) -> bool {
+    matches!(
+        words,
+        ["component", "scale" | "update", _]
+            | ["provider", "start" | "stop", _]
+            | ["drain" | "inspect" | "artifact.pin"]
+    )
+}
+
+/// The words of a subject after its prefix; those of our own subjects are one word.
+fn words<'a>(shared: &Shared, message: &'a Message) -> Vec<&'a str> {
+    let subject = message.subject.as_str();
+    let ours = format!("umbel.v1.{}.host.{}.", shared.config.lattice, shared.id);
+    if let Some(what) = subject.strip_prefix(&ours) {
+        return vec![what];
+    }
+    let prefix = format!("wasmbus.ctl.v1.{}.", shared.config.lattice);
+    subject.strip_prefix(&prefix).map(|rest| rest.splitn(3, '.').collect()).unwrap_or_default()
 }
 
 async fn subscribe(shared: &Shared) -> umbel_lattice::Result<Vec<Subscription>> {
@@ -82,24 +120,22 @@ async fn subscribe(shared: &Shared) -> umbel_lattice::Result<Vec<Subscription>> 
     ])
 }
 
-/// Routes by the words of the subject after its prefix.
+/// Routes by the words of the subject. Nobody is answered whose subject is none of ours.
 async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
-    let subject = message.subject.as_str();
-    let ours = format!("umbel.v1.{}.host.{}.", shared.config.lattice, shared.id);
-    if let Some(what) = subject.strip_prefix(&ours) {
-        return Some(extension(shared, message, what).await);
-    }
-    let prefix = format!("wasmbus.ctl.v1.{}.", shared.config.lattice);
-    let words: Vec<&str> = subject.strip_prefix(&prefix)?.splitn(3, '.').collect();
+    let words = words(shared, message);
     Some(match words.as_slice() {
+        [] => return None,
+        [what] => extension(shared, message, what).await,
         ["host", "ping"] => CtlResponse::with(inventory::host(shared)).to_bytes(),
         ["host", "get", _] => CtlResponse::with(inventory::inventory(shared)).to_bytes(),
         ["host", "stop", _] => reply(stop_host(shared, message)),
-        ["component", "scale", _] => reply(scale(shared, message).await),
-        ["component", "update", _] => reply(update(shared, message).await),
+        ["component", "scale", _] => reply(given(message, |scale| order::set_component(shared, scale)).await),
+        ["component", "update", _] => {
+            reply(given(message, |update| order::update_component(shared, update)).await)
+        }
         ["component", "auction"] => return component_auction(shared, message),
-        ["provider", "start", _] => reply(start_provider(shared, message).await),
-        ["provider", "stop", _] => reply(stop_provider(shared, message).await),
+        ["provider", "start", _] => reply(given(message, |start| order::start_provider(shared, start)).await),
+        ["provider", "stop", _] => reply(given(message, |stop| order::stop_provider(shared, stop)).await),
         ["provider", "auction"] => return provider_auction(shared, message),
         ["label", "put", _] => reply(put_label(shared, message).await),
         ["label", "del", _] => reply(del_label(shared, message).await),
@@ -143,8 +179,6 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
     }
 }
 
-type Said = Result<String, Problem>;
-
 fn reply(said: Said) -> Bytes {
     match said {
         Ok(text) => CtlResponse::<()>::accepted(text).to_bytes(),
@@ -159,15 +193,13 @@ fn value<T: Serialize>(result: Result<T, Problem>) -> Bytes {
     }
 }
 
-fn parse<T: DeserializeOwned>(message: &Message) -> Result<T, Problem> {
-    parse_request(message).map_err(Problem::from)
+/// Reads an order and follows it.
+async fn given<T: DeserializeOwned>(message: &Message, follow: impl AsyncFnOnce(T) -> Said) -> Said {
+    follow(parse(message)?).await
 }
 
-fn check_host(shared: &Shared, given: &HostId) -> Result<(), HostError> {
-    if *given == shared.id {
-        return Ok(());
-    }
-    Err(HostError::WrongHost { given: given.to_string(), this: shared.id.to_string() })
+fn parse<T: DeserializeOwned>(message: &Message) -> Result<T, Problem> {
+    parse_request(message).map_err(Problem::from)
 }
 
 fn stop_host(shared: &Shared, message: &Message) -> Said {
@@ -176,206 +208,6 @@ fn stop_host(shared: &Shared, message: &Message) -> Said {
     }
     shared.stop_requested.request();
     Ok("the host is stopping".into())
-}
-
-async fn scale(shared: &Arc<Shared>, message: &Message) -> Said {
-    let order: Scale = parse(message)?;
-    set_component(shared, order).await
-}
-
-async fn update(shared: &Arc<Shared>, message: &Message) -> Said {
-    let order: Update = parse(message)?;
-    check_host(shared, &order.host_id).map_err(|e| Problem::from(&e))?;
-    let id = order.component_id.to_string();
-    let slot = shared.slot(&id).ok_or_else(|| Problem::from(&HostError::UnknownComponent { id }))?;
-    let mut next = slot.desired.borrow().as_ref().clone();
-    next.component_ref = order.new_component_ref;
-    next.digest = None;
-    next.allow_update = true;
-    if order.annotations.is_some() {
-        next.annotations = order.annotations;
-    }
-    set_component(shared, next).await
-}
-
-/// Starts, changes or stops a component. The work itself is done by the component's child.
-async fn set_component(shared: &Arc<Shared>, order: Scale) -> Said {
-    check_host(shared, &order.host_id).map_err(|e| Problem::from(&e))?;
-    let id = order.component_id.clone();
-    loop {
-        let existing = shared.slot(id.as_str());
-        let slot = existing.clone().unwrap_or_else(|| Arc::new(Slot::new(order.clone())));
-        // Orders for one id follow one another: a stop would else take away what a newer order has set meanwhile.
-        let _turn = slot.turn.lock().await;
-        if existing.is_none() {
-            if order.count == 0 {
-                return Ok(format!("component {id} does not run here"));
-            }
-            shared.check_open().map_err(|e| Problem::from(&e))?;
-            if add(&shared.slots, &id, &slot) {
-                return start_component(shared, &slot).await;
-            }
-        } else if shared.slot(id.as_str()).is_some_and(|now| Arc::ptr_eq(&now, &slot)) {
-            return change_component(shared, &slot, order).await;
-        }
-        // Another order was quicker, to start it or to stop it; this one is judged by what that one left.
-    }
-}
-
-async fn start_component(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Said {
-    let started = match shared.branch(component::BRANCH) {
-        Ok(branch) => branch.add_child(component::child(shared, slot)).await.map_err(|e| Problem::from(&e)),
-        Err(error) => Err(Problem::from(&error)),
-    };
-    if started.is_err() {
-        remove(&shared.slots, &slot.id);
-    }
-    shared.components.send_replace(());
-    started.map(|()| format!("component {} is being scaled", slot.id))
-}
-
-async fn change_component(shared: &Arc<Shared>, slot: &Arc<Slot>, mut order: Scale) -> Said {
-    let id = &slot.id;
-    let now = slot.desired.borrow().clone();
-    check_generation(id.as_str(), now.generation, order.generation).map_err(|e| Problem::from(&e))?;
-    if order.count == 0 {
-        return stop_component(shared, slot).await;
-    }
-    shared.check_open().map_err(|e| Problem::from(&e))?;
-    // wasmCloud leaves the image alone unless an update is allowed.
-    if order.component_ref != now.component_ref && !order.allow_update {
-        order.component_ref.clone_from(&now.component_ref);
-        order.digest.clone_from(&now.digest);
-    }
-    slot.desired.send_replace(Arc::new(order));
-    wake(shared, slot).await?;
-    Ok(format!("component {id} is being scaled"))
-}
-
-/// A new order revives a component that has given up.
-async fn wake(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Result<(), Problem> {
-    use umbel_supervisor::State;
-    let branch = shared.branch(component::BRANCH).map_err(|e| Problem::from(&e))?;
-    let down = branch.tree().find(&[slot.id.as_str()]).is_some_and(|node| {
-        matches!(node.state, State::CrashLoop | State::BackingOff { .. } | State::Completed | State::Stopped)
-    });
-    if down {
-        // Its own failure, if it fails again, is shown by its status.
-        let _ = branch.restart_child(slot.id.as_str()).await;
-    }
-    Ok(())
-}
-
-async fn stop_component(shared: &Arc<Shared>, slot: &Arc<Slot>) -> Said {
-    let id = slot.id.as_str();
-    let branch = shared.branch(component::BRANCH).map_err(|e| Problem::from(&e))?;
-    branch.remove_child(id).await.map_err(|e| Problem::from(&e))?;
-    remove(&shared.slots, &slot.id);
-    shared.components.send_replace(());
-    let status = slot.status();
-    shared
-        .tell(&Fact::ComponentScaled(umbel_core::event::ComponentScaled {
-            annotations: slot.annotations(),
-            claims: status.claims,
-            component_id: id.to_string(),
-            host_id: shared.id.to_string(),
-            image_ref: status.image_ref,
-            max_instances: 0,
-            public_key: status.public_key,
-        }))
-        .await;
-    Ok(format!("component {id} is stopped"))
-}
-
-fn check_generation(id: &str, now: Option<u64>, given: Option<u64>) -> Result<(), HostError> {
-    match (now, given) {
-        (Some(current), Some(given)) if given < current => {
-            Err(HostError::Stale { id: id.into(), current, given })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Replaces the map by one with the entry, unless the key is taken; whether it was free. Readers keep what they have.
-fn add<K: Clone + Eq + std::hash::Hash, V>(
-    map: &arc_swap::ArcSwap<HashMap<K, Arc<V>>>,
-    key: &K,
-    value: &Arc<V>,
-) -> bool {
-    let before = map.rcu(|old| {
-        let mut new = HashMap::clone(old);
-        new.entry(key.clone()).or_insert_with(|| value.clone());
-        new
-    });
-    !before.contains_key(key)
-}
-
-fn remove<K: Clone + Eq + std::hash::Hash, V>(map: &arc_swap::ArcSwap<HashMap<K, Arc<V>>>, key: &K) {
-    map.rcu(|old| {
-        let mut new = HashMap::clone(old);
-        new.remove(key);
-        new
-    });
-}
-
-async fn start_provider(shared: &Arc<Shared>, message: &Message) -> Said {
-    let order: StartProvider = parse(message)?;
-    let failed = |e: HostError| Problem::from(&e);
-    check_host(shared, &order.host_id).map_err(failed)?;
-    shared.check_open().map_err(failed)?;
-    let factory = factory_of(shared, &order.provider_ref)?;
-    let id = order.provider_id.clone();
-    let branch = shared.branch(provider::BRANCH).map_err(failed)?;
-    if let Some(slot) = shared.provider(id.as_str()) {
-        check_generation(id.as_str(), slot.order.generation, order.generation).map_err(failed)?;
-        if slot.order.provider_ref != order.provider_ref {
-            let (current, given) = (slot.order.provider_ref.clone(), order.provider_ref);
-            return Err(Problem::from(&HostError::ProviderExists { id: id.to_string(), current, given }));
-        }
-        if slot.order.config == order.config {
-            return Ok(format!("provider {id} runs already"));
-        }
-        branch.remove_child(id.as_str()).await.map_err(|e| Problem::from(&e))?;
-        remove(&shared.providers, &id);
-    }
-    let slot = Arc::new(ProviderSlot::new(order, factory));
-    if !add(&shared.providers, &id, &slot) {
-        // Another order for the same id was quicker; this one is judged by what that one started.
-        return Box::pin(start_provider(shared, message)).await;
-    }
-    branch.add_child(provider::child(shared, &slot)).await.map_err(|e| Problem::from(&e))?;
-    Ok(format!("successfully started provider {id}"))
-}
-
-/// The builtin that a reference means: by name, or because it stands in for an image of that name.
-fn factory_of(shared: &Shared, reference: &str) -> Result<Arc<dyn Factory>, Problem> {
-    use umbel_core::reference::Location;
-    let parsed = Reference::new(reference).map_err(|e| Problem::from(&e as &dyn Coded))?;
-    let name = match parsed.location() {
-        Location::Builtin(name) => name.to_string(),
-        Location::Oci(image) => image.name().to_string(),
-        Location::File(_) | Location::Digest(_) => {
-            return Err(Problem::from(&HostError::Archive { reference: reference.into() }));
-        }
-    };
-    let found = shared.factories.iter().find(|f| f.name() == name).cloned();
-    found.ok_or_else(|| Problem::from(&HostError::UnknownBuiltin { reference: reference.into() }))
-}
-
-async fn stop_provider(shared: &Arc<Shared>, message: &Message) -> Said {
-    let order: StopProvider = parse(message)?;
-    check_host(shared, &order.host_id).map_err(|e| Problem::from(&e))?;
-    let id = order.provider_id;
-    if shared.provider(id.as_str()).is_none() {
-        return Err(Problem::from(&HostError::UnknownProvider { id: id.to_string() }));
-    }
-    let branch = shared.branch(provider::BRANCH).map_err(|e| Problem::from(&e))?;
-    branch.remove_child(id.as_str()).await.map_err(|e| Problem::from(&e))?;
-    remove(&shared.providers, &id);
-    for slot in shared.slots.load_full().values() {
-        shared.bind(slot);
-    }
-    Ok(format!("provider {id} is stopped"))
 }
 
 fn component_auction(shared: &Shared, message: &Message) -> Option<Bytes> {
@@ -453,7 +285,7 @@ async fn put_link(shared: &Shared, message: &Message) -> Said {
 
 async fn del_link(shared: &Shared, message: &Message) -> Said {
     let key: LinkKey = parse(message)?;
-    let removed = shared.records().del_link(&key).await.map_err(|e| Problem::from(&e))?;
+    let removed = shared.records().del_link(&key).await?;
     shared.tell(&Fact::LinkdefDeleted(LinkdefDeleted::new(&key, removed.as_ref()))).await;
     Ok(format!("link of {} is removed", key.source_id))
 }
@@ -469,7 +301,7 @@ async fn get_config(shared: &Shared, name: &str) -> Bytes {
     match shared.records().get_config(name).await {
         Ok(Some(values)) => CtlResponse::with(values).to_bytes(),
         Ok(None) => CtlResponse::<Values>::accepted("Configuration not found").to_bytes(),
-        Err(error) => CtlResponse::<Values>::failed(&error).to_bytes(),
+        Err(problem) => CtlResponse::<Values>::refused(problem).to_bytes(),
     }
 }
 
@@ -481,7 +313,7 @@ async fn del_config(shared: &Shared, name: &str) -> Said {
 
 /// The claims of what runs, all values as text.
 fn claims(shared: &Shared) -> Vec<std::collections::BTreeMap<String, String>> {
-    let slots = shared.slots.load_full();
+    let slots = shared.slots.all();
     let of = |slot: &Arc<Slot>| {
         let status = slot.status();
         let claims = status.claims?;

@@ -106,6 +106,23 @@ pub enum HostError {
         /// Which.
         part: &'static str,
     },
+    /// The places for orders that take long are taken.
+    #[error("the host works on {orders_max} orders that take long, and takes no more of them")]
+    TooManyOrders {
+        /// The limit.
+        orders_max: usize,
+    },
+    /// A record that is not ours to overwrite.
+    #[error("the record `{key}` in the bucket {bucket} cannot be read")]
+    Damaged {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A request that makes no sense.
     #[error("the request is not usable: {reason}")]
     Invalid {
@@ -130,6 +147,8 @@ impl Coded for HostError {
             HostError::ReservedLabel { .. } => host::RESERVED_LABEL,
             HostError::Stopping => host::HOST_STOPPING,
             HostError::Away { .. } => host::WORKER_UNAVAILABLE,
+            HostError::TooManyOrders { .. } => host::TOO_MANY_ORDERS,
+            HostError::Damaged { .. } => host::RECORD_DAMAGED,
             HostError::Invalid { .. } => host::INVALID_CONTROL,
         }
     }

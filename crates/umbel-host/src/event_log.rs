@@ -1,6 +1,7 @@
 //! The event log: every event of the lattice with a number, kept in memory for who resumes and on disk for who looks back.
 
 use crate::error::HostError;
+use crate::fetch::blocking;
 use crate::shared::Shared;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -20,6 +21,8 @@ const KEPT_MAX: usize = 10_000;
 const ANSWER_MAX: usize = 1_000;
 /// The file is moved to `.1` when it has grown to this.
 const FILE_BYTES_MAX: u64 = 8 << 20;
+/// A file that cannot be moved is tried again when it has grown by this.
+const RETRY_BYTES: u64 = 1 << 20;
 
 /// A question about the past.
 pub type Ask = (EventsRequest, oneshot::Sender<EventsReply>);
@@ -40,6 +43,8 @@ struct Log {
     path: PathBuf,
     file: Option<File>,
     bytes: u64,
+    /// When the file is moved aside.
+    move_at: u64,
 }
 
 impl Log {
@@ -59,7 +64,7 @@ impl Log {
             }
         }
         let seq = kept.back().map_or(0, |e: &NumberedEvent| e.seq);
-        let mut log = Log { kept, seq, path, file: None, bytes: 0 };
+        let mut log = Log { kept, seq, path, file: None, bytes: 0, move_at: FILE_BYTES_MAX };
         log.reopen();
         log
     }
@@ -100,9 +105,21 @@ impl Log {
         if let Err(error) = file.write_all(&line) {
             tracing::warn!(path = %self.path.display(), %error, "an event was not written to disk");
         }
-        if self.bytes > FILE_BYTES_MAX {
-            let _ = std::fs::rename(&self.path, rotated(&self.path));
-            self.reopen();
+        if self.bytes > self.move_at {
+            self.move_aside();
+        }
+    }
+
+    fn move_aside(&mut self) {
+        match std::fs::rename(&self.path, rotated(&self.path)) {
+            Ok(()) => {
+                self.move_at = FILE_BYTES_MAX;
+                self.reopen();
+            }
+            Err(error) => {
+                self.move_at = self.bytes + RETRY_BYTES;
+                tracing::warn!(path = %self.path.display(), %error, "the full event log cannot be moved aside");
+            }
         }
     }
 
@@ -125,7 +142,9 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut asks: tokio::sync::MutexGuard<'_, mpsc::Receiver<Ask>> = shared.event_inbox.lock().await;
     let subject = subjects::evt::any(&shared.config.lattice);
     let mut events = shared.lattice.observe(&subject).await.map_err(|e| Problem::from(&e))?;
-    let mut log = Log::open(shared.state.join("events.jsonl"));
+    let path = shared.state.join("events.jsonl");
+    // Megabytes to read and to parse, which others must not wait for.
+    let mut log = blocking(move || Ok(Log::open(path))).await?;
     cx.ready.notify();
     loop {
         tokio::select! {
@@ -159,3 +178,6 @@ async fn take(shared: &Shared, log: &mut Log, message: &Message) {
         tracing::debug!(%error, "an event was not published");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,9 +40,9 @@ pub async fn trim(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> 
             _ = tick.tick() => {}
             () = cx.stop.requested() => return Ok(()),
         }
-        for slot in shared.slots.load_full().values() {
-            if let Some(component) = slot.current.load_full() {
-                component.trim();
+        for slot in shared.slots.all().values() {
+            if let Some(revision) = slot.current.load_full() {
+                revision.component.trim();
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::door::HTTP_OUTGOING;
 use crate::provider::ProviderSlot;
 use crate::shared::Shared;
-use crate::slot::Slot;
+use crate::slot::{Revision, Slot};
 use std::collections::BTreeMap;
 use umbel_lattice::control::{
     ComponentView, Endpoint, Host, Inventory, PartState, ProviderKind, ProviderView, Usage,
@@ -20,16 +20,14 @@ pub fn inventory(shared: &Shared) -> Inventory {
         node.children.iter().map(|c| (c.id.to_string(), c.state)).collect()
     };
     let component_states = states(crate::component::BRANCH);
-    let slots = shared.slots.load_full();
+    let slots = shared.slots.all();
     let mut components: Vec<ComponentView> =
         slots.values().map(|slot| component(slot, component_states.get(slot.id.as_str()))).collect();
     components.sort_by(|a, b| a.id.cmp(&b.id));
     let provider_states = states(crate::provider::BRANCH);
-    let slots = shared.providers.load_full();
-    let mut providers: Vec<ProviderView> = slots
-        .values()
-        .map(|slot| provider(slot, provider_states.get(slot.order.provider_id.as_str())))
-        .collect();
+    let slots = shared.providers.all();
+    let mut providers: Vec<ProviderView> =
+        slots.values().map(|slot| provider(slot, provider_states.get(slot.id.as_str()))).collect();
     providers.sort_by(|a, b| a.id.cmp(&b.id));
     let host = host(shared);
     Inventory {
@@ -93,18 +91,18 @@ fn component(slot: &Slot, state: Option<&State>) -> ComponentView {
     view.application = order.application.clone();
     view.limits_set = status.budget.as_ref().map(|b| b.limits().clone());
     view.usage = usage(slot);
-    if let Some(component) = slot.current.load().as_ref() {
-        let image = component.image();
+    if let Some(revision) = slot.current.load().as_ref() {
+        let image = revision.component.image();
         view.imports = image.imports().to_vec();
         view.exports = image.exports().to_vec();
-        view.unlinked = unlinked(slot, image);
+        view.unlinked = unlinked(revision);
     }
     view
 }
 
 /// Imports that need a link and have none.
-fn unlinked(slot: &Slot, image: &umbel_runtime::Image) -> Vec<String> {
-    let bindings = slot.bindings.load();
+fn unlinked(revision: &Revision) -> Vec<String> {
+    let (image, bindings) = (revision.component.image(), revision.bindings.load());
     let outgoing = |import: &&String| HTTP_OUTGOING.contains(&import.split('@').next().unwrap_or(import));
     image
         .needs_link()
@@ -132,13 +130,14 @@ fn usage(slot: &Slot) -> Usage {
 
 fn provider(slot: &ProviderSlot, state: Option<&State>) -> ProviderView {
     let (own, problem) = slot.status();
-    let mut view = ProviderView::new(slot.order.provider_id.clone(), slot.order.provider_ref.clone());
-    view.annotations = slot.order.annotations.clone();
+    let order = slot.order();
+    let mut view = ProviderView::new(slot.id.clone(), order.provider_ref.clone());
+    view.annotations = order.annotations.clone();
     view.kind = Some(ProviderKind::Builtin);
     view.state = seen(own, state);
     view.problem = problem;
-    view.application = slot.order.application.clone();
-    view.generation = slot.order.generation;
+    view.application = order.application.clone();
+    view.generation = order.generation;
     if let Some(provider) = slot.running() {
         let endpoint = |e: umbel_provider::Endpoint| Endpoint { component: e.component, url: e.url };
         view.endpoints = provider.endpoints().into_iter().map(endpoint).collect();

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
-//! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`door`] (what guests' calls reach) · [`control`] (orders) · [`inventory`], [`heartbeat`],
-//! [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes).
+//! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
+//! [`control`], [`order`] (orders) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`collect`] (what goes from the disk).
 
 pub mod collect;
 pub mod component;
@@ -24,6 +25,8 @@ pub mod fetch;
 pub mod heartbeat;
 pub mod inventory;
 pub mod logs;
+pub mod order;
+pub mod parts;
 pub mod provider;
 pub mod shared;
 pub mod slot;

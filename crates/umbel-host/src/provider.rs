@@ -1,11 +1,12 @@
 //! The child that runs one provider: starts it, keeps its links current, stops it with a deadline.
 
-use crate::shared::{HostTargets, Shared};
+use crate::shared::{COALESCE, HostTargets, Shared};
 use crate::tables::Tables;
 use arc_swap::ArcSwapOption;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use umbel_core::Problem;
 use umbel_core::event::{Fact, ProviderStartFailed, ProviderStarted, ProviderStopped};
 use umbel_core::id::ProviderId;
@@ -21,8 +22,10 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// One provider id.
 pub struct ProviderSlot {
-    /// What was ordered.
-    pub order: StartProvider,
+    /// The id.
+    pub id: ProviderId,
+    /// What should run.
+    pub desired: watch::Sender<Arc<StartProvider>>,
     factory: Arc<dyn Factory>,
     running: ArcSwapOption<Arc<dyn Provider>>,
     // Written by the provider's task alone; read by inventory.
@@ -33,11 +36,22 @@ impl ProviderSlot {
     /// A provider that is not started yet.
     pub fn new(order: StartProvider, factory: Arc<dyn Factory>) -> ProviderSlot {
         ProviderSlot {
-            order,
+            id: order.provider_id.clone(),
+            desired: watch::Sender::new(Arc::new(order)),
             factory,
             running: ArcSwapOption::empty(),
             status: Mutex::new((PartState::Starting, None)),
         }
+    }
+
+    /// The newest order.
+    pub fn order(&self) -> Arc<StartProvider> {
+        self.desired.borrow().clone()
+    }
+
+    /// Whether providers of this factory are what runs here.
+    pub fn is_made_by(&self, factory: &Arc<dyn Factory>) -> bool {
+        self.factory.name() == factory.name()
     }
 
     /// The provider, while it runs.
@@ -58,7 +72,7 @@ impl ProviderSlot {
 /// The child of one provider.
 pub fn child(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> ChildSpec {
     let (shared, drain) = (shared.clone(), shared.config.drain);
-    let (id, slot) = (slot.order.provider_id.to_string(), slot.clone());
+    let (id, slot) = (slot.id.to_string(), slot.clone());
     ChildSpec::task(id, move |cx| run(shared.clone(), slot.clone(), cx))
         .kind("provider")
         .restart(Restart::Permanent)
@@ -69,56 +83,66 @@ pub fn child(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> ChildSpec {
 }
 
 async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> Result<(), Problem> {
-    let id = slot.order.provider_id.clone();
     let mut tables = shared.tables.subscribe();
-    let mut components = shared.components.subscribe();
-    let config = tables.borrow_and_update().merged(&slot.order.config);
-    let start = StartContext {
-        id: id.clone(),
-        config: config.clone(),
-        targets: Arc::new(HostTargets {
-            shared: shared.clone(),
-            application: slot.order.application.clone(),
-        }),
-        folder: shared.state.join("providers").join(id.as_str()),
-    };
+    let mut parts = shared.parts.subscribe();
+    let mut desired = slot.desired.subscribe();
+    shared.caught_up().await;
+    let start = start_context(&shared, &slot);
+    let config = start.config.clone();
     let provider = match slot.factory.start(start).await {
         Ok(provider) => provider,
         Err(problem) => {
             slot.set(PartState::Failed, Some(problem.clone()));
-            shared.tell(&Fact::ProviderStartFailed(start_failed(&shared, &slot, &problem))).await;
+            shared.parts_changed();
+            shared.tell(&Fact::ProviderStartFailed(start_failed(&shared, &slot.order(), &problem))).await;
             return Err(problem);
         }
     };
     slot.running.store(Some(Arc::new(provider.clone())));
-    slot.set(PartState::Running, None);
-    rebind_all(&shared);
-    shared.tell(&Fact::ProviderStarted(started(&shared, &slot))).await;
     let mut links = Links { provider, known: BTreeMap::new(), config };
-    let first = tables.borrow_and_update().clone();
-    let mut late = links.follow(&shared, &slot, &first, &cx).await;
+    let mut is_told = false;
     loop {
+        // Noted as seen before it is looked at: what changes meanwhile is followed by the next round.
+        parts.borrow_and_update();
+        let order = desired.borrow_and_update().clone();
+        let now = tables.borrow_and_update().clone();
+        let late = links.follow(&shared, &slot, &order, &now, &cx).await;
+        if !is_told {
+            is_told = true;
+            shared.parts_changed();
+            shared.tell(&Fact::ProviderStarted(started(&shared, &order))).await;
+        }
+        let next = async {
+            // One round for a thousand links or components that come within a moment.
+            tokio::time::sleep(COALESCE).await;
+            let goes_on = tokio::select! {
+                changed = tables.changed() => changed.is_ok(),
+                changed = parts.changed() => changed.is_ok(),
+                changed = desired.changed() => changed.is_ok(),
+                () = tokio::time::sleep(RETRY), if late => true,
+            };
+            shared.caught_up().await;
+            goes_on
+        };
         tokio::select! {
-            changed = tables.changed() => if changed.is_err() { break },
-            changed = components.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(RETRY), if late => {}
+            goes_on = next => if !goes_on { break },
             () = cx.stop.requested() => break,
         }
-        let now = tables.borrow_and_update().clone();
-        late = links.follow(&shared, &slot, &now, &cx).await;
     }
     slot.set(PartState::Draining, None);
     links.provider.stop(shared.config.drain).await;
     slot.running.store(None);
     slot.set(PartState::Stopped, None);
-    shared.tell(&Fact::ProviderStopped(stopped(&shared, &slot))).await;
+    shared.tell(&Fact::ProviderStopped(stopped(&shared, &slot.order()))).await;
     Ok(())
 }
 
-/// Components whose links point at the provider find it from now on.
-fn rebind_all(shared: &Shared) {
-    for slot in shared.slots.load_full().values() {
-        shared.bind(slot);
+fn start_context(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> StartContext {
+    StartContext {
+        id: slot.id.clone(),
+        config: shared.tables.borrow().merged(&slot.order().config),
+        targets: Arc::new(HostTargets { shared: shared.clone(), provider: slot.clone() }),
+        folder: shared.state.join("providers").join(slot.id.as_str()),
     }
 }
 
@@ -142,12 +166,12 @@ impl Links {
         &mut self,
         shared: &Shared,
         slot: &ProviderSlot,
+        order: &StartProvider,
         tables: &Tables,
         cx: &ChildContext,
     ) -> bool {
-        let id: &ProviderId = &slot.order.provider_id;
         let mut problem = None;
-        let config = tables.merged(&slot.order.config);
+        let config = tables.merged(&order.config);
         if config != self.config {
             match self.provider.put_config(config.clone()).await {
                 Ok(()) => self.config = config,
@@ -160,25 +184,25 @@ impl Links {
             (link.link.key(), Offer { link, application })
         };
         let wanted: BTreeMap<LinkKey, Offer> =
-            tables.links_with(id.as_str()).into_iter().map(offer).collect();
+            tables.links_with(slot.id.as_str()).into_iter().map(offer).collect();
         let gone: Vec<LinkKey> = self.known.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
+        let new = wanted.into_iter().filter(|(key, offer)| self.known.get(key) != Some(offer)).collect();
+        // New ones first: a link that only gets another name serves all the while.
+        let mut refused = self.put(new).await;
+        let frees = !gone.is_empty() && !refused.is_empty();
         for key in gone {
             match self.provider.del_link(&key).await {
                 Ok(()) => drop(self.known.remove(&key)),
                 Err(p) => problem = Some(p),
             }
         }
-        for (key, offer) in wanted {
-            if self.known.get(&key) == Some(&offer) {
-                continue;
-            }
-            match self.provider.put_link(offer.link.clone()).await {
-                Ok(()) => drop(self.known.insert(key, offer)),
-                Err(p) => problem = Some(p),
-            }
+        if frees {
+            // What is gone may have been in the way.
+            refused = self.put(refused.into_iter().map(|(key, offer, _)| (key, offer)).collect()).await;
         }
+        problem = refused.into_iter().map(|(_, _, p)| p).next_back().or(problem);
         if let Some(problem) = &problem {
-            tracing::warn!(provider = %id, %problem, "a link or config was not taken; it is offered again");
+            tracing::warn!(provider = %slot.id, %problem, "a link or config was not taken; it is offered again");
         }
         let endpoints: Vec<String> = self.provider.endpoints().into_iter().map(|e| e.url).collect();
         cx.detail.set(endpoints.join(" "));
@@ -186,39 +210,51 @@ impl Links {
         slot.set(state, problem.clone());
         problem.is_some()
     }
+
+    /// Offers links; returns those that were not taken.
+    async fn put(&mut self, offers: Vec<(LinkKey, Offer)>) -> Vec<(LinkKey, Offer, Problem)> {
+        let mut refused = Vec::new();
+        for (key, offer) in offers {
+            match self.provider.put_link(offer.link.clone()).await {
+                Ok(()) => drop(self.known.insert(key, offer)),
+                Err(problem) => refused.push((key, offer, problem)),
+            }
+        }
+        refused
+    }
 }
 
-fn started(shared: &Shared, slot: &ProviderSlot) -> ProviderStarted {
+fn started(shared: &Shared, order: &StartProvider) -> ProviderStarted {
     ProviderStarted {
-        annotations: slot.order.annotations.clone().unwrap_or_default(),
+        annotations: order.annotations.clone().unwrap_or_default(),
         claims: None,
         host_id: shared.id.to_string(),
-        image_ref: slot.order.provider_ref.clone(),
+        image_ref: order.provider_ref.clone(),
         instance_id: None,
         link_name: None,
-        provider_id: slot.order.provider_id.to_string(),
+        provider_id: order.provider_id.to_string(),
         public_key: None,
     }
 }
 
-fn start_failed(shared: &Shared, slot: &ProviderSlot, problem: &Problem) -> ProviderStartFailed {
+fn start_failed(shared: &Shared, order: &StartProvider, problem: &Problem) -> ProviderStartFailed {
     ProviderStartFailed {
         error: problem.to_string(),
         host_id: shared.id.to_string(),
         link_name: umbel_core::link::DEFAULT_LINK_NAME.into(),
-        provider_id: slot.order.provider_id.to_string(),
-        provider_ref: slot.order.provider_ref.clone(),
+        provider_id: order.provider_id.to_string(),
+        provider_ref: order.provider_ref.clone(),
     }
 }
 
-fn stopped(shared: &Shared, slot: &ProviderSlot) -> ProviderStopped {
+fn stopped(shared: &Shared, order: &StartProvider) -> ProviderStopped {
     ProviderStopped {
-        annotations: slot.order.annotations.clone().unwrap_or_default(),
+        annotations: order.annotations.clone().unwrap_or_default(),
         host_id: shared.id.to_string(),
-        instance_id: slot.order.provider_id.to_string(),
+        instance_id: order.provider_id.to_string(),
         link_name: umbel_core::link::DEFAULT_LINK_NAME.into(),
-        provider_id: slot.order.provider_id.to_string(),
-        public_key: slot.order.provider_id.to_string(),
+        provider_id: order.provider_id.to_string(),
+        public_key: order.provider_id.to_string(),
         reason: "stop".into(),
     }
 }

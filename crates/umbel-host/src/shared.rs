@@ -6,26 +6,34 @@ use crate::door::Bindings;
 use crate::error::HostError;
 use crate::event_log::Ask;
 use crate::logs::{self, LogInbox, LogSender};
+use crate::parts::Parts;
 use crate::provider::ProviderSlot;
-use crate::slot::Slot;
+use crate::slot::{Revision, Slot};
 use crate::state::StateDir;
 use crate::tables::{Records, Tables};
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 use umbel_artifact::Store;
 use umbel_core::event::{Event, Fact};
-use umbel_core::id::{ComponentId, HostId, ProviderId};
+use umbel_core::id::HostId;
 use umbel_core::nkey::KeyPair;
 use umbel_core::{Clock, Problem};
+use umbel_lattice::control::PartState;
 use umbel_lattice::{Lattice, Message, subjects};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::Images;
-use umbel_supervisor::{Handle, Stop};
+use umbel_supervisor::{Cores, Handle, Stop};
+
+/// What changes links and parts within this time is followed once. The first change is followed at once.
+pub const COALESCE: Duration = Duration::from_millis(10);
+
+/// How long somebody waits for the tables to be current.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 /// What a host is built from.
 pub struct Deps {
@@ -39,6 +47,8 @@ pub struct Deps {
     pub store: Arc<Store>,
     /// The builtin providers of this build.
     pub factories: Vec<Arc<dyn Factory>>,
+    /// The data path, where guests run.
+    pub cores: Arc<Cores>,
 }
 
 /// Parts and snapshots of one host.
@@ -59,16 +69,18 @@ pub struct Shared {
     pub store: Arc<Store>,
     /// Builtin providers by name.
     pub factories: Vec<Arc<dyn Factory>>,
+    /// The data path.
+    pub cores: Arc<Cores>,
     /// When it started.
     pub started: Instant,
     /// Links and configs, by their owner `tables`.
     pub tables: watch::Sender<Arc<Tables>>,
-    /// Components by id. Replaced whole when one comes or goes.
-    pub slots: ArcSwap<HashMap<ComponentId, Arc<Slot>>>,
-    /// Told when a component comes or goes.
-    pub components: watch::Sender<()>,
+    /// Components by id.
+    pub slots: Parts<Slot>,
     /// Providers by id.
-    pub providers: ArcSwap<HashMap<ProviderId, Arc<ProviderSlot>>>,
+    pub providers: Parts<ProviderSlot>,
+    /// Told when a component or provider comes or goes, or a provider has taken its links.
+    pub parts: watch::Sender<()>,
     /// Labels, with the `hostcore.*` ones.
     pub labels: ArcSwap<BTreeMap<String, String>>,
     /// Where guests' lines go.
@@ -108,11 +120,12 @@ impl Host {
             images: deps.images,
             store: deps.store,
             factories: deps.factories,
+            cores: deps.cores,
             started: Instant::now(),
             tables: watch::Sender::new(Arc::default()),
-            slots: ArcSwap::default(),
-            components: watch::Sender::new(()),
-            providers: ArcSwap::default(),
+            slots: Parts::default(),
+            providers: Parts::default(),
+            parts: watch::Sender::new(()),
             labels: ArcSwap::from_pointee(labels),
             logs,
             log_inbox,
@@ -134,6 +147,17 @@ impl Host {
     pub fn attach(&self, root: Handle) {
         // Attached once, by whoever starts the tree.
         let _ = self.0.root.set(root);
+    }
+
+    /// Waits until every provider that was ordered has taken its links once, or has failed.
+    pub async fn settled(&self) {
+        let mut parts = self.0.parts.subscribe();
+        let is_starting = |slot: &Arc<ProviderSlot>| slot.status().0 == PartState::Starting;
+        while self.0.providers.all().values().any(is_starting) {
+            if parts.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Ends when somebody asked the host to stop over the lattice.
@@ -164,21 +188,33 @@ impl Shared {
 
     /// The component of that id.
     pub fn slot(&self, id: &str) -> Option<Arc<Slot>> {
-        self.slots.load().get(id).cloned()
+        self.slots.get(id)
     }
 
     /// The provider of that id.
     pub fn provider(&self, id: &str) -> Option<Arc<ProviderSlot>> {
-        self.providers.load().get(id).cloned()
+        self.providers.get(id)
     }
 
-    /// Resolves the links of a slot anew.
-    pub fn bind(&self, slot: &Slot) {
+    /// Tells that a component or provider has come or gone, or that a provider has taken its links.
+    pub fn parts_changed(&self) {
+        self.parts.send_replace(());
+    }
+
+    /// Waits until the tables have what was written here until now: who puts a config and then starts what needs it, finds it there.
+    pub async fn caught_up(&self) {
+        let mut tables = self.tables.subscribe();
+        let caught_up = tables.wait_for(|tables| tables.has_all_of(&self.records));
+        // Whoever keeps the tables may be down; what is known is better than nothing.
+        let _ = tokio::time::timeout(CATCH_UP_MAX, caught_up).await;
+    }
+
+    /// Resolves the links of a revision anew.
+    pub fn bind(&self, revision: &Revision) {
         // Several tasks bind at once. Whoever was overtaken resolves again, so that nothing older replaces something newer.
-        slot.bindings.rcu(|_| {
+        revision.bindings.rcu(|_| {
             let tables = self.tables.borrow().clone();
-            let order = slot.desired.borrow().clone();
-            Bindings::resolve(&order, &tables, |id| self.provider(id))
+            Bindings::resolve(&revision.order, &tables, |id| self.provider(id))
         });
     }
 
@@ -217,8 +253,8 @@ impl Shared {
 pub struct HostTargets {
     /// The host.
     pub shared: Arc<Shared>,
-    /// The provider's own application: links can come before the component that they lead to.
-    pub application: Option<String>,
+    /// The provider. Links can come before the component that they lead to; then that is of its application.
+    pub provider: Arc<ProviderSlot>,
 }
 
 impl Targets for HostTargets {
@@ -234,22 +270,32 @@ impl Targets for HostTargets {
     fn application_of(&self, component: &str) -> Option<String> {
         let slot = self.shared.slot(component);
         let of_component = slot.and_then(|slot| slot.desired.borrow().application.clone());
-        of_component.or_else(|| self.application.clone())
+        of_component.or_else(|| self.provider.order().application.clone())
     }
 }
 
-/// The child that resolves links anew when links, configs or providers change. Coalesces what comes at once.
+/// The child that resolves links anew when links, configs or providers change.
 pub async fn rebind(shared: Arc<Shared>, cx: umbel_supervisor::ChildContext) -> Result<(), Problem> {
     let mut tables = shared.tables.subscribe();
+    let mut parts = shared.parts.subscribe();
     cx.ready.notify();
     loop {
         tokio::select! {
             () = cx.stop.requested() => return Ok(()),
             changed = tables.changed() => if changed.is_err() { return Ok(()) },
+            changed = parts.changed() => if changed.is_err() { return Ok(()) },
         }
         tables.borrow_and_update();
-        for slot in shared.slots.load_full().values() {
-            shared.bind(slot);
+        parts.borrow_and_update();
+        for slot in shared.slots.all().values() {
+            if let Some(revision) = slot.current.load_full() {
+                shared.bind(&revision);
+            }
+        }
+        // A thousand changes within a moment are one pass over everything, not a thousand.
+        tokio::select! {
+            () = cx.stop.requested() => return Ok(()),
+            () = tokio::time::sleep(COALESCE) => {}
         }
     }
 }

@@ -7,12 +7,23 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
 use umbel_core::limits::Limits;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{Handler, Request, Response};
-use umbel_runtime::{Budget, CallError, Component, Usage};
+use umbel_runtime::{Budget, Component, Usage};
+
+/// What runs under an id until an update: an image, the order that asked for it, and what its calls reach.
+pub struct Revision {
+    /// What runs.
+    pub component: Component,
+    /// Why.
+    pub order: Arc<Scale>,
+    /// Its links and config. Its own, so that calls that go on while it is replaced do not see what is meant for its successor.
+    pub bindings: Arc<ArcSwap<Bindings>>,
+}
 
 /// One component id.
 pub struct Slot {
@@ -20,12 +31,8 @@ pub struct Slot {
     pub id: ComponentId,
     /// What should run.
     pub desired: watch::Sender<Arc<Scale>>,
-    /// Held while an order is carried out.
-    pub turn: tokio::sync::Mutex<()>,
     /// What runs.
-    pub current: ArcSwapOption<Component>,
-    /// What its calls reach.
-    pub bindings: Arc<ArcSwap<Bindings>>,
+    pub current: ArcSwapOption<Revision>,
     // Written by the slot's task alone; read by inventory.
     status: Mutex<Status>,
 }
@@ -70,9 +77,7 @@ impl Slot {
         Slot {
             id: scale.component_id.clone(),
             desired: watch::Sender::new(Arc::new(scale)),
-            turn: tokio::sync::Mutex::new(()),
             current: ArcSwapOption::empty(),
-            bindings: Arc::new(ArcSwap::from_pointee(Bindings::default())),
             status: Mutex::new(status),
         }
     }
@@ -174,23 +179,31 @@ pub fn limits_of(scale: &Scale) -> Limits {
 impl Handler for Slot {
     fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, Problem>> {
         match self.current.load_full() {
-            Some(component) => {
-                async move { component.http(request).await.map_err(|e| Problem::from(&e as &dyn Coded)) }
-                    .boxed()
+            Some(revision) => async move {
+                revision.component.http(request).await.map_err(|e| Problem::from(&e as &dyn Coded))
             }
+            .boxed(),
             None => futures::future::ready(Err(not_running(self))).boxed(),
         }
     }
 }
 
+/// Why there is nothing to call: because it comes, because it goes, or because something is wrong with it.
 fn not_running(slot: &Slot) -> Problem {
-    let status = slot.status();
-    match status.problem {
-        Some(problem) => {
-            Problem::new(umbel_core::code::guest::STOPPING, format!("{} is {}", slot.id, status.state))
-                .with_cause(problem.to_string())
-                .with_help(problem.help)
+    let Status { state, problem, .. } = slot.status();
+    let code = match state {
+        PartState::Starting | PartState::Compiling => guest::STARTING,
+        PartState::Draining | PartState::Stopped => guest::STOPPING,
+        _ => guest::NOT_RUNNING,
+    };
+    let said = Problem::new(code, format!("{} is {state}", slot.id));
+    match problem {
+        Some(problem) if code == guest::NOT_RUNNING => {
+            said.with_cause(problem.to_string()).with_help(problem.help)
         }
-        None => Problem::from(&CallError::Stopping { component: slot.id.to_string() } as &dyn Coded),
+        _ => said,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,21 +4,36 @@
 //! bucket `CONFIGDATA_{lattice}`, key the config's name with a map (`facts/wasmcloud.md` §4.4).
 
 use crate::error::HostError;
-use crate::shared::Shared;
+use crate::shared::{COALESCE, Shared};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use umbel_core::Problem;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::time::Instant;
 use umbel_core::id::LatticeName;
 use umbel_core::link::{Link, LinkKey, ResolvedLink, Values};
-use umbel_lattice::{Bucket, Lattice, LatticeError, WatchEvent};
+use umbel_core::{Coded, Problem};
+use umbel_lattice::{Bucket, Entry, Lattice, LatticeError, WatchEvent};
 use umbel_supervisor::ChildContext;
 
 /// An immutable copy of all links and configs.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     by_source: BTreeMap<String, Arc<Vec<Link>>>,
+    /// Who has links to a target, so that nobody need look at all links for its own.
+    sources_of: BTreeMap<String, Arc<BTreeSet<String>>>,
     configs: BTreeMap<String, Arc<Values>>,
+    /// How many copies there have been.
+    pub number: u64,
+    seen: Revisions,
+}
+
+/// How far something is, in the revisions of the two buckets.
+#[derive(Debug, Clone, Copy, Default)]
+struct Revisions {
+    links: u64,
+    configs: u64,
 }
 
 impl Tables {
@@ -34,8 +49,37 @@ impl Tables {
 
     /// The links that name the id as source or target, with their configs.
     pub fn links_with(&self, id: &str) -> Vec<ResolvedLink> {
-        let mine = |link: &&Link| link.source_id == id || link.target == id;
-        self.links().filter(mine).map(|link| self.resolve(link)).collect()
+        let sources = self.sources_of.get(id).into_iter().flat_map(|sources| sources.iter());
+        let to_it = sources
+            .filter(|source| *source != id)
+            .flat_map(|source| self.links_of(source))
+            .filter(|link| link.target == id);
+        self.links_of(id).iter().chain(to_it).map(|link| self.resolve(link)).collect()
+    }
+
+    /// Whether everything is in it that was written here until now.
+    pub fn has_all_of(&self, records: &Records) -> bool {
+        let Written { links, configs } = &records.written;
+        self.seen.links >= links.load(Relaxed) && self.seen.configs >= configs.load(Relaxed)
+    }
+
+    /// Replaces the links of one importer.
+    fn set_links(&mut self, source: &str, links: Vec<Link>) {
+        for old in self.by_source.remove(source).iter().flat_map(|links| links.iter()) {
+            if let Some(sources) = self.sources_of.get_mut(&old.target) {
+                Arc::make_mut(sources).remove(source);
+                if sources.is_empty() {
+                    self.sources_of.remove(&old.target);
+                }
+            }
+        }
+        for link in &links {
+            let sources = self.sources_of.entry(link.target.clone()).or_default();
+            Arc::make_mut(sources).insert(source.to_string());
+        }
+        if !links.is_empty() {
+            self.by_source.insert(source.to_string(), Arc::new(links));
+        }
     }
 
     /// A link with its configs read.
@@ -74,11 +118,30 @@ struct Stored {
 }
 
 const PREFIX: &str = "COMPONENT_";
+/// How often a write is tried again because somebody else wrote between reading and writing. Each time somebody else got on.
+const ATTEMPTS_MAX: usize = 256;
+
+/// Reads a record. One that cannot be read is an error, never an empty one: it would be written over.
+fn read<T: DeserializeOwned>(bucket: &dyn Bucket, entry: &Entry) -> Result<T, HostError> {
+    serde_json::from_slice(&entry.value).map_err(|source| HostError::Damaged {
+        bucket: bucket.name().to_string(),
+        key: entry.key.clone(),
+        source,
+    })
+}
 
 /// The durable side: where links and configs are written.
 pub struct Records {
     links: Arc<dyn Bucket>,
     configs: Arc<dyn Bucket>,
+    written: Written,
+}
+
+/// The newest revisions that were written here.
+#[derive(Default)]
+struct Written {
+    links: AtomicU64,
+    configs: AtomicU64,
 }
 
 impl Records {
@@ -87,6 +150,7 @@ impl Records {
         Ok(Records {
             links: lattice.bucket(&format!("LATTICEDATA_{name}")).await?,
             configs: lattice.bucket(&format!("CONFIGDATA_{name}")).await?,
+            written: Written::default(),
         })
     }
 
@@ -104,11 +168,10 @@ impl Records {
             true
         })
         .await
-        .map_err(|e| Problem::from(&e))
     }
 
     /// Removes a link, if it is there; returns it.
-    pub async fn del_link(&self, key: &LinkKey) -> Result<Option<Link>, LatticeError> {
+    pub async fn del_link(&self, key: &LinkKey) -> Result<Option<Link>, Problem> {
         let mut removed = None;
         self.change(&key.source_id, |links| {
             let at = links.iter().position(|link| link.key() == *key);
@@ -124,12 +187,15 @@ impl Records {
         &self,
         source: &str,
         mut edit: impl FnMut(&mut Vec<Link>) -> bool,
-    ) -> Result<(), LatticeError> {
+    ) -> Result<(), Problem> {
         let key = format!("{PREFIX}{source}");
+        let mut attempts = 0;
         loop {
-            let entry = self.links.get(&key).await?;
-            let mut stored: Stored =
-                entry.as_ref().and_then(|e| serde_json::from_slice(&e.value).ok()).unwrap_or_default();
+            let entry = self.links.get(&key).await.map_err(|e| Problem::from(&e))?;
+            let mut stored = match &entry {
+                Some(entry) => read::<Stored>(&*self.links, entry).map_err(|e| Problem::from(&e))?,
+                None => Stored::default(),
+            };
             if !edit(&mut stored.links) {
                 return Ok(());
             }
@@ -138,9 +204,15 @@ impl Records {
                 Some(entry) => self.links.update(&key, value, entry.revision).await,
                 None => self.links.create(&key, value).await,
             };
+            attempts += 1;
             match written {
-                Err(LatticeError::WrongRevision { .. } | LatticeError::KeyExists { .. }) => {}
-                other => return other.map(|_| ()),
+                Err(LatticeError::WrongRevision { .. } | LatticeError::KeyExists { .. })
+                    if attempts < ATTEMPTS_MAX => {}
+                Err(error) => return Err(Problem::from(&error)),
+                Ok(revision) => {
+                    self.written.links.fetch_max(revision, Relaxed);
+                    return Ok(());
+                }
             }
         }
     }
@@ -148,13 +220,16 @@ impl Records {
     /// Writes a config. Durable when it returns.
     pub async fn put_config(&self, name: &str, values: &Values) -> Result<(), LatticeError> {
         let value = serde_json::to_vec(values).expect("a map of strings is JSON").into();
-        self.configs.put(name, value).await.map(|_| ())
+        let revision = self.configs.put(name, value).await?;
+        self.written.configs.fetch_max(revision, Relaxed);
+        Ok(())
     }
 
     /// Reads a config.
-    pub async fn get_config(&self, name: &str) -> Result<Option<Values>, LatticeError> {
-        let entry = self.configs.get(name).await?;
-        Ok(entry.and_then(|e| serde_json::from_slice(&e.value).ok()))
+    pub async fn get_config(&self, name: &str) -> Result<Option<Values>, Problem> {
+        let entry = self.configs.get(name).await.map_err(|e| Problem::from(&e))?;
+        let values = entry.map(|entry| read(&*self.configs, &entry)).transpose();
+        values.map_err(|e| Problem::from(&e))
     }
 
     /// Removes a config, if it is there.
@@ -162,15 +237,17 @@ impl Records {
         self.configs.delete(name, None).await
     }
 
-    /// All links, read from the bucket.
+    /// All links, read from the bucket. Those of a record that cannot be read are left out, so that the others can be seen.
     pub async fn links(&self) -> Result<Vec<Link>, LatticeError> {
         let entries = self.links.entries(PREFIX).await?;
-        Ok(entries.iter().flat_map(|e| links_in(&e.value)).collect())
+        let readable = entries.iter().filter_map(|entry| tell(read::<Stored>(&*self.links, entry)));
+        Ok(readable.flat_map(|stored| stored.links).collect())
     }
 }
 
-fn links_in(value: &[u8]) -> Vec<Link> {
-    serde_json::from_slice::<Stored>(value).map(|stored| stored.links).unwrap_or_default()
+/// Leaves out what cannot be read, not without saying so.
+fn tell<T>(read: Result<T, HostError>) -> Option<T> {
+    read.inspect_err(|error| tracing::error!(code = %error.code(), "{error}; it is left as it is")).ok()
 }
 
 /// The child that keeps [`Tables`] current.
@@ -179,50 +256,63 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let records = shared.records();
     let mut links = records.links.watch(PREFIX).await.map_err(failed)?;
     let mut configs = records.configs.watch("").await.map_err(failed)?;
-    let mut tables = Tables::default();
-    let mut waiting = 2;
+    let before = shared.tables.borrow().clone();
+    let mut tables = Tables { number: before.number, seen: before.seen, ..Tables::default() };
+    let mut syncing = 2;
+    let mut quiet_until = Instant::now();
+    let mut is_new = false;
     loop {
-        let event = tokio::select! {
+        tokio::select! {
             () = cx.stop.requested() => return Ok(()),
-            event = links.next() => (true, event),
-            event = configs.next() => (false, event),
-        };
-        match event {
-            (_, None) => return Err(Problem::from(&HostError::Away { part: "tables" })),
-            (_, Some(WatchEvent::InSync)) => {
-                waiting -= 1;
-                if waiting == 0 {
-                    cx.ready.notify();
-                }
+            // One copy for all that has come since the last one.
+            () = tokio::time::sleep_until(quiet_until), if is_new && syncing == 0 => {
+                tables.number += 1;
+                shared.tables.send_replace(Arc::new(tables.clone()));
+                cx.ready.notify();
+                quiet_until = Instant::now() + COALESCE;
+                is_new = false;
+                continue;
             }
-            (true, Some(event)) => apply_links(&mut tables, event),
-            (false, Some(event)) => apply_configs(&mut tables, event),
+            event = links.next() => match event {
+                Some(WatchEvent::InSync) => syncing -= 1,
+                Some(event) => apply_links(&*records.links, &mut tables, event),
+                None => return Err(Problem::from(&HostError::Away { part: "tables" })),
+            },
+            event = configs.next() => match event {
+                Some(WatchEvent::InSync) => syncing -= 1,
+                Some(event) => apply_configs(&*records.configs, &mut tables, event),
+                None => return Err(Problem::from(&HostError::Away { part: "tables" })),
+            },
         }
-        // One snapshot for everything that has come meanwhile.
-        if waiting <= 0 {
-            shared.tables.send_replace(Arc::new(tables.clone()));
-        }
+        is_new = true;
     }
 }
 
-fn apply_links(tables: &mut Tables, event: WatchEvent) {
+/// A record that cannot be read changes nothing: what was known before it is still the best that is known.
+fn apply_links(bucket: &dyn Bucket, tables: &mut Tables, event: WatchEvent) {
+    tables.seen.links = tables.seen.links.max(event.revision().unwrap_or_default());
     match event {
         WatchEvent::Put(entry) => {
-            let source = entry.key.trim_start_matches(PREFIX).to_string();
-            tables.by_source.insert(source, Arc::new(links_in(&entry.value)));
+            if let Some(stored) = tell(read::<Stored>(bucket, &entry)) {
+                tables.set_links(source_in(&entry.key), stored.links);
+            }
         }
-        WatchEvent::Delete { key, .. } => {
-            tables.by_source.remove(key.trim_start_matches(PREFIX));
-        }
+        WatchEvent::Delete { key, .. } => tables.set_links(source_in(&key), Vec::new()),
         WatchEvent::InSync => {}
     }
 }
 
-fn apply_configs(tables: &mut Tables, event: WatchEvent) {
+fn source_in(key: &str) -> &str {
+    key.strip_prefix(PREFIX).unwrap_or(key)
+}
+
+fn apply_configs(bucket: &dyn Bucket, tables: &mut Tables, event: WatchEvent) {
+    tables.seen.configs = tables.seen.configs.max(event.revision().unwrap_or_default());
     match event {
         WatchEvent::Put(entry) => {
-            let values = serde_json::from_slice(&entry.value).unwrap_or_default();
-            tables.configs.insert(entry.key, Arc::new(values));
+            if let Some(values) = tell(read(bucket, &entry)) {
+                tables.configs.insert(entry.key, Arc::new(values));
+            }
         }
         WatchEvent::Delete { key, .. } => {
             tables.configs.remove(&key);
@@ -230,3 +320,6 @@ fn apply_configs(tables: &mut Tables, event: WatchEvent) {
         WatchEvent::InSync => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,9 @@ use umbel_core::Problem;
 use umbel_core::id::AppName;
 use umbel_lattice::control::PartState;
 use umbel_lattice::wadm::{
-    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, DigestsReply, FILE_NAME, GetReply, GetResult, ListReply,
-    PartKind, PartStatus, PutReply, PutResult, Status, StatusInfo, StatusReply, StatusResult, StatusType,
-    Summary, VersionInfo, VersionRequest, VersionsReply,
+    CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, DigestsReply, FILE_NAME, GetReply,
+    GetResult, ListReply, PartKind, PartStatus, PutReply, PutResult, Status, StatusInfo, StatusReply,
+    StatusResult, StatusType, Summary, VersionInfo, VersionRequest, VersionsReply,
 };
 use umbel_lattice::{Lattice, Message};
 

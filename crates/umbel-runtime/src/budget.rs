@@ -135,6 +135,14 @@ impl Budget {
         self.over.load(Relaxed)
     }
 
+    /// Waits until no call is under way or waiting. For a budget that is stopped, and for good: who comes after it is refused.
+    pub async fn idle(&self) {
+        // All instances at once are free when the last call has given its own back. Calls that wait are before us in the queue.
+        let all = self.instances.acquire_many(self.limits.instances_max.max(1)).await;
+        self.instances.close();
+        drop(all);
+    }
+
     /// Whether no call is under way or waiting.
     pub fn is_idle(&self) -> bool {
         self.instances.available_permits() >= self.limits.instances_max.max(1) as usize

@@ -19,6 +19,8 @@ use umbel_core::code::{api, host, lattice};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often a platform that breaks the connection is looked at again.
+const ENDING_LOOKS_MAX: usize = 200;
 /// Bytes of its log that are searched for the last words of a platform that did not start.
 const LAST_WORDS_BYTES_MAX: u64 = 64 << 10;
 /// Lines of the log that are shown when there are no better last words.
@@ -34,7 +36,16 @@ pub(crate) struct Found {
 /// The platform of the state folder, if it runs.
 pub(crate) async fn running(context: &Context) -> Result<Option<Running>, Failure> {
     let client = context.client()?;
-    match client.health().await {
+    let mut health = client.health().await;
+    // One that is ending just now may still be reached, and not answer any more.
+    for _ in 0..ENDING_LOOKS_MAX {
+        if !matches!(&health, Err(problems) if problems.first.code == api::CONNECTION_LOST) {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        health = client.health().await;
+    }
+    match health {
         Ok(health) => Ok(Some(describe(&context.folder, &client, health.pid).await?)),
         Err(problems) if problems.first.code == api::NOT_RUNNING => Ok(None),
         Err(problems) => Err(problems.into()),
@@ -210,4 +221,29 @@ fn last_words(log: &str) -> Option<Problems> {
     let begin = format!("{{\"$type\":\"{PROBLEM_TYPE}\"");
     let line = log.lines().rev().find(|line| line.starts_with(&begin))?;
     Problems::from_json(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_platform_that_is_ending_is_one_that_does_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = Context::for_tests(dir.path().into());
+        context.folder.prepare().unwrap();
+        let socket = context.folder.socket();
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let ending = async {
+            for _ in 0..3 {
+                drop(listener.accept().await.unwrap());
+            }
+            drop(listener);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            found = running(&context) => assert!(found.unwrap().is_none()),
+            () = ending => {}
+        }
+    }
 }

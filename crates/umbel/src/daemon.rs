@@ -23,9 +23,13 @@ use umbel_provider::Factory;
 use umbel_runtime::{Engine, Images};
 use umbel_supervisor::{Cores, Env, Handle, Supervisor};
 
-/// How long requests under way may take to be answered.
+/// How long what ran before may take to be known again; then addresses that are not known yet answer 404.
+const RESTORE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the whole stop may take.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// What of that requests under way have to be answered.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
-/// How long the data path may take to end once everything that uses it has.
+/// What of that the data path has to end once everything that uses it has.
 const CORES_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Runs the platform until it is asked to stop.
@@ -43,9 +47,25 @@ pub(crate) async fn run(folder: &StateFolder, up: Up) -> Result<(), Problem> {
         Ok(false) => Ok(()),
         Err(problem) => Err(problem),
     };
-    platform.drain().await;
+    let stopped = stopped(platform.drain(), signals.any(), STOP_DEADLINE).await;
     folder.withdraw();
-    outcome
+    // Why it ended is worth more than how.
+    outcome.and(stopped)
+}
+
+/// Waits for the end of a stop. It has a deadline, and whoever asks again does not want to wait for it.
+async fn stopped(
+    stopping: impl Future<Output = ()>,
+    again: impl Future<Output = ()>,
+    deadline: Duration,
+) -> Result<(), Problem> {
+    let cause = tokio::select! {
+        () = stopping => return Ok(()),
+        () = again => "a second signal came while it was stopping".to_string(),
+        () = tokio::time::sleep(deadline) => format!("it had not stopped after {} s", deadline.as_secs()),
+    };
+    let message = "the platform was ended before everything in it had stopped";
+    Err(Problem::new(api::STOP_CUT, message).with_cause(cause))
 }
 
 /// Everything that runs.
@@ -64,8 +84,10 @@ impl Platform {
         let state = StateDir::open(folder.root()).map_err(coded)?;
         let key = state.host_key().map_err(coded)?;
         let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
-        let http =
-            HttpServer::new(http_server::Config { listen: up.http, ..Default::default() }, cores.clone());
+        let http = HttpServer::new(
+            http_server::Config { listen: up.http, held: true, ..Default::default() },
+            cores.clone(),
+        );
         // This and the API's check come before anything else is started, so that a port in use shows at once.
         http.bind().await?;
         let (listening, listens) = watch::channel(None);
@@ -83,7 +105,7 @@ impl Platform {
         Api::check(&api).await?;
         let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
         let lattice: Arc<dyn Lattice> = Arc::new(opened.map_err(coded)?);
-        let host = host(state, &key, lattice.clone(), up, &http).await?;
+        let host = host(state, &key, lattice.clone(), up, &http, &cores).await?;
         let mut spec = tree::root();
         spec.children = tree::children(&host);
         let clock = Arc::new(SystemClock);
@@ -97,6 +119,11 @@ impl Platform {
     /// Waits until everything serves, then tells where.
     async fn ready(&self, folder: &StateFolder) -> Result<(), Problem> {
         self.tree.ready().await.map_err(coded)?;
+        // The manager is ready when it has ordered what ran before; now the providers have its links too.
+        if tokio::time::timeout(RESTORE_DEADLINE, self.host.settled()).await.is_err() {
+            tracing::warn!("not all providers have taken their links yet");
+        }
+        self.http.release();
         let listening = self.listens.borrow().clone();
         let listening =
             listening.ok_or_else(|| Problem::new(api::START_FAILED, "the API does not listen"))?;
@@ -134,6 +161,7 @@ async fn host(
     lattice: Arc<dyn Lattice>,
     up: &Up,
     http: &HttpServer,
+    cores: &Arc<Cores>,
 ) -> Result<Host, Problem> {
     let mut runtime = umbel_runtime::Config::new(state.join("code"));
     runtime.instances_max = up.instances;
@@ -149,7 +177,8 @@ async fn host(
     let images = Images::new(engine, &runtime, worker).map_err(coded)?;
     let store = Arc::new(Store::open(state.join("artifacts")).map_err(coded)?);
     let factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(HttpClient)];
-    let deps = Deps { lattice, clock: Arc::new(SystemClock), images, store, factories };
+    let clock = Arc::new(SystemClock);
+    let deps = Deps { lattice, clock, images, store, factories, cores: cores.clone() };
     Host::new(config, state, key, deps).await
 }
 
@@ -191,3 +220,6 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

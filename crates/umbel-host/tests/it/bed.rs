@@ -24,7 +24,7 @@ use umbel_provider::http::{Body, Outgoing, OutgoingOptions, Request, Response};
 use umbel_provider::{Endpoint, Factory, Provider, StartContext};
 use umbel_runtime::compile::{Exit, Job, Worker, work};
 use umbel_runtime::{Engine, Images};
-use umbel_supervisor::{Env, Handle, Supervisor};
+use umbel_supervisor::{Cores, Env, Handle, Supervisor};
 
 /// Longer than a loaded machine needs, shorter than a test may hang.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -128,12 +128,12 @@ fn refusal() -> Problem {
 }
 
 /// The factory, since a provider holds what made it.
-pub(crate) struct Fakes(pub(crate) Arc<Fake>);
+pub(crate) struct Fakes(pub(crate) Arc<Fake>, pub(crate) &'static str);
 
 #[async_trait]
 impl Factory for Fakes {
     fn name(&self) -> &'static str {
-        "fake"
+        self.1
     }
 
     fn contracts(&self) -> Vec<Contract> {
@@ -245,8 +245,11 @@ impl Bed {
         let images = Images::new(engine, &runtime, compiler.clone()).expect("a cache");
         let store = Arc::new(Store::open(state.join("artifacts")).expect("a store"));
         let fake = Arc::<Fake>::default();
-        let factories: Vec<Arc<dyn Factory>> = vec![Arc::new(Fakes(fake.clone()))];
-        let deps = Deps { lattice: lattice.clone(), clock: Arc::new(SystemClock), images, store, factories };
+        let factories: Vec<Arc<dyn Factory>> =
+            ["fake", "other"].map(|name| Arc::new(Fakes(fake.clone(), name)) as _).into();
+        let cores = Cores::start(2, "test").expect("threads");
+        let clock = Arc::new(SystemClock);
+        let deps = Deps { lattice: lattice.clone(), clock, images, store, factories, cores };
         let mut config = Config::new(name());
         change(&mut config);
         let host = Host::new(config, state, &key, deps).await.expect("a host");

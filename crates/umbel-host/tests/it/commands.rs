@@ -1,6 +1,6 @@
 //! Components that run once: completed, repeated when they fail, given up when they fail too often.
 
-use crate::bed::Bed;
+use crate::bed::{Bed, until};
 use umbel_lattice::control::PartState;
 use umbel_lattice::extension::LogsRequest;
 use umbel_testkit::{example, guest};
@@ -60,7 +60,11 @@ async fn a_command_in_a_loop_of_its_own_is_ended_by_a_stop() {
     let mut scale = bed.scale_of("job", &image);
     bed.client.scale(&scale).await.unwrap();
     bed.see("job", "it runs", |v| v.usage.calls_in_flight == 1 && v.usage.cpu_us > 1_000).await;
+    // It has a thread of the data path; the one that this test and the tree share is free.
+    let cores = bed.host.0.cores.clone();
+    assert_eq!(cores.tasks(0) + cores.tasks(1), 1);
     scale.count = 0;
     bed.client.scale(&scale).await.unwrap();
     assert!(bed.view("job").await.is_none());
+    until("it has ended there", async || (cores.tasks(0) + cores.tasks(1) == 0).then_some(())).await;
 }

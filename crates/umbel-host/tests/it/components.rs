@@ -125,6 +125,69 @@ async fn another_image_replaces_a_running_one_only_when_it_may() {
 }
 
 #[tokio::test]
+async fn the_config_of_a_new_version_comes_with_its_image() {
+    let bed = Bed::start().await;
+    for color in ["red", "blue"] {
+        bed.client.put_config(color, &values(&[("color", color)])).await.unwrap();
+    }
+    let mut scale = bed.scale_of("config", &guest("config"));
+    scale.config = vec!["red".into()];
+    bed.run_scale(&scale).await;
+    bed.compiler.held.store(true, SeqCst);
+    let mut next = bed.scale_of("config", &example("hello"));
+    next.config = vec!["blue".into()];
+    next.allow_update = true;
+    bed.client.scale(&next).await.unwrap();
+    until("the new version is compiled", async || (bed.compiler.inside.load(SeqCst) == 1).then_some(()))
+        .await;
+    assert_eq!(bed.get("config", "/").await.unwrap(), "color=red\n", "the old version keeps its config");
+    // And follows it.
+    bed.client.put_config("red", &values(&[("color", "crimson")])).await.unwrap();
+    let is = async |expected: &str| (bed.get("config", "/").await.unwrap() == expected).then_some(());
+    until("the old version's config changes", async || is("color=crimson\n").await).await;
+    bed.compiler.held.store(false, SeqCst);
+    until("the new version answers", async || is(HELLO).await).await;
+    next.component_ref = guest("config").to_str().unwrap().into();
+    bed.client.scale(&next).await.unwrap();
+    until("it has the new config", async || is("color=blue\n").await).await;
+}
+
+#[tokio::test]
+async fn an_older_order_does_not_bring_a_stopped_component_back() {
+    let bed = Bed::start().await;
+    let mut scale = bed.scale_of("hello", &example("hello"));
+    scale.application = Some("demo".into());
+    scale.generation = Some(4);
+    bed.run_scale(&scale).await;
+    let stop = Scale { generation: Some(5), count: 0, ..scale.clone() };
+    bed.client.scale(&stop).await.unwrap();
+    assert_eq!(code(bed.client.scale(&scale).await), "UM0804");
+    assert!(bed.view("hello").await.is_none());
+    scale.generation = Some(5);
+    bed.run_scale(&scale).await;
+    // A stop that comes before what it stops.
+    let id = component("other");
+    let early = Scale { component_id: id.clone(), ..stop };
+    bed.client.scale(&early).await.unwrap();
+    let late = Scale { component_id: id, generation: Some(4), ..scale };
+    assert_eq!(code(bed.client.scale(&late).await), "UM0804");
+}
+
+#[tokio::test]
+async fn whoever_calls_a_component_that_starts_is_told_so() {
+    let bed = Bed::start().await;
+    bed.compiler.held.store(true, SeqCst);
+    bed.client.scale(&bed.scale_of("hello", &example("hello"))).await.unwrap();
+    bed.state_of("hello", PartState::Compiling).await;
+    let problem = bed.get("hello", "/").await.expect_err("it does not run yet");
+    assert_eq!((problem.code.to_string().as_str(), problem.kind.http_status()), ("UM0565", 503));
+    assert_eq!(problem.message, "hello is compiling");
+    bed.compiler.held.store(false, SeqCst);
+    bed.state_of("hello", PartState::Running).await;
+    assert_eq!(bed.get("hello", "/").await.unwrap(), HELLO);
+}
+
+#[tokio::test]
 async fn an_update_to_a_broken_image_keeps_the_old_one_serving() {
     let mut bed = Bed::start().await;
     bed.run("hello", &example("hello")).await;
@@ -269,6 +332,7 @@ async fn a_stop_lets_calls_in_flight_finish() {
 async fn a_stop_after_a_change_of_limits_waits_for_older_calls_too() {
     let bed = Bed::start().await;
     bed.run("slow", &guest("slow")).await;
+    let begun = std::time::Instant::now();
     let mut call = bed.call("slow", "/?ms=400");
     drop(futures::poll!(&mut call));
     bed.see("slow", "the call runs", |v| v.usage.calls_in_flight == 1).await;
@@ -285,13 +349,14 @@ async fn a_stop_after_a_change_of_limits_waits_for_older_calls_too() {
         "it still runs and is still counted"
     );
     scale.count = 0;
-    let mut stop = Box::pin(bed.client.scale(&scale));
-    tokio::select! {
-        biased;
-        _ = &mut stop => panic!("the stop did not wait for the call"),
-        answer = &mut call => assert_eq!(text(answer.expect("it finishes")).await, "slept 400 ms\n"),
-    }
-    stop.await.unwrap();
+    let stop = async {
+        bed.client.scale(&scale).await.unwrap();
+        begun.elapsed()
+    };
+    let answer = async { text(call.await.expect("it finishes")).await };
+    let (answer, stopped) = tokio::join!(answer, stop);
+    assert_eq!(answer, "slept 400 ms\n");
+    assert!(stopped >= Duration::from_millis(400), "the stop waited for the call: {stopped:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, Told, code, link, outbound, provider_id, until, values};
 use std::sync::atomic::Ordering::SeqCst;
+use umbel_core::link::Link;
 use umbel_lattice::control::{PartState, StartProvider, StopProvider};
 use umbel_testkit::{example, guest};
 
@@ -126,16 +127,171 @@ async fn providers_are_started_shown_and_stopped() {
     bed.client.start_provider(&order).await.expect("the same order again changes nothing");
     order.generation = Some(2);
     assert_eq!(code(bed.client.start_provider(&order).await), "UM0804");
-    order.generation = Some(4);
-    order.provider_ref = "ghcr.io/acme/fake:0.1.0".into();
-    assert_eq!(code(bed.client.start_provider(&order).await), "UM0808");
 
-    let stop = StopProvider { host_id: bed.host.id().clone(), provider_id: provider_id("fake-1") };
+    let stop =
+        StopProvider { host_id: bed.host.id().clone(), provider_id: provider_id("fake-1"), generation: None };
     bed.client.stop_provider(&stop).await.unwrap();
     assert_eq!(bed.event("provider_stopped", "fake-1").await["reason"], "stop");
     assert_eq!(bed.fake.told("fake-1").last(), Some(&Told::Stopped));
     assert!(bed.provider("fake-1").await.is_none());
     assert_eq!(code(bed.client.stop_provider(&stop).await), "UM0807");
+}
+
+#[tokio::test]
+async fn a_provider_is_changed_while_it_serves() {
+    let bed = Bed::start().await;
+    bed.client.put_config("one", &values(&[("a", "1")])).await.unwrap();
+    bed.client.put_config("two", &values(&[("a", "2")])).await.unwrap();
+    bed.start_provider("fake-1", &["one"]).await;
+    bed.client.put_link(&link("fake-1", "hello", &["incoming-handler"])).await.unwrap();
+    until("it knows the link", async || (bed.fake.links("fake-1").len() == 1).then_some(())).await;
+    let mut order = start(&bed, "fake-1", "ghcr.io/acme/fake:0.1.0");
+    assert_eq!(
+        code(bed.client.start_provider(&order).await),
+        "UM0808",
+        "wasmCloud's tools are refused as ever"
+    );
+    order.generation = Some(4);
+    order.config = vec!["two".into()];
+    order.annotations = Some(values(&[("version", "2")]));
+    order.application = Some("demo".into());
+    bed.client.start_provider(&order).await.expect("a builtin stands in for images of every version");
+    until("it has the new config", async || {
+        bed.fake.told("fake-1").contains(&Told::Config(values(&[("a", "2")]))).then_some(())
+    })
+    .await;
+    let view = bed.provider("fake-1").await.unwrap();
+    assert_eq!((view.state, view.generation), (PartState::Running, Some(4)));
+    assert_eq!((view.annotations, view.application), (order.annotations.clone(), order.application.clone()));
+    assert_eq!(view.image_ref, order.provider_ref);
+    let told = bed.fake.told("fake-1");
+    let starts = told.iter().filter(|told| matches!(told, Told::Started(_) | Told::Stopped)).count();
+    assert_eq!(
+        (starts, bed.fake.links("fake-1").len()),
+        (1, 1),
+        "it was neither stopped nor unlinked: {told:?}"
+    );
+
+    order.generation = Some(5);
+    order.provider_ref = "builtin:other".into();
+    assert_eq!(code(bed.client.start_provider(&order).await), "UM0808");
+}
+
+#[tokio::test]
+async fn orders_for_one_provider_that_cross_are_followed_one_after_the_other() {
+    let bed = Bed::start().await;
+    let order = start(&bed, "fake-1", "builtin:fake");
+    let stop =
+        StopProvider { host_id: bed.host.id().clone(), provider_id: provider_id("fake-1"), generation: None };
+    let orders = (0..32).map(async |number| {
+        match number % 2 {
+            0 => bed.client.start_provider(&order).await.map(drop),
+            // It may not run at that moment.
+            _ => bed.client.stop_provider(&stop).await.map(drop).or(Ok(())),
+        }
+    });
+    let taken = futures::future::join_all(orders).await;
+    assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+    bed.client.start_provider(&order).await.unwrap();
+    until("it runs", async || bed.provider("fake-1").await.filter(|p| p.state == PartState::Running)).await;
+    let told = bed.fake.told("fake-1");
+    let starts = told.iter().filter(|told| matches!(told, Told::Started(_))).count();
+    let stops = told.iter().filter(|told| matches!(told, Told::Stopped)).count();
+    assert_eq!(starts, stops + 1, "{told:?}");
+    let two_at_once = told.windows(2).any(|two| matches!(two, [Told::Started(_), Told::Started(_)]));
+    assert!(!two_at_once, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_older_order_does_not_bring_a_stopped_provider_back() {
+    let bed = Bed::start().await;
+    let mut order = start(&bed, "fake-1", "builtin:fake");
+    order.generation = Some(3);
+    order.application = Some("demo".into());
+    bed.client.start_provider(&order).await.unwrap();
+    let mut stop = StopProvider {
+        host_id: bed.host.id().clone(),
+        provider_id: provider_id("fake-1"),
+        generation: Some(2),
+    };
+    assert_eq!(code(bed.client.stop_provider(&stop).await), "UM0804");
+    stop.generation = Some(5);
+    bed.client.stop_provider(&stop).await.unwrap();
+    assert_eq!(code(bed.client.start_provider(&order).await), "UM0804");
+    assert!(bed.provider("fake-1").await.is_none());
+    order.generation = Some(5);
+    bed.client.start_provider(&order).await.expect("the present plan wants it after all");
+}
+
+#[tokio::test]
+async fn a_link_that_gets_another_name_is_there_all_the_while() {
+    let bed = Bed::start().await;
+    bed.start_provider("fake-1", &[]).await;
+    let old = link("fake-1", "hello", &["incoming-handler"]);
+    bed.client.put_link(&old).await.unwrap();
+    until("it knows the link", async || (bed.fake.links("fake-1").len() == 1).then_some(())).await;
+    let mut new = old.clone();
+    new.name = "renamed".into();
+    bed.client.put_link(&new).await.unwrap();
+    bed.client.del_link(&old.key()).await.unwrap();
+    let is = |told: &Told, link: &Link| matches!(told, Told::Put(put) if put.link == *link);
+    let (put, deleted) = until("the old one is gone", async || {
+        let told = bed.fake.told("fake-1");
+        let deleted = told.iter().position(|told| *told == Told::Deleted(old.key()))?;
+        Some((told.iter().position(|told| is(told, &new)), deleted))
+    })
+    .await;
+    assert!(put.is_some_and(|put| put < deleted), "{:?}", bed.fake.told("fake-1"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_and_left_as_it_is() {
+    let bed = Bed::start().await;
+    bed.start_provider("fake-1", &[]).await;
+    let first = link("fake-1", "hello", &["incoming-handler"]);
+    bed.client.put_link(&first).await.unwrap();
+    bed.client.put_link(&link("other", "hello", &["outgoing-handler"])).await.unwrap();
+    until("it knows the link", async || (bed.fake.links("fake-1").len() == 1).then_some(())).await;
+    let lattice = bed.client.lattice().clone();
+    let garbage = bytes::Bytes::from_static(b"{\"links\": 7}");
+    for (bucket, key) in [("LATTICEDATA_default", "COMPONENT_fake-1"), ("CONFIGDATA_default", "colors")] {
+        lattice.bucket(bucket).await.unwrap().put(key, garbage.clone()).await.unwrap();
+    }
+    let mut second = first.clone();
+    second.name = "second".into();
+    assert_eq!(code(bed.client.put_link(&second).await), "UM0816");
+    assert_eq!(code(bed.client.del_link(&first.key()).await), "UM0816");
+    assert_eq!(code(bed.client.get_config("colors").await), "UM0816");
+    let links = lattice.bucket("LATTICEDATA_default").await.unwrap();
+    assert_eq!(
+        links.get("COMPONENT_fake-1").await.unwrap().unwrap().value,
+        garbage,
+        "nothing is written over it"
+    );
+    assert_eq!(bed.client.links().await.unwrap().len(), 1, "the others are there");
+    // What comes after it is followed; what was known before it stays known.
+    bed.client.put_config("colors", &values(&[("sky", "blue")])).await.expect("a whole new config mends it");
+    assert_eq!(bed.client.get_config("colors").await.unwrap(), Some(values(&[("sky", "blue")])));
+    bed.start_provider("fake-2", &["colors"]).await;
+    assert_eq!(bed.fake.told("fake-2")[0], Told::Started(values(&[("sky", "blue")])));
+    assert_eq!(bed.fake.links("fake-1").len(), 1);
+}
+
+#[tokio::test]
+async fn a_thousand_changes_within_a_moment_are_followed_together() {
+    let bed = Bed::start().await;
+    bed.start_provider("fake-1", &[]).await;
+    let (before, begun) = (bed.host.0.tables.borrow().number, std::time::Instant::now());
+    let links: Vec<_> = (0..1_000).map(|n| link(&format!("c{n}"), "fake-1", &["outgoing-handler"])).collect();
+    for chunk in links.chunks(50) {
+        let put = futures::future::join_all(chunk.iter().map(|link| bed.client.put_link(link))).await;
+        assert!(put.into_iter().all(|answer| answer.is_ok()));
+    }
+    until("it knows them", async || (bed.fake.links("fake-1").len() == 1_000).then_some(())).await;
+    let copies = u128::from(bed.host.0.tables.borrow().number - before);
+    let most = begun.elapsed().as_millis() / umbel_host::shared::COALESCE.as_millis() + 1;
+    assert!(copies <= most, "{copies} copies of everything, where {most} would do");
+    assert_eq!(bed.fake.told("fake-1").len(), 1_001, "each link was told once");
 }
 
 #[tokio::test]
@@ -214,7 +370,8 @@ async fn outgoing_calls_follow_their_link_without_a_restart() {
     bed.start_provider("fake-2", &[]).await;
     bed.client.put_link(&link("outgoing", "fake-2", &["outgoing-handler"])).await.unwrap();
     until("the other serves it", async || (ask().await == "status 202\n").then_some(())).await;
-    let stop = StopProvider { host_id: bed.host.id().clone(), provider_id: provider_id("fake-2") };
+    let stop =
+        StopProvider { host_id: bed.host.id().clone(), provider_id: provider_id("fake-2"), generation: None };
     bed.client.stop_provider(&stop).await.unwrap();
     assert!(ask().await.contains("fake-2"));
     bed.client.del_link(&link("outgoing", "fake-2", &["outgoing-handler"]).key()).await.unwrap();

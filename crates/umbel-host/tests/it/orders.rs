@@ -1,6 +1,9 @@
 //! The other orders: hosts, labels, auctions, claims, artifacts, the tree; and state folders.
 
 use crate::bed::{Bed, code, file, until, values};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use umbel_core::claims::{Claims, Component, sign_wasm};
 use umbel_core::nkey::{KeyKind, KeyPair};
@@ -174,6 +177,27 @@ async fn orders_that_make_no_sense_are_answered() {
         assert_eq!(answer["success"], false, "{subject}");
         assert!(!answer["message"].as_str().unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn orders_that_take_long_keep_no_other_waiting_and_have_a_limit() {
+    let bed = Bed::start().await;
+    bed.compiler.held.store(true, SeqCst);
+    let image = example("hello");
+    let (host, image) = (bed.host.id(), image.to_str().unwrap());
+    // Many more than there are places for orders that are quick.
+    let mut slow: FuturesUnordered<_> = (0..1_030).map(|_| bed.client.inspect(host, image)).collect();
+    for _ in 0..6 {
+        let refused = slow.next().await.expect("one is answered");
+        assert_eq!(code(refused), "UM0815");
+    }
+    let quick = bed.client.with_timeout(Duration::from_secs(10));
+    assert_eq!(quick.hosts().await.unwrap().len(), 1);
+    assert!(quick.inventory(host).await.unwrap().components.is_empty());
+    quick.put_label(host, "zone", "c").await.unwrap();
+    bed.compiler.held.store(false, SeqCst);
+    let done: Vec<_> = slow.collect().await;
+    assert_eq!((done.len(), done.iter().filter(|seen| seen.is_ok()).count()), (1_024, 1_024));
 }
 
 #[tokio::test]

@@ -26,6 +26,27 @@ async fn calls_beyond_instances_and_waiting_are_refused_and_counted() {
 }
 
 #[tokio::test]
+async fn a_stopped_budget_tells_when_the_last_call_is_over() {
+    let budget = Budget::new("hello", limits());
+    let first = budget.admit().await.expect("a free instance");
+    let second = budget.admit().await.expect("a free instance");
+    let mut third = Box::pin(budget.admit());
+    assert!(futures::poll!(&mut third).is_pending(), "the third call waits");
+    budget.stop();
+    let mut idle = Box::pin(budget.idle());
+    assert!(futures::poll!(&mut idle).is_pending());
+    drop(first);
+    assert!(futures::poll!(&mut idle).is_pending());
+    let third = third.await.expect("it came before the stop");
+    drop(second);
+    assert!(futures::poll!(&mut idle).is_pending(), "the call that waited runs");
+    drop(third);
+    idle.await;
+    assert!(matches!(budget.admit().await, Err(CallError::Stopping { .. })));
+    assert_eq!(budget.usage().calls_in_flight, 0);
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_gives_its_waiting_place_back() {
     let budget = Budget::new("hello", limits());
     let _held = (budget.admit().await.expect("free"), budget.admit().await.expect("free"));

@@ -1,8 +1,14 @@
 //! Commands with a platform: from nothing to a URL and back to nothing.
 
 use crate::{nothing_runs, umbel};
-use umbel_testkit::Platform;
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use umbel_testkit::http::Answer;
+use umbel_testkit::platform::application;
 use umbel_testkit::wait::block_until;
+use umbel_testkit::{Platform, example, guest};
 
 #[test]
 fn launch_makes_a_url_out_of_nothing() {
@@ -51,6 +57,72 @@ fn launch_makes_a_url_out_of_nothing() {
     platform.succeed(&["down"]).unwrap();
     assert!(!platform.is_alive());
     assert!(platform.succeed(&["down"]).unwrap().contains("no platform is running"));
+}
+
+#[test]
+fn whoever_asks_while_the_platform_restarts_is_told_that_it_starts() {
+    let mut platform = nothing_runs();
+    let port =
+        std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
+    let up = ["up", "--detach", "--http-port", &port];
+    platform.succeed(&up).unwrap();
+    platform.read_endpoint().unwrap();
+    platform.deploy(&application("hello", "v1", &example("hello"), &[])).unwrap();
+    platform.deploy(&application("other", "v1", &guest("hello-v2"), &[])).unwrap();
+    for _ in 0..3 {
+        platform.signal("KILL").unwrap();
+        block_until("it is gone", || !platform.is_alive());
+        let is_up = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut answers = Vec::new();
+                while !is_up.load(Relaxed)
+                    || answers.last().is_none_or(|answer: &Answer| answer.status != 200)
+                {
+                    // While nothing listens, connections are refused.
+                    answers.extend(platform.get("hello", "/"));
+                }
+                answers
+            });
+            platform.succeed(&up).unwrap();
+            let first = platform.get("other", "/").unwrap();
+            assert!(!first.text().contains("UM0517"), "a platform that is ready knows its routes: {first:?}");
+            is_up.store(true, Relaxed);
+            for answer in asking.join().unwrap() {
+                let text = answer.text();
+                let starts = text.contains("starting") || text.contains("compiling");
+                let waits = answer.status == 503 && answer.header("retry-after") == Some("1") && starts;
+                assert!(answer.status == 200 || waits, "{answer:?}");
+            }
+        });
+        platform.read_endpoint().unwrap();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_at_once_and_says_so() {
+    let mut platform = nothing_runs();
+    let up = platform.command(&["up"]).stderr(Stdio::piped()).spawn().unwrap();
+    block_until("it is ready", || platform.read_endpoint().is_ok());
+    platform.deploy(&application("slow", "v1", &guest("slow"), &[])).unwrap();
+    platform.wait_for_answer("slow").unwrap();
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| platform.get("slow", "/?ms=25000"));
+        block_until("the call runs", || {
+            platform.json(&["ps"]).unwrap()["components"][0]["usage"]["calls_in_flight"] == 1
+        });
+        let begun = Instant::now();
+        platform.signal("TERM").unwrap();
+        block_until("it stops", || TcpStream::connect(platform.address).is_err());
+        platform.signal("TERM").unwrap();
+        let ran = up.wait_with_output().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(10), "it waited for the call");
+        ran
+    });
+    assert_eq!(ran.status.code(), Some(7), "{ran:?}");
+    let stderr = String::from_utf8_lossy(&ran.stderr);
+    assert!(stderr.contains("error[UM1038]") && stderr.contains("second signal"), "{stderr}");
+    assert!(!platform.state().join("run/endpoint.json").exists(), "nothing points at what is gone");
 }
 
 #[test]

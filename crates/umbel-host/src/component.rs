@@ -59,7 +59,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
         match loaded {
             Ok(loaded) => {
                 let revision = install(&shared, &slot, &want, loaded, &cx).await;
-                if is_newest && !revision.component.image().world().is_http() {
+                if is_newest && revision.component.image().world().is_command() {
                     match command(&shared, &slot, &revision, &cx, &mut desired).await? {
                         After::Again => continue,
                         After::Ended => return finish(&shared, &slot).await,
@@ -126,6 +126,8 @@ async fn install(
         id: slot.id.clone(),
         application: want.application.clone(),
         bindings: bindings.clone(),
+        image: loaded.image.clone(),
+        host: Arc::downgrade(shared),
         logs: shared.logs.clone(),
     };
     let component = Component::new(

@@ -2,18 +2,24 @@
 
 use crate::logs::LogSender;
 use crate::provider::ProviderSlot;
+use crate::shared::Shared;
+use crate::slot;
 use crate::tables::Tables;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Weak;
 use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
-use umbel_core::link::{LinkKey, Values};
+use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
 use umbel_lattice::control::Scale;
 use umbel_provider::http::{OutgoingOptions, Request, Response};
-use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream};
+use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target};
+use umbel_runtime::{Component, Image};
+use umbel_wit::InterfaceName;
 
 /// The interfaces under which guests send HTTP requests.
 pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/client"];
@@ -23,6 +29,19 @@ pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/c
 pub struct Bindings {
     config: Values,
     http: Option<(LinkKey, String, Option<Arc<ProviderSlot>>)>,
+    // By interface without its version; several where links have names.
+    contracts: HashMap<String, Vec<Arc<Bound>>>,
+}
+
+/// A link of a component, and where it leads.
+struct Bound {
+    link: Link,
+    /// As a server is told of it.
+    told: Arc<umbel_wit::Link>,
+    /// The provider it leads to; otherwise it leads to a component, which is looked up at every call.
+    provider: Option<Arc<ProviderSlot>>,
+    // What comparing the contract with the server's found, for the server of that image.
+    compared: ArcSwapOption<(Arc<Image>, Option<Problem>)>,
 }
 
 impl Bindings {
@@ -36,7 +55,29 @@ impl Bindings {
             .links_of(scale.component_id.as_str())
             .iter()
             .find(|link| HTTP_OUTGOING.iter().any(|import| link.contract.covers(import)));
+        let mut contracts: HashMap<String, Vec<Arc<Bound>>> = HashMap::new();
+        for link in tables.links_of(scale.component_id.as_str()) {
+            let told = umbel_wit::Link {
+                source_id: link.source_id.clone(),
+                name: link.name.clone(),
+                application: scale.application.clone(),
+                values: tables.merged(&link.target_config),
+            };
+            let bound = Bound {
+                link: link.clone(),
+                told: Arc::new(told),
+                provider: provider(&link.target),
+                compared: ArcSwapOption::empty(),
+            };
+            let bound = Arc::new(bound);
+            let contract = &link.contract;
+            for interface in &contract.interfaces {
+                let name = format!("{}:{}/{interface}", contract.namespace, contract.package);
+                contracts.entry(name).or_default().push(bound.clone());
+            }
+        }
         Bindings {
+            contracts,
             config: tables.merged(&scale.config),
             http: outgoing.map(|link| (link.key(), link.target.clone(), provider(&link.target))),
         }
@@ -45,7 +86,7 @@ impl Bindings {
     /// Whether a link serves the import.
     pub fn serves(&self, import: &str) -> bool {
         let name = import.split('@').next().unwrap_or(import);
-        HTTP_OUTGOING.contains(&name) && self.http.is_some()
+        self.contracts.contains_key(name)
     }
 }
 
@@ -57,15 +98,83 @@ pub struct Door {
     pub application: Option<String>,
     /// Its links and config.
     pub bindings: Arc<ArcSwap<Bindings>>,
+    /// What runs, for its side of contracts.
+    pub image: Arc<Image>,
+    /// The host, for components that links lead to. Weak, because the host holds the component.
+    pub host: Weak<Shared>,
     /// Where its lines go.
     pub logs: LogSender,
 }
 
 impl Door {
-    fn unlinked(&self, interface: &str) -> Problem {
-        Problem::new(guest::UNLINKED, format!("{} called `{interface}`, and no link serves it", self.id))
+    fn unlinked(&self, interface: &str, called: &str) -> Problem {
+        Problem::new(guest::UNLINKED, format!("{} called `{called}`, and no link serves it", self.id))
             .with_help(self.link_help(interface))
     }
+
+    fn link_help(&self, interface: &str) -> String {
+        let target = if HTTP_OUTGOING.contains(&interface) { "http-client" } else { "TARGET" };
+        format!("umbel link put {} {target} {interface}", self.id)
+    }
+
+    /// A link that leads nowhere at this moment.
+    fn away(&self, bound: &Bound, import: &InterfaceName) -> Problem {
+        let target = &bound.link.target;
+        let message = format!("{} is linked to `{target}`, which does not serve {import} now", self.id);
+        let help =
+            format!("`umbel ps` shows whether `{target}` runs; {}", self.link_help(&import.unversioned));
+        Problem::new(guest::UNLINKED, message).with_help(help)
+    }
+
+    /// The component that a link leads to, if it serves the contract as this one has it.
+    fn component(&self, bound: &Bound, import: &InterfaceName) -> Result<Component, Problem> {
+        let slot = self.host.upgrade().and_then(|host| host.slot(&bound.link.target));
+        let slot = slot.ok_or_else(|| self.away(bound, import))?;
+        let Some(revision) = slot.current.load_full() else { return Err(slot::not_running(&slot)) };
+        let component = revision.component.clone();
+        let known = bound.compared.load();
+        let problem = match known.as_deref() {
+            Some((image, problem)) if Arc::ptr_eq(image, component.image()) => problem.clone(),
+            _ => {
+                let problem = self.compare(&bound.link, import, &component);
+                let compared = (component.image().clone(), problem.clone());
+                bound.compared.store(Some(Arc::new(compared)));
+                problem
+            }
+        };
+        problem.map_or(Ok(component), Err)
+    }
+
+    /// Whether the server's contract is the importer's, for all that the link carries.
+    fn compare(&self, link: &Link, import: &InterfaceName, server: &Component) -> Option<Problem> {
+        let importer = (self.id.as_str(), &*self.image);
+        let server = (server.id(), &**server.image());
+        mismatch(importer, server, |name| link.contract.covers(name) || *name == import.to_string())
+    }
+}
+
+/// What keeps a component from serving another one's imports, those that the link carries: an interface that is not there, or differs.
+pub(crate) fn mismatch(
+    (importer, wants): (&str, &Image),
+    (server, has): (&str, &Image),
+    carried: impl Fn(&str) -> bool,
+) -> Option<Problem> {
+    for name in wants.needs_link().iter().filter(|name| carried(name)) {
+        let import = InterfaceName::new(name);
+        let Some(wanted) = wants.imported(name) else { continue };
+        let Some((export, found)) = has.contracts().find(|(export, _)| export.serves(&import)) else {
+            let exports: Vec<String> = has.contracts().map(|(name, _)| name.to_string()).collect();
+            let exports = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
+            let text = format!("{importer} imports `{import}`, and {server} exports {exports}");
+            return Some(Problem::new(guest::CONTRACT_MISMATCH, text));
+        };
+        if let Err(mismatch) = wanted.served_by(found) {
+            let text =
+                format!("{importer} imports `{import}`, and `{export}` of {server} is another: {mismatch}");
+            return Some(Problem::new(guest::CONTRACT_MISMATCH, text));
+        }
+    }
+    None
 }
 
 impl HostCalls for Door {
@@ -76,7 +185,7 @@ impl HostCalls for Door {
     ) -> BoxFuture<'static, Result<Response, Problem>> {
         let bindings = self.bindings.load();
         let Some((key, target, provider)) = &bindings.http else {
-            let problem = self.unlinked(HTTP_OUTGOING[0]);
+            let problem = self.unlinked(HTTP_OUTGOING[0], HTTP_OUTGOING[0]);
             return async move { Err(problem) }.boxed();
         };
         let outgoing = provider.as_ref().and_then(|slot| slot.running()).and_then(|p| p.http_outgoing());
@@ -109,9 +218,30 @@ impl HostCalls for Door {
         self.logs.send(&self.id, self.application.as_deref(), level, stream, context, message);
     }
 
-    fn link_help(&self, interface: &str) -> String {
-        let interface = interface.split('@').next().unwrap_or(interface);
-        let target = if HTTP_OUTGOING.contains(&interface) { "http-client" } else { "TARGET" };
-        format!("umbel link put {} {target} {interface}", self.id)
+    fn target(
+        &self,
+        import: &InterfaceName,
+        function: &str,
+        link_name: Option<&str>,
+    ) -> Result<Target, Problem> {
+        let bindings = self.bindings.load();
+        let name = link_name.unwrap_or(DEFAULT_LINK_NAME);
+        let links = bindings.contracts.get(&import.unversioned).map_or(&[][..], Vec::as_slice);
+        let Some(bound) = links.iter().find(|bound| bound.link.name == name) else {
+            let mut problem = self.unlinked(&import.unversioned, &format!("{import}.{function}"));
+            if name != DEFAULT_LINK_NAME {
+                problem.message.push_str(&format!(" under the name `{name}`"));
+                problem.help.push_str(&format!(" --name {name}"));
+            }
+            return Err(problem);
+        };
+        match &bound.provider {
+            Some(slot) => {
+                let server = slot.running().and_then(|provider| provider.serve());
+                let server = server.ok_or_else(|| self.away(bound, import))?;
+                Ok(Target::Server(server, bound.told.clone()))
+            }
+            None => self.component(bound, import).map(Target::Component),
+        }
     }
 }

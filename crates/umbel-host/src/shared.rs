@@ -28,6 +28,7 @@ use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::Images;
 use umbel_supervisor::{Cores, Handle, Stop};
+use umbel_wit::Serve;
 
 /// What changes links and parts within this time is followed once. The first change is followed at once.
 pub const COALESCE: Duration = Duration::from_millis(10);
@@ -263,8 +264,12 @@ impl Targets for HostTargets {
         Some(slot)
     }
 
-    fn export(&self, _component: &str, _interface: &str) -> Option<Arc<dyn umbel_wit::Serve>> {
-        None
+    fn export(&self, component: &str, interface: &str) -> Option<Arc<dyn Serve>> {
+        let slot = self.shared.slot(component)?;
+        let revision = slot.current.load_full()?;
+        let exports = revision.component.image().contracts().any(|(name, _)| name.unversioned == interface);
+        drop(revision);
+        exports.then_some(slot as Arc<dyn Serve>)
     }
 
     fn application_of(&self, component: &str) -> Option<String> {

@@ -14,6 +14,7 @@ use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{Handler, Request, Response};
 use umbel_runtime::{Budget, Component, Usage};
+use umbel_wit::{Call, Serve, Value};
 
 /// What runs under an id until an update: an image, the order that asked for it, and what its calls reach.
 pub struct Revision {
@@ -188,8 +189,17 @@ impl Handler for Slot {
     }
 }
 
+impl Serve for Slot {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
+        match self.current.load_full() {
+            Some(revision) => revision.component.call(call),
+            None => futures::future::ready(Err(not_running(self))).boxed(),
+        }
+    }
+}
+
 /// Why there is nothing to call: because it comes, because it goes, or because something is wrong with it.
-fn not_running(slot: &Slot) -> Problem {
+pub(crate) fn not_running(slot: &Slot) -> Problem {
     let Status { state, problem, .. } = slot.status();
     let code = match state {
         PartState::Starting | PartState::Compiling => guest::STARTING,

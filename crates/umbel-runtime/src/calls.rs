@@ -1,9 +1,12 @@
 //! What a guest's calls reach: the one door from a component to the rest of the world.
 
 use crate::body::Body;
+use crate::component::Component;
 use futures::future::BoxFuture;
+use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
+use umbel_wit::{InterfaceName, Link, Serve};
 
 /// How urgent a line of a guest's log is: the levels of `wasi:logging`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,15 @@ pub struct SendOptions {
     pub between_bytes_timeout: Option<Duration>,
 }
 
+/// Where a link leads at this moment.
+#[derive(Clone)]
+pub enum Target {
+    /// To a component in this host.
+    Component(Component),
+    /// To whatever serves the contract otherwise.
+    Server(Arc<dyn Serve>, Arc<Link>),
+}
+
 /// One component's way out. Implemented by the host; every call finds the links of that moment.
 pub trait HostCalls: Send + Sync + 'static {
     /// `wasi:http/outgoing-handler` and `wasi:http/client`. The runtime has checked `outbound_hosts` already.
@@ -90,6 +102,12 @@ pub trait HostCalls: Send + Sync + 'static {
     /// A line for the component's log, free of control characters and within the log rate.
     fn log(&self, level: Level, stream: Stream, context: &str, message: &str);
 
-    /// The command that would link the given import, e.g. `umbel link put orders keyvalue wasi:keyvalue/store`.
-    fn link_help(&self, interface: &str) -> String;
+    /// Who serves a function of the import over the link of that name, `default` unless it is given. The problem of an import without a
+    /// link names the command that adds one.
+    fn target(
+        &self,
+        import: &InterfaceName,
+        function: &str,
+        link_name: Option<&str>,
+    ) -> Result<Target, Problem>;
 }

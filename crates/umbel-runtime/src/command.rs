@@ -15,7 +15,7 @@ impl Component {
     /// command runs as long as it takes.
     pub async fn run(&self) -> Result<(), CallError> {
         let inner = self.inner.clone();
-        if inner.image.world().is_http() {
+        if !inner.image.world().is_command() {
             return Err(CallError::NoExport { component: self.id().to_string(), wanted: "wasi:cli/run" });
         }
         let permit = inner.shared.budget.admit().await?;
@@ -58,7 +58,7 @@ async fn run(store: &mut Store<Ctx>, entry: &Entry) -> wasmtime::Result<Result<(
             let command = pre.instantiate_async(&mut *store).await?;
             store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
         }
-        Entry::HttpP2(_) | Entry::HttpP3(_) => Ok(Err(())),
+        Entry::HttpP2(_) | Entry::HttpP3(_) | Entry::Contracts => Ok(Err(())),
     }
 }
 

@@ -16,6 +16,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use umbel_core::limits::InstanceMode;
+use wasmtime::component::Instance;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p3::bindings::Service;
 
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     mode: InstanceMode,
     pub p2: Shelf<Proxy>,
     pub p3: Shelf<Service>,
+    pub bare: Shelf<Instance>,
 }
 
 impl Inner {
@@ -48,11 +50,12 @@ impl Keeper for Inner {
     fn idle(&self) -> Vec<Instant> {
         let mut idle = self.p2.idle();
         idle.extend(self.p3.idle());
+        idle.extend(self.bare.idle());
         idle
     }
 
     fn drop_idle(&self, since: Instant) -> usize {
-        self.p2.drop_idle(since) + self.p3.drop_idle(since)
+        self.p2.drop_idle(since) + self.p3.drop_idle(since) + self.bare.drop_idle(since)
     }
 }
 
@@ -67,8 +70,15 @@ impl Component {
         calls: Arc<dyn HostCalls>,
     ) -> Component {
         let shared = Arc::new(Shared { id: id.to_string(), budget, calls });
-        let inner =
-            Inner { engine: engine.clone(), shared, image, mode, p2: Shelf::default(), p3: Shelf::default() };
+        let inner = Inner {
+            engine: engine.clone(),
+            shared,
+            image,
+            mode,
+            p2: Shelf::default(),
+            p3: Shelf::default(),
+            bare: Shelf::default(),
+        };
         let inner = Arc::new(inner);
         if inner.keeps() {
             let keeper: Weak<Inner> = Arc::downgrade(&inner);
@@ -116,7 +126,7 @@ impl Component {
                 let work = handler::run::<Service>(inner.clone(), request, call.clone());
                 Guest::start(&inner.shared, &call, with_permit(permit, work)).await
             }
-            Entry::CommandP2(_) | Entry::CommandP3(_) => {
+            Entry::CommandP2(_) | Entry::CommandP3(_) | Entry::Contracts => {
                 return Err(CallError::NoExport { component: self.id().to_string(), wanted: "HTTP" });
             }
         };

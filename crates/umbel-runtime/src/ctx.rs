@@ -4,8 +4,10 @@ use crate::budget::Budget;
 use crate::calls::HostCalls;
 use crate::guest::Call;
 use crate::logs::LogPipe;
+use crate::serve::Sessions;
 use crate::{body, calls, logs, wasi_error};
 use http_body_util::BodyExt;
+use std::collections::HashMap;
 use std::sync::Arc;
 use umbel_core::code::guest;
 use umbel_core::limits::Limits;
@@ -40,6 +42,10 @@ pub(crate) struct Ctx {
     pub growth: Growth,
     /// The call under way.
     pub call: Arc<Call>,
+    /// Instances of other components that serve this one.
+    pub sessions: Sessions,
+    // By interface; most guests never choose.
+    link_names: Option<Box<HashMap<String, String>>>,
 }
 
 /// Resources that an instance may hold in the host, such as headers of up to 128 KiB: they are memory of the host, which the
@@ -58,11 +64,27 @@ impl Ctx {
             memory_held: 0,
             growth: Growth::Granted,
             call: call.clone(),
+            sessions: Sessions::default(),
+            link_names: None,
         }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.hooks.shared
+    }
+
+    /// The link by which calls of the interface go, if the guest has chosen one.
+    pub(crate) fn link_name(&self, interface: &str) -> Option<&str> {
+        self.link_names.as_ref()?.get(interface).map(String::as_str)
+    }
+
+    /// Calls of the interface go by that link from now on.
+    pub(crate) fn set_link_name(&mut self, interface: String, name: String) {
+        let names = self.link_names.get_or_insert_default();
+        // What a guest can make grow has a limit; the table of resources has the same.
+        if names.len() < RESOURCES_MAX || names.contains_key(&interface) {
+            names.insert(interface, name);
+        }
     }
 
     /// Whether memory that the instance asked for was not given.

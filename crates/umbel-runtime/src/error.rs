@@ -240,15 +240,19 @@ pub enum CallError {
         /// The component's id.
         component: String,
     },
-    /// An import without a link, called.
-    #[error("{component} called `{import}`, and no link serves it")]
-    Unlinked {
+    /// A call over a link ended the call that made it.
+    #[error("{}", problem.message)]
+    Link {
+        /// What happened there.
+        problem: Box<Problem>,
+    },
+    /// Calls over links led to calls, too often.
+    #[error("{component} was called by {depth} calls within one another")]
+    Depth {
         /// The component's id.
         component: String,
-        /// Interface and function.
-        import: String,
-        /// The command that adds the link.
-        help: String,
+        /// The limit.
+        depth: u32,
     },
     /// Instantiation failed.
     #[error("{component} could not be instantiated: {reason}")]
@@ -297,7 +301,8 @@ impl Coded for CallError {
             CallError::Pool { .. } => guest::POOL_EXHAUSTED,
             CallError::Guest { .. } => guest::GUEST_ERROR,
             CallError::Stopping { .. } => guest::STOPPING,
-            CallError::Unlinked { .. } => guest::UNLINKED,
+            CallError::Link { problem } => problem.code,
+            CallError::Depth { .. } => guest::CALL_DEPTH,
             CallError::Instantiate { .. } => guest::INSTANTIATE,
             CallError::Command { .. } => guest::COMMAND_FAILED,
             CallError::Request { .. } => guest::INVALID_REQUEST,
@@ -307,7 +312,7 @@ impl Coded for CallError {
 
     fn help(&self) -> String {
         match self {
-            CallError::Unlinked { help, .. } => help.clone(),
+            CallError::Link { problem } => problem.help.clone(),
             other => other.code().entry().help.to_string(),
         }
     }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::CallError;
 use crate::logs;
 use futures::FutureExt;
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ const TURNS_MAX: u32 = 3;
 pub(crate) struct Call {
     engine: Engine,
     limit_ms: u64,
+    // How many calls over links led to this one.
+    depth: u32,
     // When the call is late, in ms of the engine's clock; moved on by its progress.
     deadline: AtomicU64,
     task: OnceLock<AbortHandle>,
@@ -46,6 +49,7 @@ impl Call {
         Arc::new(Call {
             engine: engine.clone(),
             limit_ms,
+            depth: 0,
             deadline,
             task: OnceLock::new(),
             outbox,
@@ -53,6 +57,34 @@ impl Call {
             ended: AtomicBool::new(false),
             end: Notify::new(),
         })
+    }
+
+    /// A call that is part of another: it ends no later.
+    pub(crate) fn nested(engine: &Engine, limit_ms: u64, parent: Option<&Call>) -> Arc<Call> {
+        let latest = parent.map_or(u64::MAX, |parent| parent.deadline.load(Ordering::Relaxed));
+        let deadline = AtomicU64::new(engine.deadline(limit_ms).min(latest));
+        Arc::new(Call {
+            engine: engine.clone(),
+            limit_ms,
+            depth: parent.map_or(0, |parent| parent.depth + 1),
+            deadline,
+            task: OnceLock::new(),
+            outbox: Outbox::closed(),
+            failed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+        })
+    }
+
+    /// How many calls over links led to this one.
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// How long it may still take, if it has a limit.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        (deadline < u64::MAX).then(|| Duration::from_millis(deadline.saturating_sub(self.engine.now())))
     }
 
     /// Lets the answer leave with what is there of it.
@@ -211,6 +243,20 @@ impl Drop for Running {
     }
 }
 
+thread_local! {
+    /// Time of calls within the step that this thread is at: it is booked to their components, not to the caller.
+    static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Drives a call within a call, on the task of the outer one.
+pub(crate) async fn nested<T>(
+    shared: &Arc<Shared>,
+    call: &Arc<Call>,
+    work: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    Driven { work: Box::pin(work), shared: shared.clone(), call: call.clone(), alarm: None }.await
+}
+
 /// Books the CPU of every step, and ends the work when it is late while it waits.
 struct Driven<F> {
     work: Pin<Box<F>>,
@@ -219,13 +265,16 @@ struct Driven<F> {
     alarm: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-impl<F: Future<Output = Result<(), CallError>>> Future for Driven<F> {
-    type Output = Result<(), CallError>;
+impl<T, F: Future<Output = Result<T, CallError>>> Future for Driven<F> {
+    type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outer = NESTED.take();
         let begun = Instant::now();
         let polled = self.work.as_mut().poll(cx);
-        self.shared.budget.charge_cpu(begun.elapsed());
+        let spent = begun.elapsed();
+        self.shared.budget.charge_cpu(spent.saturating_sub(NESTED.get()));
+        NESTED.set(outer + spent);
         if polled.is_ready() {
             return polled;
         }
@@ -313,7 +362,7 @@ pub(crate) fn failed(store: &Store<Ctx>, call: &Call, error: wasmtime::Error) ->
 }
 
 fn count(budget: &Budget, verdict: &CallError) {
-    if !matches!(verdict, CallError::Pool { .. }) {
+    if !matches!(verdict, CallError::Pool { .. } | CallError::Link { .. }) {
         budget.trapped();
     }
 }
@@ -326,8 +375,8 @@ fn classify(store: &Store<Ctx>, shared: &Shared, call: &Call, error: &wasmtime::
     if lacks_room(error) {
         return CallError::Pool { component };
     }
-    if let Some(CallError::Unlinked { import, help, .. }) = error.downcast_ref::<CallError>() {
-        return CallError::Unlinked { component, import: import.clone(), help: help.clone() };
+    if let Some(CallError::Link { problem }) = error.downcast_ref::<CallError>() {
+        return CallError::Link { problem: problem.clone() };
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {

@@ -1,26 +1,29 @@
-//! One HTTP request through a component, in a fresh or kept instance, whatever generation of WASI it is of.
+//! Instances, fresh or kept, and one HTTP request through one, whatever generation of WASI it is of.
 
 use crate::body::Body;
 use crate::component::Inner;
 use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::guest::{self, Call};
-use crate::image::Entry;
+use crate::image::Image;
 use crate::warm::{Shelf, Warm};
 use std::sync::Arc;
 use wasmtime::Store;
 
-/// What the generations of WASI's HTTP handlers differ in. It is implemented by an instance's exports.
-pub(crate) trait Handler: Send + Sync + Sized + 'static {
-    /// Where a component keeps instances of this generation.
+/// An instance as those see it who call its exports.
+pub(crate) trait Exports: Send + Sync + Sized + 'static {
+    /// Where a component keeps instances of this kind.
     fn shelf(inner: &Inner) -> &Shelf<Self>;
 
-    /// Makes an instance; nothing if the component is not of this generation.
+    /// Makes an instance; nothing if the component is not of this kind.
     fn instantiate(
-        entry: &Entry,
+        image: &Image,
         store: &mut Store<Ctx>,
     ) -> impl Future<Output = Option<wasmtime::Result<Self>>> + Send;
+}
 
+/// What the generations of WASI's HTTP handlers differ in.
+pub(crate) trait Handler: Exports {
     /// Lets the guest answer, through the call's outbox, and returns when it needs no more driving.
     fn handle(
         &self,
@@ -55,13 +58,25 @@ pub(crate) async fn run<H: Handler>(
 }
 
 /// A kept instance, or a new one.
-async fn take<H: Handler>(inner: &Inner, call: &Arc<Call>) -> Result<Warm<H>, CallError> {
+pub(crate) async fn take<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Result<Warm<H>, CallError> {
     if inner.keeps()
         && let Some(mut warm) = H::shelf(inner).take()
     {
         guest::resume(&mut warm.store, call);
         return Ok(warm);
     }
+    fresh(inner, call).await
+}
+
+/// Keeps an instance after a call that ended well, where the component keeps any.
+pub(crate) fn keep<H: Exports>(inner: &Inner, warm: Warm<H>) {
+    if inner.keeps() {
+        H::shelf(inner).put(warm, inner.engine.kept());
+    }
+}
+
+/// A new instance.
+pub(crate) async fn fresh<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Result<Warm<H>, CallError> {
     let mut made = make(inner, call).await;
     if let Some((_, Err(error))) = &made
         && guest::lacks_room(error)
@@ -77,8 +92,8 @@ async fn take<H: Handler>(inner: &Inner, call: &Arc<Call>) -> Result<Warm<H>, Ca
     }
 }
 
-async fn make<H: Handler>(inner: &Inner, call: &Arc<Call>) -> Option<(Store<Ctx>, wasmtime::Result<H>)> {
+async fn make<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Option<(Store<Ctx>, wasmtime::Result<H>)> {
     let mut store = guest::store(&inner.engine, &inner.shared, call);
-    let exports = H::instantiate(&inner.image.entry, &mut store).await?;
+    let exports = H::instantiate(&inner.image, &mut store).await?;
     Some((store, exports))
 }

@@ -5,8 +5,8 @@ use crate::component::Inner;
 use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::guest::{self, Call};
-use crate::handler::Handler;
-use crate::image::Entry;
+use crate::handler::{Exports, Handler};
+use crate::image::{Entry, Image};
 use crate::warm::Shelf;
 use std::sync::Arc;
 use wasmtime::Store;
@@ -14,16 +14,18 @@ use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
-impl Handler for Proxy {
+impl Exports for Proxy {
     fn shelf(inner: &Inner) -> &Shelf<Proxy> {
         &inner.p2
     }
 
-    async fn instantiate(entry: &Entry, store: &mut Store<Ctx>) -> Option<wasmtime::Result<Proxy>> {
-        let Entry::HttpP2(pre) = entry else { return None };
+    async fn instantiate(image: &Image, store: &mut Store<Ctx>) -> Option<wasmtime::Result<Proxy>> {
+        let Entry::HttpP2(pre) = &image.entry else { return None };
         Some(pre.instantiate_async(store).await)
     }
+}
 
+impl Handler for Proxy {
     async fn handle(
         &self,
         store: &mut Store<Ctx>,

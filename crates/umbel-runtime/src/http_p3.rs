@@ -8,8 +8,8 @@ use crate::component::Inner;
 use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::guest::{self, Call};
-use crate::handler::Handler;
-use crate::image::Entry;
+use crate::handler::{Exports, Handler};
+use crate::image::{Entry, Image};
 use crate::warm::Shelf;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,16 +18,18 @@ use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::Service;
 
-impl Handler for Service {
+impl Exports for Service {
     fn shelf(inner: &Inner) -> &Shelf<Service> {
         &inner.p3
     }
 
-    async fn instantiate(entry: &Entry, store: &mut Store<Ctx>) -> Option<wasmtime::Result<Service>> {
-        let Entry::HttpP3(pre) = entry else { return None };
+    async fn instantiate(image: &Image, store: &mut Store<Ctx>) -> Option<wasmtime::Result<Service>> {
+        let Entry::HttpP3(pre) = &image.entry else { return None };
         Some(pre.instantiate_async(store).await)
     }
+}
 
+impl Handler for Service {
     async fn handle(
         &self,
         store: &mut Store<Ctx>,

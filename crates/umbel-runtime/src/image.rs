@@ -7,13 +7,15 @@ use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::error::{Cause, LoadError};
 use crate::linker::Linker;
+use crate::serve::{self, Exported};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use umbel_core::{Coded, Kind};
+use umbel_wit::Interface;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi::p3::bindings as p3;
@@ -32,12 +34,19 @@ pub enum World {
     CommandP2,
     /// `wasi:cli/run@0.3`.
     CommandP3,
+    /// None of these: contracts that are called over links.
+    Contracts,
 }
 
 impl World {
     /// Whether it answers HTTP requests.
     pub fn is_http(self) -> bool {
         matches!(self, World::HttpP2 | World::HttpP3)
+    }
+
+    /// Whether it runs from a beginning to an end.
+    pub fn is_command(self) -> bool {
+        matches!(self, World::CommandP2 | World::CommandP3)
     }
 }
 
@@ -46,6 +55,7 @@ pub(crate) enum Entry {
     HttpP3(http_p3::ServicePre<Ctx>),
     CommandP2(p2::CommandPre<Ctx>),
     CommandP3(p3::CommandPre<Ctx>),
+    Contracts,
 }
 
 /// A compiled, pre-linked component.
@@ -55,6 +65,9 @@ pub struct Image {
     exports: Vec<String>,
     unlinked: Vec<String>,
     code_bytes: u64,
+    pub(crate) contracts: BTreeMap<String, Interface>,
+    pub(crate) exported: Vec<Exported>,
+    pub(crate) pre: InstancePre<Ctx>,
     pub(crate) entry: Entry,
 }
 
@@ -77,6 +90,7 @@ impl Image {
             Entry::HttpP3(_) => World::HttpP3,
             Entry::CommandP2(_) => World::CommandP2,
             Entry::CommandP3(_) => World::CommandP3,
+            Entry::Contracts => World::Contracts,
         }
     }
 
@@ -93,6 +107,11 @@ impl Image {
     /// The imports that the host does not serve itself, so that they need a link.
     pub fn needs_link(&self) -> &[String] {
         &self.unlinked
+    }
+
+    /// What it imports of a contract that needs a link: functions and types.
+    pub fn imported(&self, import: &str) -> Option<&Interface> {
+        self.contracts.get(import)
     }
 
     /// Bytes of machine code and data that are mapped.
@@ -275,10 +294,22 @@ impl Inner {
     fn link(&self, digest: String, component: &wasmtime::component::Component) -> Result<Image, LoadError> {
         let linked = self.linker.link(component)?;
         let exports = exports(self.engine.wasmtime(), component);
-        let entry = entry(linked.pre, &exports)?;
+        let exported = serve::exported(self.engine.wasmtime(), component, &linked.resources);
+        let callable = exported.iter().any(|exported| !exported.name.unversioned.starts_with("wasi:cli/"));
+        let entry = entry(linked.pre.clone(), &exports, callable)?;
         let range = component.image_range();
         let code_bytes = (range.end as usize - range.start as usize) as u64;
-        Ok(Image { digest, imports: linked.imports, exports, unlinked: linked.unlinked, code_bytes, entry })
+        Ok(Image {
+            digest,
+            imports: linked.imports,
+            exports,
+            unlinked: linked.contracts.keys().cloned().collect(),
+            code_bytes,
+            contracts: linked.contracts,
+            exported,
+            pre: linked.pre,
+            entry,
+        })
     }
 }
 
@@ -287,7 +318,7 @@ fn exports(engine: &wasmtime::Engine, component: &wasmtime::component::Component
 }
 
 /// Chooses the first world that fits, HTTP before commands: a component that has both is a service.
-fn entry(pre: InstancePre<Ctx>, exports: &[String]) -> Result<Entry, LoadError> {
+fn entry(pre: InstancePre<Ctx>, exports: &[String], callable: bool) -> Result<Entry, LoadError> {
     let has = |prefix: &str| exports.iter().any(|e| e.starts_with(prefix));
     let failed = |e: wasmtime::Error| LoadError::Import { import: "its world".into(), source: Cause::of(&e) };
     if has("wasi:http/handler@0.3") {
@@ -301,6 +332,9 @@ fn entry(pre: InstancePre<Ctx>, exports: &[String]) -> Result<Entry, LoadError> 
     }
     if has("wasi:cli/run@0.2") {
         return p2::CommandPre::new(pre).map(Entry::CommandP2).map_err(failed);
+    }
+    if callable {
+        return Ok(Entry::Contracts);
     }
     let exports = if exports.is_empty() { "nothing".to_string() } else { exports.join(", ") };
     Err(LoadError::World { exports })

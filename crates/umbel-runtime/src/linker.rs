@@ -1,16 +1,19 @@
-//! What guests can import: one linker for both generations of WASI, and stand-ins for what only a link can serve.
+//! What guests can import: one linker for both generations of WASI, and gates for what links serve.
 //!
-//! A stand-in fails the call, not the start: it names the import and the command that links it.
+//! A gate without a link fails the call, not the start: the error names the import and the command that links it.
 
 use crate::calls::{Level, Stream};
+use crate::carry::types::Resources;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
-use crate::error::{CallError, Cause, LoadError};
-use crate::logs;
-use wasmtime::component::types::ComponentItem;
+use crate::error::{Cause, LoadError};
+use crate::{gate, logs};
+use std::collections::BTreeMap;
+use umbel_wit::{Interface, InterfaceName};
+use wasmtime::component::types::{ComponentExtern, ComponentItem};
 use wasmtime::component::{
     Component, ComponentType, HasData, InstancePre, Lift, Linker as WasmLinker, LinkerInstance, Lower,
-    ResourceTable, ResourceType,
+    Resource, ResourceTable, ResourceType,
 };
 use wasmtime::{Result, StoreContextMut};
 
@@ -18,6 +21,11 @@ use wasmtime::{Result, StoreContextMut};
 const CONFIG: [&str; 3] =
     ["wasi:config/store@0.2.0-rc.1", "wasi:config/store@0.2.0-draft", "wasi:config/runtime@0.2.0-draft"];
 const LOGGING: [&str; 2] = ["wasi:logging/logging@0.1.0-draft", "wasi:logging/logging"];
+/// Where a guest says by which link its next calls go, as wasmCloud 1.x has it.
+const BUS: [&str; 3] =
+    ["wasmcloud:bus/lattice@1.0.0", "wasmcloud:bus/lattice@2.0.0", "wasmcloud:bus/lattice@2.0.1"];
+/// Interfaces outside those packages that the host serves itself.
+const OURS: [&str; 5] = [LOGGING[0], LOGGING[1], BUS[0], BUS[1], BUS[2]];
 
 /// WASI packages that the host serves itself. Of these an import that does not fit is an error, not a missing link.
 const SERVED: [&str; 8] = [
@@ -41,7 +49,9 @@ pub(crate) struct Linker {
 pub(crate) struct Linked {
     pub pre: InstancePre<Ctx>,
     pub imports: Vec<String>,
-    pub unlinked: Vec<String>,
+    /// Imports that need a link, with what they are made of.
+    pub contracts: BTreeMap<String, Interface>,
+    pub resources: Resources,
 }
 
 impl Linker {
@@ -58,73 +68,76 @@ impl Linker {
         for name in LOGGING {
             add_logging(&mut base.instance(name)?)?;
         }
+        for name in BUS {
+            add_bus(&mut base.instance(name)?, name == BUS[0])?;
+        }
         Ok(Linker { engine: engine.wasmtime().clone(), base })
     }
 
-    /// Resolves the imports of a component, with stand-ins for those that need a link.
+    /// Resolves the imports of a component, with gates to where links lead for what the host does not serve itself.
     pub(crate) fn link(&self, component: &Component) -> Result<Linked, LoadError> {
+        let resources = Resources::of(&self.engine, component);
         let mut linker = None;
         let mut imports = Vec::new();
-        let mut unlinked = Vec::new();
+        let mut contracts = BTreeMap::new();
         for (name, item) in component.component_type().imports(&self.engine) {
             imports.push(name.to_string());
-            let served = SERVED.iter().any(|package| name.starts_with(package)) || LOGGING.contains(&name);
+            let served = SERVED.iter().any(|package| name.starts_with(package)) || OURS.contains(&name);
             if served {
                 continue;
             }
-            unlinked.push(name.to_string());
             let linker = linker.get_or_insert_with(|| self.base.clone());
-            self.stand_in(&mut linker.root(), "", name, &item.ty)?;
+            let failed =
+                |e: wasmtime::Error| LoadError::Import { import: name.into(), source: Cause::of(&e) };
+            let contract = self.contract(&mut linker.root(), &resources, name, &item).map_err(failed)?;
+            contracts.insert(name.to_string(), contract);
         }
         let pre = linker.as_ref().unwrap_or(&self.base).instantiate_pre(component);
         let pre = pre.map_err(|e| LoadError::Import { import: named_in(&e), source: Cause::of(&e) })?;
-        Ok(Linked { pre, imports, unlinked })
+        Ok(Linked { pre, imports, contracts, resources })
     }
 
-    fn stand_in(
+    /// Defines an import that needs a link.
+    fn contract(
         &self,
         linker: &mut LinkerInstance<'_, Ctx>,
-        interface: &str,
+        resources: &Resources,
         name: &str,
-        item: &ComponentItem,
-    ) -> Result<(), LoadError> {
-        let failed = |e: wasmtime::Error| LoadError::Import { import: name.into(), source: Cause::of(&e) };
-        match item {
-            ComponentItem::ComponentFunc(function) => {
-                let import =
-                    if interface.is_empty() { name.to_string() } else { format!("{interface}.{name}") };
-                let interface = if interface.is_empty() { name } else { interface }.to_string();
-                if function.async_() {
-                    linker
-                        .func_new_concurrent(name, move |accessor, _, _, _| {
-                            let error = accessor
-                                .with(|mut store| unlinked(store.get().shared(), &interface, &import));
-                            Box::pin(async move { Err(error) })
-                        })
-                        .map_err(failed)
-                } else {
-                    linker
-                        .func_new(name, move |store: StoreContextMut<'_, Ctx>, _, _, _| {
-                            Err(unlinked(store.data().shared(), &interface, &import))
-                        })
-                        .map_err(failed)
-                }
-            }
+        item: &ComponentExtern<'_>,
+    ) -> Result<Interface> {
+        // An import with a name of its own says which interface it is; the name is then the link's.
+        let (import, link_name) = match item.implements {
+            Some(interface) => (InterfaceName::new(interface), Some(name)),
+            None => (InterfaceName::new(name), None),
+        };
+        match &item.ty {
             ComponentItem::ComponentInstance(instance) => {
-                let mut inner = linker.instance(name).map_err(failed)?;
+                let interface = resources.interface(&self.engine, name, instance);
+                let carried =
+                    resources.defined_by(|defining| !SERVED.iter().any(|s| defining.starts_with(s)));
+                let mut inner = linker.instance(name)?;
                 for (export, item) in instance.exports(&self.engine) {
-                    self.stand_in(&mut inner, name, export, &item.ty)?;
+                    match item.ty {
+                        ComponentItem::ComponentFunc(_) => {
+                            let ty = &interface.functions[export];
+                            gate::define(&mut inner, &import, link_name, export, ty, &carried)?;
+                        }
+                        ComponentItem::Resource(ty) if carried.contains(&resources.defining(&ty)) => {
+                            gate::define_resource(&mut inner, export)?;
+                        }
+                        // A resource of the host, under another name; types need no definition.
+                        ComponentItem::Resource(_) | ComponentItem::Type(_) => {}
+                        _ => wasmtime::bail!("`{export}` in it is neither a function nor a resource"),
+                    }
                 }
-                Ok(())
+                Ok(interface)
             }
-            ComponentItem::Resource(_) => {
-                linker.resource(name, ResourceType::host::<StandIn>(), |_, _| Ok(())).map_err(failed)
+            ComponentItem::ComponentFunc(function) => {
+                let function = resources.function(function);
+                gate::define(linker, &import, None, name, &function, &[])?;
+                Ok(Interface { functions: [(name.to_string(), function)].into(), resources: Vec::new() })
             }
-            ComponentItem::Type(_) => Ok(()),
-            ComponentItem::CoreFunc(_) | ComponentItem::Module(_) | ComponentItem::Component(_) => {
-                let source = Cause("it is not an interface of functions and resources".into());
-                Err(LoadError::Import { import: name.into(), source })
-            }
+            _ => wasmtime::bail!("it is not an interface of functions and resources"),
         }
     }
 }
@@ -146,15 +159,6 @@ struct Table;
 
 impl HasData for Table {
     type Data<'a> = &'a mut ResourceTable;
-}
-
-/// A resource of an interface that nobody serves yet; there are never any.
-struct StandIn;
-
-fn unlinked(shared: &crate::ctx::Shared, interface: &str, import: &str) -> wasmtime::Error {
-    let help = shared.calls.link_help(interface);
-    let error = CallError::Unlinked { component: shared.id.clone(), import: import.into(), help };
-    wasmtime::Error::new(error)
 }
 
 /// The import that an engine error is about: the first name in back quotes.
@@ -216,4 +220,42 @@ fn add_logging(linker: &mut LinkerInstance<'_, Ctx>) -> Result<()> {
             Ok(())
         },
     )
+}
+
+/// What a guest names interfaces by when it chooses a link.
+struct TargetInterface(String);
+
+fn add_bus(linker: &mut LinkerInstance<'_, Ctx>, is_first: bool) -> Result<()> {
+    linker.resource(
+        "call-target-interface",
+        ResourceType::host::<TargetInterface>(),
+        |mut store: StoreContextMut<'_, Ctx>, rep| {
+            store.data_mut().table.delete(Resource::<TargetInterface>::new_own(rep))?;
+            Ok(())
+        },
+    )?;
+    linker.func_wrap(
+        "[constructor]call-target-interface",
+        |mut store: StoreContextMut<'_, Ctx>, (namespace, package, interface): (String, String, String)| {
+            let target = TargetInterface(format!("{namespace}:{package}/{interface}"));
+            Ok((store.data_mut().table.push(target)?,))
+        },
+    )?;
+    type Choice = (String, Vec<Resource<TargetInterface>>);
+    fn choose(mut store: StoreContextMut<'_, Ctx>, (name, interfaces): Choice) -> Result<()> {
+        let ctx = store.data_mut();
+        for interface in interfaces {
+            let TargetInterface(interface) = ctx.table.delete(interface)?;
+            ctx.set_link_name(interface, name.clone());
+        }
+        Ok(())
+    }
+    if is_first {
+        linker.func_wrap("set-link-name", choose)
+    } else {
+        linker.func_wrap("set-link-name", |store: StoreContextMut<'_, Ctx>, choice: Choice| {
+            choose(store, choice)?;
+            Ok((Ok::<(), String>(()),))
+        })
+    }
 }

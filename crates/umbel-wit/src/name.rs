@@ -17,9 +17,7 @@ impl InterfaceName {
     pub fn new(name: &str) -> InterfaceName {
         let split = name.rsplit_once('@').and_then(|(name, version)| Some((name, version.parse().ok()?)));
         match split {
-            Some((name, version)) => {
-                InterfaceName { unversioned: name.to_string(), version: Some(version) }
-            }
+            Some((name, version)) => InterfaceName { unversioned: name.to_string(), version: Some(version) },
             None => InterfaceName { unversioned: name.to_string(), version: None },
         }
     }

@@ -150,6 +150,9 @@ impl Args {
     }
 
     fn bad(&self, wanted: &str) -> Problem {
-        Problem::new(guest::CONTRACT_MISMATCH, format!("`{}` was called without {wanted} where it takes it", self.what))
+        Problem::new(
+            guest::CONTRACT_MISMATCH,
+            format!("`{}` was called without {wanted} where it takes it", self.what),
+        )
     }
 }

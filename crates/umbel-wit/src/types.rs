@@ -74,7 +74,11 @@ impl Interface {
     pub fn served_by(&self, server: &Interface) -> Result<(), Mismatch> {
         for (name, wanted) in &self.functions {
             let Some(found) = server.functions.get(name) else {
-                return Err(Mismatch { at: name.clone(), wanted: wanted.to_string(), found: "nothing".into() });
+                return Err(Mismatch {
+                    at: name.clone(),
+                    wanted: wanted.to_string(),
+                    found: "nothing".into(),
+                });
             };
             wanted.same_as(found).map_err(|mut mismatch| {
                 mismatch.at = format!("{name}{}", mismatch.at);
@@ -231,7 +235,9 @@ impl Type {
             Type::Result(None, None) => f.write_str("result"),
             Type::Result(Some(ok), None) => write!(f, "result<{ok}>"),
             Type::Result(ok, err) => write!(f, "result<{}, {}>", maybe(ok), maybe(err)),
-            Type::Tuple(types) => write!(f, "tuple<{}>", list(types.iter().map(ToString::to_string).collect())),
+            Type::Tuple(types) => {
+                write!(f, "tuple<{}>", list(types.iter().map(ToString::to_string).collect()))
+            }
             Type::Record(fields) => {
                 write!(f, "record {{ {} }}", list(fields.iter().map(|(n, t)| format!("{n}: {t}")).collect()))
             }

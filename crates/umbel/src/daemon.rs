@@ -11,8 +11,13 @@ use tokio::sync::watch;
 use umbel_api::folder::{Running, StateFolder};
 use umbel_api::{Api, Listening};
 use umbel_artifact::Store;
+use umbel_builtin::blobstore::Blobstore;
+use umbel_builtin::cron::Cron;
 use umbel_builtin::http_client::HttpClient;
 use umbel_builtin::http_server::{self, HttpServer};
+use umbel_builtin::keyvalue::Keyvalue;
+use umbel_builtin::messaging::Messaging;
+use umbel_builtin::secrets::{KeyFile, Secrets};
 use umbel_core::code::api;
 use umbel_core::{Coded, Problem, SystemClock};
 use umbel_host::worker::CompileProcesses;
@@ -176,8 +181,17 @@ async fn host(
     let worker = Arc::new(CompileProcesses::new(program, config.compilers));
     let images = Images::new(engine, &runtime, worker).map_err(coded)?;
     let store = Arc::new(Store::open(state.join("artifacts")).map_err(coded)?);
-    let factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(HttpClient)];
     let clock = Arc::new(SystemClock);
+    let secrets = Secrets::new(state.join("secrets"), KeyFile::new(state.join("secrets.key")));
+    let factories: Vec<Arc<dyn Factory>> = vec![
+        Arc::new(http.clone()),
+        Arc::new(HttpClient),
+        Arc::new(Keyvalue::new()),
+        Arc::new(Blobstore::new()),
+        Arc::new(Messaging::new(cores.clone())),
+        Arc::new(Cron::new(cores, clock.clone())),
+        Arc::new(secrets),
+    ];
     let deps = Deps { lattice, clock, images, store, factories, cores: cores.clone() };
     Host::new(config, state, key, deps).await
 }

@@ -192,9 +192,8 @@ async fn an_update_to_a_broken_image_keeps_the_old_one_serving() {
     let mut bed = Bed::start().await;
     bed.run("hello", &example("hello")).await;
     let broken = file(&bed, "broken.wasm", b"#!/bin/sh");
-    for (image, expected) in
-        [(broken, "UM0401"), (guest("library"), "UM0405"), ("/nowhere.wasm".into(), "UM0")]
-    {
+    let nothing = file(&bed, "nothing.wasm", b"\0asm\x0d\0\x01\0");
+    for (image, expected) in [(broken, "UM0401"), (nothing, "UM0405"), ("/nowhere.wasm".into(), "UM0")] {
         let mut scale = bed.scale_of("hello", &image);
         scale.allow_update = true;
         bed.client.scale(&scale).await.unwrap();

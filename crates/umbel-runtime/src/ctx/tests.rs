@@ -27,8 +27,13 @@ impl HostCalls for Nowhere {
 
     fn log(&self, _: calls::Level, _: calls::Stream, _: &str, _: &str) {}
 
-    fn link_help(&self, _: &str) -> String {
-        String::new()
+    fn target(
+        &self,
+        _: &umbel_wit::InterfaceName,
+        _: &str,
+        _: Option<&str>,
+    ) -> std::result::Result<calls::Target, Problem> {
+        Err(Problem::new(umbel_core::code::guest::UNLINKED, "nothing is linked here"))
     }
 }
 

@@ -79,10 +79,6 @@ async fn components_and_modules_that_cannot_run_here_are_refused_by_name() {
         assert_eq!(found, code, "{what}: {message}");
         assert!(message.contains(says), "{what}: {message}");
     }
-    let library = std::fs::read(guest("library")).expect("it is there");
-    let (code, message) = refused(&rig.images, &library).await;
-    assert_eq!(code, "UM0405", "{message}");
-    assert!(message.contains("acme:demo/greeter@1.0.0"), "its exports are named: {message}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod code;
 mod commands;
 mod layouts;
 mod limits;
+mod links;
 mod load;
 mod outside;
 mod rig;

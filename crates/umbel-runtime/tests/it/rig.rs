@@ -14,10 +14,11 @@ use umbel_core::digest::Digest;
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_core::{Coded, Problem};
 use umbel_runtime::body::Body;
-use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream};
+use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target};
 use umbel_runtime::compile::{Exit, Job, Worker, work};
 use umbel_runtime::{Budget, CallError, Component, Config, Engine, Image, Images, LoadError, Usage};
 use umbel_testkit::{example, guest as guest_file, wait_for};
+use umbel_wit::InterfaceName;
 
 /// Compiles in this process, and counts how often.
 #[derive(Default)]
@@ -140,6 +141,8 @@ pub(crate) fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 pub(crate) struct Outside {
     pub(crate) config: Mutex<BTreeMap<String, String>>,
     pub(crate) sent: Mutex<Vec<String>>,
+    /// Where links lead, by interface and name.
+    pub(crate) links: Mutex<BTreeMap<String, Target>>,
     /// What outgoing requests are answered with; unlinked when there is nothing.
     pub(crate) answer: Mutex<Option<u16>>,
     lines: Mutex<Vec<Line>>,
@@ -156,6 +159,11 @@ pub(crate) struct Line {
 impl Outside {
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.lines.lock().expect("no test panics with it").clone()
+    }
+
+    /// Puts a link in the place of the one of the same name.
+    pub(crate) fn link(&self, interface: &str, name: &str, target: Target) {
+        self.links.lock().expect("no test panics with it").insert(format!("{interface} {name}"), target);
     }
 
     /// All lines of one stream.
@@ -199,8 +207,22 @@ impl HostCalls for Outside {
         self.lines.lock().expect("no test panics with it").push(line);
     }
 
-    fn link_help(&self, interface: &str) -> String {
-        format!("umbel link put subject TARGET {interface}")
+    fn target(
+        &self,
+        import: &InterfaceName,
+        function: &str,
+        link_name: Option<&str>,
+    ) -> Result<Target, Problem> {
+        let name = link_name.unwrap_or("default");
+        let key = format!("{} {name}", import.unversioned);
+        let target = self.links.lock().expect("no test panics with it").get(&key).cloned();
+        target.ok_or_else(|| {
+            Problem::new(
+                guest::UNLINKED,
+                format!("subject called `{import}.{function}`, and no link serves it"),
+            )
+            .with_help(format!("umbel link put subject TARGET {}", import.unversioned))
+        })
     }
 }
 

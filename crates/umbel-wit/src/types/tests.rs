@@ -43,7 +43,10 @@ fn whole_types_are_shown_where_their_shapes_differ() {
     let b = interface("f", function(vec![("x", record(vec![("b", Type::U8)]))], None));
     let mismatch = a.served_by(&b).expect_err("fields differ");
     let text = mismatch.to_string();
-    assert_eq!(text, "f: parameter x: the importer has `record { a: u8 }`, the server has `record { b: u8 }`");
+    assert_eq!(
+        text,
+        "f: parameter x: the importer has `record { a: u8 }`, the server has `record { b: u8 }`"
+    );
     let none = interface("f", function(vec![], None));
     let some = interface("f", function(vec![], Some(Type::Bool)));
     let text = none.served_by(&some).expect_err("results differ").to_string();

@@ -16,8 +16,9 @@ fn has(ran: &Ran, code: i32, wanted: &[&str]) {
 fn a_failed_update_says_what_failed_what_goes_on_and_how_to_go_back() {
     let platform = Platform::up(umbel()).unwrap();
     platform.deploy(&application("hello", "v1", &example("hello"), &[])).unwrap();
-    std::fs::write(platform.folder().join("v2.yaml"), application("hello", "v2", &guest("library"), &[]))
-        .unwrap();
+    let nothing = platform.folder().join("nothing.wasm");
+    std::fs::write(&nothing, b"\0asm\x0d\0\x01\0").unwrap();
+    std::fs::write(platform.folder().join("v2.yaml"), application("hello", "v2", &nothing, &[])).unwrap();
     let ran = platform.run(&["deploy", "-f", "v2.yaml"]).unwrap();
     has(
         &ran,

@@ -1,0 +1,241 @@
+//! Imports that a link serves: every call finds its target anew, so a link can change while its importer runs.
+
+use crate::calls::Target;
+use crate::carry::handles::{self, Carried};
+use crate::carry::list::{FLAT_MAX, Values, with_count};
+use crate::carry::types;
+use crate::ctx::Ctx;
+use crate::error::CallError;
+use crate::serve::Invocation;
+use crate::{calls, logs};
+use std::sync::Arc;
+use umbel_core::code::guest::{CONTRACT_MISMATCH, NOT_CARRIED, UNLINKED, UNSUPPORTED_CALL};
+use umbel_core::{Coded, Problem};
+use umbel_wit::{Call, Function, InterfaceName, Type, Value};
+use wasmtime::component::{Accessor, LinkerInstance, ResourceType};
+use wasmtime::{Result, StoreContextMut};
+
+/// One imported function.
+pub(crate) struct Gate {
+    import: InterfaceName,
+    // Without its version, as a server is called.
+    interface: Arc<str>,
+    function: Arc<str>,
+    /// The link's name that the import itself asks for: imports with names of their own.
+    link_name: Option<String>,
+    has_handles: bool,
+    failure: Option<Failure>,
+    not_carried: Option<String>,
+}
+
+/// How the function's own result can tell that the call failed.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// `result<_, string>`.
+    Text,
+    /// The case at this place of a variant or enum; with the text, if it takes one.
+    Case { place: u32, takes_text: bool, is_enum: bool },
+}
+
+/// Cases that mean "something else went wrong", in the order in which they are looked for.
+const OTHER: [&str; 8] =
+    ["other", "internal-error", "internal", "unexpected", "unknown", "upstream", "io", "unavailable"];
+
+impl Failure {
+    fn of(function: &Function) -> Option<Failure> {
+        let Some(Type::Result(_, Some(error))) = &function.result else { return None };
+        match &**error {
+            Type::String => Some(Failure::Text),
+            Type::Variant(cases) => OTHER.iter().find_map(|name| {
+                let place = cases.iter().position(|(case, _)| case == name)?;
+                let takes_text = match &cases[place].1 {
+                    None => false,
+                    Some(Type::String) => true,
+                    Some(Type::Option(inner)) if **inner == Type::String => return None,
+                    Some(_) => return None,
+                };
+                Some(Failure::Case { place: place as u32, takes_text, is_enum: false })
+            }),
+            Type::Enum(names) => OTHER.iter().find_map(|name| {
+                let place = names.iter().position(|case| case == name)?;
+                Some(Failure::Case { place: place as u32, takes_text: false, is_enum: true })
+            }),
+            _ => None,
+        }
+    }
+
+    fn value(self, text: String) -> Value {
+        Value::err(match self {
+            Failure::Text => Value::String(text),
+            Failure::Case { place, is_enum: true, .. } => Value::Enum(place),
+            Failure::Case { place, takes_text: true, .. } => Value::case(place, Value::String(text)),
+            Failure::Case { place, .. } => Value::Variant(place, None),
+        })
+    }
+}
+
+/// Defines an imported function that goes where the link leads.
+pub(crate) fn define(
+    linker: &mut LinkerInstance<'_, Ctx>,
+    import: &InterfaceName,
+    link_name: Option<&str>,
+    function: &str,
+    ty: &Function,
+    carried: &[String],
+) -> Result<()> {
+    let gate = Gate {
+        import: import.clone(),
+        interface: import.unversioned.as_str().into(),
+        function: function.into(),
+        link_name: link_name.map(str::to_string),
+        has_handles: types::has_handles(ty),
+        failure: Failure::of(ty),
+        not_carried: types::not_carried(ty, carried),
+    };
+    let params = types::flat_count(ty.params.iter().map(|(_, ty)| ty));
+    // What does not fit goes through memory, whatever the number is.
+    let params = if params > FLAT_MAX { 0 } else { params };
+    let has_result = ty.result.as_ref().is_some_and(|ty| types::flat_count([ty]) > 0);
+    match (ty.is_async, has_result) {
+        (false, false) => with_count!(params, blocking_without_result(linker, function, Arc::new(gate))),
+        (false, true) => with_count!(params, blocking(linker, function, Arc::new(gate))),
+        (true, false) => with_count!(params, concurrent_without_result(linker, function, Arc::new(gate))),
+        (true, true) => with_count!(params, concurrent(linker, function, Arc::new(gate))),
+    }
+}
+
+/// Defines a resource of a contract that a link serves.
+pub(crate) fn define_resource(linker: &mut LinkerInstance<'_, Ctx>, name: &str) -> Result<()> {
+    linker.resource(name, ResourceType::host::<Carried>(), |mut store, rep| {
+        handles::dropped(store.data_mut(), rep)
+    })
+}
+
+fn blocking<const N: usize>(linker: &mut LinkerInstance<'_, Ctx>, name: &str, gate: Arc<Gate>) -> Result<()> {
+    linker.func_wrap_async(name, move |store, args: Values<N>| {
+        let gate = gate.clone();
+        Box::new(async move { gate.pass(store, args.0).await.map(Values::<1>) })
+    })
+}
+
+fn blocking_without_result<const N: usize>(
+    linker: &mut LinkerInstance<'_, Ctx>,
+    name: &str,
+    gate: Arc<Gate>,
+) -> Result<()> {
+    linker.func_wrap_async(name, move |store, args: Values<N>| {
+        let gate = gate.clone();
+        Box::new(async move { gate.pass(store, args.0).await.map(Values::<0>) })
+    })
+}
+
+fn concurrent<const N: usize>(
+    linker: &mut LinkerInstance<'_, Ctx>,
+    name: &str,
+    gate: Arc<Gate>,
+) -> Result<()> {
+    linker.func_wrap_concurrent(name, move |accessor, args: Values<N>| {
+        let gate = gate.clone();
+        Box::pin(async move { gate.pass_concurrently(accessor, args.0).await.map(Values::<1>) })
+    })
+}
+
+fn concurrent_without_result<const N: usize>(
+    linker: &mut LinkerInstance<'_, Ctx>,
+    name: &str,
+    gate: Arc<Gate>,
+) -> Result<()> {
+    linker.func_wrap_concurrent(name, move |accessor, args: Values<N>| {
+        let gate = gate.clone();
+        Box::pin(async move { gate.pass_concurrently(accessor, args.0).await.map(Values::<0>) })
+    })
+}
+
+impl Gate {
+    async fn pass(&self, mut store: StoreContextMut<'_, Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
+        let trip = self.leave(store.data_mut(), args)?;
+        let outcome = match trip {
+            Ok(trip) => trip.await,
+            Err(problem) => Err(problem),
+        };
+        self.enter(store.data_mut(), outcome)
+    }
+
+    async fn pass_concurrently(&self, accessor: &Accessor<Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
+        let trip = accessor.with(|mut access| self.leave(access.get(), args))?;
+        let outcome = match trip {
+            Ok(trip) => trip.await,
+            Err(problem) => Err(problem),
+        };
+        accessor.with(|mut access| self.enter(access.get(), outcome))
+    }
+
+    /// Finds where the call goes, and what it takes along.
+    fn leave(
+        &self,
+        ctx: &mut Ctx,
+        mut args: Vec<Value>,
+    ) -> Result<Result<impl Future<Output = Result<Option<Value>, Problem>> + Send + use<>, Problem>> {
+        if self.has_handles {
+            handles::out_of_importer(ctx, &mut args)?;
+        }
+        if let Some(ty) = &self.not_carried {
+            let text = format!("`{}` of `{}` passes `{ty}`", self.function, self.import);
+            return Ok(Err(Problem::new(NOT_CARRIED, text)));
+        }
+        let name = self.link_name.as_deref().or_else(|| ctx.link_name(&self.interface));
+        let target = match ctx.shared().calls.target(&self.import, &self.function, name) {
+            Ok(target) => target,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let session = match &target {
+            Target::Component(component) if component.needs_session(&self.import) => {
+                Some(ctx.sessions.with(component))
+            }
+            _ => None,
+        };
+        let parent = ctx.call.clone();
+        let (import, interface, function) =
+            (self.import.clone(), self.interface.clone(), self.function.clone());
+        Ok(Ok(async move {
+            match target {
+                Target::Component(component) => {
+                    let parent = Some(parent);
+                    let invocation = Invocation { import, function, args, parent, session };
+                    component.invoke(invocation).await.map_err(|error| Problem::from(&error as &dyn Coded))
+                }
+                Target::Server(server, link) => {
+                    let version = import.version;
+                    let patience = parent.left();
+                    server.call(Call { link, interface, version, function, args, patience }).await
+                }
+            }
+        }))
+    }
+
+    /// Hands the outcome to the importer.
+    fn enter(&self, ctx: &mut Ctx, outcome: Result<Option<Value>, Problem>) -> Result<Vec<Value>> {
+        let mut value = match outcome {
+            Ok(value) => value,
+            Err(problem) => Some(self.failed(ctx, problem)?),
+        };
+        if let Some(value) = value.as_mut().filter(|_| self.has_handles) {
+            handles::into_importer(ctx, value)?;
+        }
+        Ok(value.into_iter().collect())
+    }
+
+    /// The contract's own error, where it has one that fits; otherwise the importer's call ends with the problem.
+    fn failed(&self, ctx: &Ctx, problem: Problem) -> Result<Value> {
+        // What only a change of links or of a component can mend is not the importer's to handle.
+        let wrong = [UNLINKED, CONTRACT_MISMATCH, NOT_CARRIED, UNSUPPORTED_CALL].contains(&problem.code);
+        match self.failure.filter(|_| !wrong) {
+            Some(failure) => {
+                let text = format!("{}: {problem}; {}", self.function, problem.help);
+                logs::log(ctx.shared(), calls::Level::Warn, calls::Stream::Host, "link", &text);
+                Ok(failure.value(problem.to_string()))
+            }
+            None => Err(wasmtime::Error::new(CallError::Link { problem: Box::new(problem) })),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Calls of what a component exports: by another component over a link, or by the host.
+//!
+//! The callee has a store, a budget and a fate of its own; only values cross. Without resources every call is on its own, in a fresh or kept
+//! instance. A contract with resources needs one instance that knows them: a [`Session`], which lives as long as its importer's instance
+//! or any of the resources.
+
+use crate::carry::handles;
+use crate::carry::list::{FLAT_MAX, Values, with_count};
+use crate::carry::types::{self, Resources};
+use crate::component::{Component, Inner};
+use crate::ctx::Ctx;
+use crate::error::CallError;
+use crate::guest::{self, Call};
+use crate::handler::{self, Exports};
+use crate::image::Image;
+use crate::warm::{Shelf, Warm};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use umbel_core::code::guest::UNSUPPORTED_CALL;
+use umbel_core::{Coded, Problem};
+use umbel_wit::{Function, Interface, InterfaceName, Serve, Value};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{ComponentExportIndex, Instance, ResourceAny};
+use wasmtime::{Engine, Store};
+
+/// How deep calls may lead to calls.
+const DEPTH_MAX: u32 = 32;
+
+/// An exported interface, and where its functions are.
+pub(crate) struct Exported {
+    pub name: InterfaceName,
+    pub interface: Interface,
+    functions: BTreeMap<String, Export>,
+    has_resources: bool,
+}
+
+/// An exported function.
+pub(crate) struct Export {
+    index: ComponentExportIndex,
+    // Flat values of its result, as a typed function wants to know them.
+    results: usize,
+    has_handles: bool,
+}
+
+/// What a component exports that a link can lead to.
+pub(crate) fn exported(
+    engine: &Engine,
+    component: &wasmtime::component::Component,
+    resources: &Resources,
+) -> Vec<Exported> {
+    let mut all = Vec::new();
+    for (name, item) in component.component_type().exports(engine) {
+        let ComponentItem::ComponentInstance(instance) = &item.ty else { continue };
+        let Some(at) = component.get_export_index(None, name) else { continue };
+        let interface = resources.interface(engine, name, instance);
+        let functions = interface.functions.iter().filter_map(|(function, ty)| {
+            let index = component.get_export_index(Some(&at), function.as_str())?;
+            Some((
+                function.clone(),
+                Export { index, results: results(ty), has_handles: types::has_handles(ty) },
+            ))
+        });
+        let functions = functions.collect();
+        let has_resources = interface.functions.values().any(types::has_resources);
+        all.push(Exported { name: InterfaceName::new(name), interface, functions, has_resources });
+    }
+    all
+}
+
+fn results(function: &Function) -> usize {
+    let flat = types::flat_count(&function.result);
+    match function.is_async {
+        // More than fits is one pointer.
+        true if flat > FLAT_MAX => 1,
+        true => flat,
+        false => flat.min(1),
+    }
+}
+
+impl Image {
+    /// The exported interface that serves the import, if there is one.
+    pub(crate) fn exported(&self, import: &InterfaceName) -> Option<&Exported> {
+        self.exported.iter().find(|exported| exported.name.serves(import))
+    }
+
+    /// What it exports that a link can lead to.
+    pub fn contracts(&self) -> impl Iterator<Item = (&InterfaceName, &Interface)> {
+        self.exported.iter().map(|exported| (&exported.name, &exported.interface))
+    }
+}
+
+/// An instance that serves one importer's instance, because it has resources of its.
+pub(crate) struct Session {
+    component: Component,
+    // Taken for the time of a call: one instance does one thing at a time.
+    instance: tokio::sync::Mutex<Option<Warm<Instance>>>,
+    // Resources that nobody holds any more; the next call ends them.
+    dropped: Mutex<Vec<ResourceAny>>,
+}
+
+impl Session {
+    fn new(component: &Component) -> Arc<Session> {
+        Arc::new(Session {
+            component: component.clone(),
+            instance: tokio::sync::Mutex::default(),
+            dropped: Mutex::default(),
+        })
+    }
+
+    /// Notes that a resource is not held any more.
+    pub(crate) fn drop_later(&self, resource: ResourceAny) {
+        self.dropped().push(resource);
+    }
+
+    fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<ResourceAny>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sessions of one importer's instance.
+#[derive(Default)]
+pub(crate) struct Sessions(Vec<Arc<Session>>);
+
+impl Sessions {
+    /// The session with the component, made at the first call.
+    pub(crate) fn with(&mut self, component: &Component) -> Arc<Session> {
+        let same = |session: &&Arc<Session>| Arc::ptr_eq(&session.component.inner, &component.inner);
+        if let Some(session) = self.0.iter().find(same) {
+            return session.clone();
+        }
+        let session = Session::new(component);
+        self.0.push(session.clone());
+        session
+    }
+}
+
+/// One call of an exported function.
+pub(crate) struct Invocation {
+    pub import: InterfaceName,
+    pub function: Arc<str>,
+    pub args: Vec<Value>,
+    /// The call of the importer that it is part of.
+    pub parent: Option<Arc<Call>>,
+    /// The importer's session with this component, if it has one.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Exports for Instance {
+    fn shelf(inner: &Inner) -> &Shelf<Instance> {
+        &inner.bare
+    }
+
+    async fn instantiate(image: &Image, store: &mut Store<Ctx>) -> Option<wasmtime::Result<Instance>> {
+        Some(image.pre.instantiate_async(store).await)
+    }
+}
+
+impl Component {
+    /// Whether calls of the interface need one instance for all of an importer's.
+    pub(crate) fn needs_session(&self, import: &InterfaceName) -> bool {
+        self.inner.image.exported(import).is_some_and(|exported| exported.has_resources)
+    }
+
+    /// Calls an exported function, on the task and thread of whoever polls. Dropping the future ends the call.
+    pub(crate) async fn invoke(&self, mut invocation: Invocation) -> Result<Option<Value>, CallError> {
+        // A resource leads to the instance that knows it, also when the link leads elsewhere by now.
+        let session = match handles::session_of(&mut invocation.args) {
+            Some(session) => Some(session),
+            None => invocation.session.take(),
+        };
+        match session {
+            Some(session) => session.component.clone().invoke_in(invocation, Some(session)).await,
+            None if self.needs_session(&invocation.import) => {
+                self.invoke_in(invocation, Some(Session::new(self))).await
+            }
+            None => self.invoke_in(invocation, None).await,
+        }
+    }
+
+    async fn invoke_in(
+        &self,
+        invocation: Invocation,
+        session: Option<Arc<Session>>,
+    ) -> Result<Option<Value>, CallError> {
+        let inner = &self.inner;
+        let call =
+            Call::nested(&inner.engine, inner.shared.limits().call_ms_max, invocation.parent.as_deref());
+        if call.depth() > DEPTH_MAX {
+            return Err(CallError::Depth { component: self.id().to_string(), depth: DEPTH_MAX });
+        }
+        let permit = inner.shared.budget.admit().await?;
+        let work = self.clone().work(invocation, session, call.clone());
+        let outcome = guest::nested(&inner.shared, &call, work).await;
+        drop(permit);
+        outcome
+    }
+
+    async fn work(
+        self,
+        invocation: Invocation,
+        session: Option<Arc<Session>>,
+        call: Arc<Call>,
+    ) -> Result<Option<Value>, CallError> {
+        let inner = &self.inner;
+        let Some((exported, export)) = self.find(&invocation) else {
+            return Err(CallError::Link { problem: Box::new(self.lacks(&invocation)) });
+        };
+        let Some(session) = session else {
+            let mut warm = handler::take::<Instance>(inner, &call).await?;
+            let result = enter(&mut warm, export, None, invocation.args).await;
+            let result = result.map_err(|error| guest::failed(&warm.store, &call, error))?;
+            handler::keep(inner, warm);
+            return Ok(result);
+        };
+        debug_assert!(exported.has_resources, "a session is for resources");
+        let mut instance = session.instance.lock().await;
+        let mut warm = match instance.take() {
+            Some(mut warm) => {
+                guest::resume(&mut warm.store, &call);
+                warm
+            }
+            None => handler::fresh::<Instance>(inner, &call).await?,
+        };
+        let dropped = std::mem::take(&mut *session.dropped());
+        let result = async {
+            for resource in dropped {
+                resource.resource_drop_async(&mut warm.store).await?;
+            }
+            enter(&mut warm, export, Some(&session), invocation.args).await
+        };
+        // One that failed is not put back: the next call begins anew, and old resources lead nowhere.
+        let result = result.await.map_err(|error| guest::failed(&warm.store, &call, error))?;
+        *instance = Some(warm);
+        Ok(result)
+    }
+
+    fn find(&self, invocation: &Invocation) -> Option<(&Exported, &Export)> {
+        let exported = self.inner.image.exported(&invocation.import)?;
+        Some((exported, exported.functions.get(&*invocation.function)?))
+    }
+
+    fn lacks(&self, invocation: &Invocation) -> Problem {
+        let (id, import, function) = (self.id(), &invocation.import, &invocation.function);
+        Problem::new(
+            UNSUPPORTED_CALL,
+            format!("{id} does not export `{import}` with the function `{function}`"),
+        )
+    }
+}
+
+async fn enter(
+    warm: &mut Warm<Instance>,
+    export: &Export,
+    session: Option<&Arc<Session>>,
+    mut args: Vec<Value>,
+) -> wasmtime::Result<Option<Value>> {
+    if export.has_handles {
+        handles::into_server(warm.store.data_mut(), session, &mut args)?;
+    }
+    let (store, instance) = (&mut warm.store, warm.exports);
+    let mut result = match export.results {
+        0 => typed::<0>(store, instance, export, args).await,
+        1 => typed::<1>(store, instance, export, args).await,
+        // Only an `async func` has more: rare enough to be boxed.
+        count => with_count!(count, boxed(store, instance, export, args)).await,
+    }?;
+    if let Some(value) = result.as_mut().filter(|_| export.has_handles) {
+        handles::out_of_server(warm.store.data_mut(), session, value)?;
+    }
+    Ok(result)
+}
+
+type Entered<'a> = BoxFuture<'a, wasmtime::Result<Option<Value>>>;
+
+fn boxed<'a, const N: usize>(
+    store: &'a mut Store<Ctx>,
+    instance: Instance,
+    export: &'a Export,
+    args: Vec<Value>,
+) -> Entered<'a> {
+    Box::pin(typed::<N>(store, instance, export, args))
+}
+
+async fn typed<const N: usize>(
+    store: &mut Store<Ctx>,
+    instance: Instance,
+    export: &Export,
+    args: Vec<Value>,
+) -> wasmtime::Result<Option<Value>> {
+    let function = instance.get_func(&mut *store, export.index);
+    let function = function.ok_or_else(|| wasmtime::format_err!("an exported function is not there"))?;
+    let function = function.typed::<Values<FLAT_MAX>, Values<N>>(&*store)?;
+    let Values(mut results) = function.call_async(&mut *store, Values(args)).await?;
+    Ok(results.pop())
+}
+
+impl Serve for Component {
+    /// For callers that are not components: the guest runs on the thread that polls.
+    fn call(&self, call: umbel_wit::Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
+        let component = self.clone();
+        let import = InterfaceName { unversioned: call.interface.to_string(), version: call.version };
+        let invocation =
+            Invocation { import, function: call.function, args: call.args, parent: None, session: None };
+        let patience = call.patience;
+        let work = async move {
+            let id = component.id().to_string();
+            let work = component.invoke(invocation);
+            let outcome = match patience {
+                None => work.await,
+                Some(patience) => match tokio::time::timeout(patience, work).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        let limit_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+                        Err(CallError::Timeout { component: id, limit_ms })
+                    }
+                },
+            };
+            outcome.map_err(|error| Problem::from(&error as &dyn Coded))
+        };
+        work.boxed()
+    }
+}

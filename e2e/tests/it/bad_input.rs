@@ -4,7 +4,7 @@ use crate::up;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use umbel_testkit::platform::{Ran, application};
-use umbel_testkit::{Platform, example, guest};
+use umbel_testkit::{Platform, example};
 
 /// A refusal must not take longer, whatever the input.
 const REFUSAL_MAX: Duration = Duration::from_secs(15);

@@ -2,7 +2,7 @@
 
 use crate::{nothing_runs, umbel};
 use umbel_testkit::platform::{Ran, application};
-use umbel_testkit::{Platform, example, guest};
+use umbel_testkit::{Platform, example};
 
 #[track_caller]
 fn has(ran: &Ran, code: i32, wanted: &[&str]) {

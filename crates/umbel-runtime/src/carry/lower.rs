@@ -11,6 +11,27 @@ use wasmtime::{Result, ValRaw, bail, format_err};
 
 type Flat<'a> = IterMut<'a, MaybeUninit<ValRaw>>;
 
+/// The arms that are the same for flat values and for memory.
+macro_rules! leaf {
+    ($to:ident, $cx:expr, $ty:expr, $value:expr, $dst:expr) => {
+        match ($ty, $value) {
+            (InterfaceType::Bool, Value::Bool(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::S8, Value::S8(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::U8, Value::U8(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::S16, Value::S16(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::U16, Value::U16(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::S32, Value::S32(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::U32, Value::U32(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::S64, Value::S64(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::U64, Value::U64(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::Float32, Value::F32(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::Float64, Value::F64(v)) => Some(v.$to($cx, $ty, $dst)),
+            (InterfaceType::Char, Value::Char(v)) => Some(v.$to($cx, $ty, $dst)),
+            _ => None,
+        }
+    };
+}
+
 /// Writes a value as flat values.
 pub(super) fn flat<T>(
     cx: &mut LowerContext<'_, T>,
@@ -18,19 +39,10 @@ pub(super) fn flat<T>(
     value: &Value,
     dst: &mut Flat<'_>,
 ) -> Result<()> {
+    if let Some(done) = leaf!(linear_lower_to_flat, cx, ty, value, next(dst)?) {
+        return done;
+    }
     match (ty, value) {
-        (InterfaceType::Bool, Value::Bool(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::S8, Value::S8(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::U8, Value::U8(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::S16, Value::S16(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::U16, Value::U16(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::S32, Value::S32(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::U32, Value::U32(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::S64, Value::S64(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::U64, Value::U64(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::Float32, Value::F32(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::Float64, Value::F64(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
-        (InterfaceType::Char, Value::Char(v)) => v.linear_lower_to_flat(cx, ty, next(dst)?),
         (InterfaceType::String, Value::String(_))
         | (InterfaceType::List(_), Value::Bytes(_) | Value::List(_))
         | (InterfaceType::Map(_), Value::Map(_)) => {
@@ -79,19 +91,10 @@ pub(super) fn memory<T>(
     value: &Value,
     at: usize,
 ) -> Result<()> {
+    if let Some(done) = leaf!(linear_lower_to_memory, cx, ty, value, at) {
+        return done;
+    }
     match (ty, value) {
-        (InterfaceType::Bool, Value::Bool(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::S8, Value::S8(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::U8, Value::U8(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::S16, Value::S16(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::U16, Value::U16(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::S32, Value::S32(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::U32, Value::U32(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::S64, Value::S64(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::U64, Value::U64(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::Float32, Value::F32(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::Float64, Value::F64(v)) => v.linear_lower_to_memory(cx, ty, at),
-        (InterfaceType::Char, Value::Char(v)) => v.linear_lower_to_memory(cx, ty, at),
         (InterfaceType::String, Value::String(_))
         | (InterfaceType::List(_), Value::Bytes(_) | Value::List(_))
         | (InterfaceType::Map(_), Value::Map(_)) => {

@@ -17,11 +17,11 @@
 pub mod http;
 
 use async_trait::async_trait;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::id::ProviderId;
-use std::path::PathBuf;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_wit::Serve;
 

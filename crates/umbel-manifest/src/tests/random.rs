@@ -18,11 +18,7 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
     for problem in &problems {
-        prop_assert!(
-            problem.code.entry().number < 300 && !problem.help.is_empty(),
-            "{:?}",
-            problem
-        );
+        prop_assert!(problem.code.entry().number < 300 && !problem.help.is_empty(), "{:?}", problem);
         let Some(span) = &problem.span else { continue };
         let length = span.line.checked_sub(1).and_then(|line| lines.get(line));
         // The end of a line, or of the text, is a place too.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use umbel_core::{Coded, Problem};
 use umbel_runtime::compile::{Exit, Job, Worker};
 use umbel_runtime::{Config, Engine, Images, LoadError, inspect};
-use umbel_testkit::{example, guest};
+use umbel_testkit::example;
 
 /// The code and the text that loading these bytes ends with.
 async fn refused(images: &Images, bytes: &[u8]) -> (String, String) {

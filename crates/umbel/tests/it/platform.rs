@@ -59,11 +59,17 @@ fn launch_makes_a_url_out_of_nothing() {
     assert!(platform.succeed(&["down"]).unwrap().contains("no platform is running"));
 }
 
+/// A free port that no connection takes for its own end: who asks one of those again and again while nobody listens meets itself.
+fn quiet_port() -> String {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (first..32_000).find(is_free).unwrap().to_string()
+}
+
 #[test]
 fn whoever_asks_while_the_platform_restarts_is_told_that_it_starts() {
     let mut platform = nothing_runs();
-    let port =
-        std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
+    let port = quiet_port();
     let up = ["up", "--detach", "--http-port", &port];
     platform.succeed(&up).unwrap();
     platform.read_endpoint().unwrap();
@@ -73,29 +79,32 @@ fn whoever_asks_while_the_platform_restarts_is_told_that_it_starts() {
         platform.signal("KILL").unwrap();
         block_until("it is gone", || !platform.is_alive());
         let is_up = AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let (up, first, answers) = std::thread::scope(|scope| {
             let asking = scope.spawn(|| {
-                let mut answers = Vec::new();
-                while !is_up.load(Relaxed)
-                    || answers.last().is_none_or(|answer: &Answer| answer.status != 200)
-                {
+                let mut answers: Vec<Answer> = Vec::new();
+                while !is_up.load(Relaxed) {
                     // While nothing listens, connections are refused.
                     answers.extend(platform.get("hello", "/"));
+                    std::thread::yield_now();
                 }
                 answers
             });
-            platform.succeed(&up).unwrap();
-            let first = platform.get("other", "/").unwrap();
-            assert!(!first.text().contains("UM0517"), "a platform that is ready knows its routes: {first:?}");
+            let up = platform.run(&up);
+            let first = platform.get("other", "/");
             is_up.store(true, Relaxed);
-            for answer in asking.join().unwrap() {
-                let text = answer.text();
-                let starts = text.contains("starting") || text.contains("compiling");
-                let waits = answer.status == 503 && answer.header("retry-after") == Some("1") && starts;
-                assert!(answer.status == 200 || waits, "{answer:?}");
-            }
+            (up, first, asking.join().unwrap())
         });
+        assert_eq!(up.as_ref().map(|ran| ran.code).ok(), Some(0), "{up:?}");
+        let first = first.unwrap();
+        assert!(!first.text().contains("UM0517"), "a platform that is ready knows its routes: {first:?}");
+        for answer in answers {
+            let text = answer.text();
+            let starts = text.contains("starting") || text.contains("compiling");
+            let waits = answer.status == 503 && answer.header("retry-after") == Some("1") && starts;
+            assert!(answer.status == 200 || waits, "{answer:?}");
+        }
         platform.read_endpoint().unwrap();
+        assert_eq!(platform.wait_for_answer("hello").unwrap().status, 200);
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Ctx {
     /// Instances of other components that serve this one.
     pub sessions: Sessions,
     // By interface; most guests never choose.
-    link_names: Option<Box<HashMap<String, String>>>,
+    link_names: Option<HashMap<String, String>>,
 }
 
 /// Resources that an instance may hold in the host, such as headers of up to 128 KiB: they are memory of the host, which the

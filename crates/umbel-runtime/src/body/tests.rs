@@ -36,8 +36,7 @@ fn told(length: Option<u64>, frames: usize) -> Vec<&'static str> {
         body.frame().now_or_never().expect("it is there").expect("a frame").expect("no error");
     }
     drop(body);
-    let told = watch.0.lock().expect("no test panics with it").clone();
-    told
+    watch.0.lock().expect("no test panics with it").clone()
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn check(cx: &mut LiftContext<'_>, abi: &CanonicalAbiInfo, at: usize, len: usize
     if end.is_none_or(|end| end > cx.memory().len()) {
         bail!("a list is out of bounds of memory");
     }
-    if at % abi.align32 as usize != 0 {
+    if !at.is_multiple_of(abi.align32 as usize) {
         bail!("a list is not aligned");
     }
     book(cx, len)?;

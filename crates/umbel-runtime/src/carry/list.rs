@@ -61,7 +61,7 @@ unsafe impl<const N: usize> Lift for Values<N> {
 
 fn from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, at: usize) -> Result<Vec<Value>> {
     let InterfaceType::Tuple(i) = ty else { return unlisted() };
-    if at % cx.types[i].abi.align32 as usize != 0 {
+    if !at.is_multiple_of(cx.types[i].abi.align32 as usize) {
         bail!("a list is not aligned");
     }
     let types = cx.types;

@@ -124,11 +124,11 @@ pub(super) fn memory<T>(
         (InterfaceType::Own(_) | InterfaceType::Borrow(_), _) => {
             let mut index = MaybeUninit::new(ValRaw::u32(0));
             Handle::of(value)?.lower(cx, ty, &mut index)?;
-            // SAFETY: it was initialised when it was made.
             #[expect(
                 unsafe_code,
                 reason = "the engine lowers handles into storage that may be uninitialised"
             )]
+            // SAFETY: it was initialised when it was made.
             let index = unsafe { index.assume_init() };
             *cx.get(at) = index.get_u32().to_le_bytes();
             Ok(())
@@ -179,11 +179,11 @@ fn sequence<T>(cx: &mut LowerContext<'_, T>, ty: InterfaceType, value: &Value) -
         (InterfaceType::String, Value::String(text)) => {
             let mut pair = MaybeUninit::new([ValRaw::u32(0); 2]);
             text.linear_lower_to_flat(cx, ty, &mut pair)?;
-            // SAFETY: it was initialised when it was made.
             #[expect(
                 unsafe_code,
                 reason = "the engine lowers strings into storage that may be uninitialised"
             )]
+            // SAFETY: it was initialised when it was made.
             let pair = unsafe { pair.assume_init() };
             return Ok((pair[0].get_u32(), pair[1].get_u32()));
         }

@@ -14,7 +14,7 @@ async fn an_import_without_a_link_fails_the_call_and_not_the_start() {
     let error = subject.get("/call").await.expect_err("nobody serves it");
     assert_eq!(error.code().to_string(), "UM0550");
     assert!(error.to_string().contains("acme:demo/greeter@1.0.0.greet"), "{error}");
-    assert_eq!(error.help(), "umbel link put subject TARGET acme:demo/greeter@1.0.0");
+    assert_eq!(error.help(), "umbel link put subject TARGET acme:demo/greeter");
     subject.at_rest().await;
 }
 

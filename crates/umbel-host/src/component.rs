@@ -40,7 +40,8 @@ struct Loaded {
     public_key: Option<String>,
 }
 
-/// Follows the orders of the slot until it is stopped.
+/// Follows the orders of the slot until it is stopped. What it does now and then is boxed: a host has thousands of these that wait, and
+/// each would hold room for the largest of them.
 async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(), Problem> {
     let mut desired = slot.desired.subscribe();
     loop {
@@ -51,23 +52,23 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
             loaded
         };
         let loaded = tokio::select! {
-            loaded = load => loaded,
-            () = cx.stop.requested() => return finish(&shared, &slot).await,
+            loaded = Box::pin(load) => loaded,
+            () = cx.stop.requested() => return Box::pin(finish(&shared, &slot)).await,
         };
         // The same order, sent again while it was worked on, has its answer in this.
         let is_newest = *desired.borrow_and_update() == want;
         match loaded {
             Ok(loaded) => {
-                let revision = install(&shared, &slot, &want, loaded, &cx).await;
+                let revision = Box::pin(install(&shared, &slot, &want, loaded, &cx)).await;
                 if is_newest && revision.component.image().world().is_command() {
-                    match command(&shared, &slot, &revision, &cx, &mut desired).await? {
+                    match Box::pin(command(&shared, &slot, &revision, &cx, &mut desired)).await? {
                         After::Again => continue,
-                        After::Ended => return finish(&shared, &slot).await,
+                        After::Ended => return Box::pin(finish(&shared, &slot)).await,
                     }
                 }
             }
             Err(problem) => {
-                refuse(&shared, &slot, &want, &problem, &cx).await;
+                Box::pin(refuse(&shared, &slot, &want, &problem, &cx)).await;
                 // What a later try can mend is tried again by the supervisor; the rest waits for another order.
                 if is_newest
                     && slot.current.load().is_none()
@@ -81,8 +82,8 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
             continue;
         }
         tokio::select! {
-            changed = desired.changed() => if changed.is_err() { return finish(&shared, &slot).await },
-            () = cx.stop.requested() => return finish(&shared, &slot).await,
+            changed = desired.changed() => if changed.is_err() { return Box::pin(finish(&shared, &slot)).await },
+            () = cx.stop.requested() => return Box::pin(finish(&shared, &slot)).await,
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use std::time::Duration;
+use umbel_core::Coded;
 
 fn at(text: &str) -> Duration {
     let at: Timestamp = text.parse().expect("a time");
@@ -183,8 +184,19 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,40}") {
-        let _ = read(&text, Dialect::Crontab, &TimeZone::UTC);
-        let _ = read(&text, Dialect::Wasmcloud, &TimeZone::UTC);
+    fn any_text_is_a_schedule_or_a_coded_error(text in "\\PC{0,40}") {
+        for dialect in [Dialect::Crontab, Dialect::Wasmcloud] {
+            match read(&text, dialect, &TimeZone::UTC) {
+                Ok(schedule) => {
+                    let now = at("2026-01-01T00:00:00Z");
+                    let next = schedule.next(now, now);
+                    prop_assert!(next.is_none_or(|next| next > now), "{text:?}: {next:?}");
+                }
+                Err(error) => {
+                    let number = error.code().entry().number;
+                    prop_assert!((1160..1170).contains(&number) && !error.help().is_empty(), "{text:?}: {error}");
+                }
+            }
+        }
     }
 }

@@ -96,12 +96,7 @@ pub(crate) fn define(
     // What does not fit goes through memory, whatever the number is.
     let params = if params > FLAT_MAX { 0 } else { params };
     let has_result = ty.result.as_ref().is_some_and(|ty| types::flat_count([ty]) > 0);
-    match (ty.is_async, has_result) {
-        (false, false) => with_count!(params, blocking_without_result(linker, function, Arc::new(gate))),
-        (false, true) => with_count!(params, blocking(linker, function, Arc::new(gate))),
-        (true, false) => with_count!(params, concurrent_without_result(linker, function, Arc::new(gate))),
-        (true, true) => with_count!(params, concurrent(linker, function, Arc::new(gate))),
-    }
+    with_count!(params, wrap(linker, function, Arc::new(gate), ty.is_async, has_result))
 }
 
 /// Defines a resource of a contract that a link serves.
@@ -111,43 +106,41 @@ pub(crate) fn define_resource(linker: &mut LinkerInstance<'_, Ctx>, name: &str) 
     })
 }
 
-fn blocking<const N: usize>(linker: &mut LinkerInstance<'_, Ctx>, name: &str, gate: Arc<Gate>) -> Result<()> {
-    linker.func_wrap_async(name, move |store, args: Values<N>| {
-        let gate = gate.clone();
-        Box::new(async move { gate.pass(store, args.0).await.map(Values::<1>) })
-    })
+/// With `N` flat values of arguments.
+fn wrap<const N: usize>(
+    linker: &mut LinkerInstance<'_, Ctx>,
+    name: &str,
+    gate: Arc<Gate>,
+    is_async: bool,
+    has_result: bool,
+) -> Result<()> {
+    match (is_async, has_result) {
+        (false, false) => blocking::<N, 0>(linker, name, gate),
+        (false, true) => blocking::<N, 1>(linker, name, gate),
+        (true, false) => concurrent::<N, 0>(linker, name, gate),
+        (true, true) => concurrent::<N, 1>(linker, name, gate),
+    }
 }
 
-fn blocking_without_result<const N: usize>(
+fn blocking<const N: usize, const M: usize>(
     linker: &mut LinkerInstance<'_, Ctx>,
     name: &str,
     gate: Arc<Gate>,
 ) -> Result<()> {
     linker.func_wrap_async(name, move |store, args: Values<N>| {
         let gate = gate.clone();
-        Box::new(async move { gate.pass(store, args.0).await.map(Values::<0>) })
+        Box::new(async move { gate.pass(store, args.0).await.map(Values::<M>) })
     })
 }
 
-fn concurrent<const N: usize>(
+fn concurrent<const N: usize, const M: usize>(
     linker: &mut LinkerInstance<'_, Ctx>,
     name: &str,
     gate: Arc<Gate>,
 ) -> Result<()> {
     linker.func_wrap_concurrent(name, move |accessor, args: Values<N>| {
         let gate = gate.clone();
-        Box::pin(async move { gate.pass_concurrently(accessor, args.0).await.map(Values::<1>) })
-    })
-}
-
-fn concurrent_without_result<const N: usize>(
-    linker: &mut LinkerInstance<'_, Ctx>,
-    name: &str,
-    gate: Arc<Gate>,
-) -> Result<()> {
-    linker.func_wrap_concurrent(name, move |accessor, args: Values<N>| {
-        let gate = gate.clone();
-        Box::pin(async move { gate.pass_concurrently(accessor, args.0).await.map(Values::<0>) })
+        Box::pin(async move { gate.pass_concurrently(accessor, args.0).await.map(Values::<M>) })
     })
 }
 

@@ -82,5 +82,18 @@ pub enum InstanceMode {
     Reuse,
 }
 
+/// When a command is run again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartMode {
+    /// Always: it is a service, and its end is a failure.
+    Always,
+    /// After it failed: it is to be done once.
+    #[default]
+    OnFailure,
+    /// Never.
+    Never,
+}
+
 #[cfg(test)]
 mod tests;

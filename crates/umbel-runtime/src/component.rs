@@ -11,6 +11,7 @@ use crate::guest::{Call, Guest};
 use crate::handler;
 use crate::image::{Entry, Image};
 use crate::warm::{Keeper, Shelf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -69,7 +70,7 @@ impl Component {
         budget: Arc<Budget>,
         calls: Arc<dyn HostCalls>,
     ) -> Component {
-        let shared = Arc::new(Shared { id: id.to_string(), budget, calls });
+        let shared = Arc::new(Shared { id: id.to_string(), budget, calls, heavy_until: AtomicU64::new(0) });
         let inner = Inner {
             engine: engine.clone(),
             shared,

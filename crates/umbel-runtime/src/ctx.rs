@@ -9,6 +9,7 @@ use crate::{body, calls, logs, wasi_error};
 use http_body_util::BodyExt;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use umbel_core::code::guest;
 use umbel_core::limits::Limits;
 use wasmtime::component::ResourceTable;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub id: String,
     pub budget: Arc<Budget>,
     pub calls: Arc<dyn HostCalls>,
+    /// Until when its calls begin in the background, in ms of the engine's clock.
+    pub heavy_until: AtomicU64,
 }
 
 impl Shared {

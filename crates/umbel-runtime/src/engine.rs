@@ -6,9 +6,10 @@
 use crate::config::Config;
 use crate::error::{Cause, LoadError};
 use crate::warm::Kept;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use umbel_core::Problem;
 use umbel_core::code::runtime::SMALL_POOL;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -51,6 +52,7 @@ struct Parts {
     layout: Layout,
     shortfall: Option<Problem>,
     kept: Kept,
+    background: OnceLock<Handle>,
 }
 
 impl Engine {
@@ -88,7 +90,7 @@ impl Engine {
             Layout::OnDemand => config.instances_max,
         };
         let kept = Kept::of(slots as usize);
-        let parts = Parts { wasmtime, started: Instant::now(), now_ms, tick, layout, shortfall, kept };
+        let parts = Parts { wasmtime, started: Instant::now(), now_ms, tick, layout, shortfall, kept, background: OnceLock::new() };
         Engine { parts: Arc::new(parts) }
     }
 
@@ -108,6 +110,16 @@ impl Engine {
     pub fn ticker(&self) -> impl Fn() + Send + 'static {
         let engine = self.clone();
         move || engine.tick()
+    }
+
+    /// Calls that compute for long go on there, so that the thread they came in by is free for others. Set once; without it they stay.
+    pub fn move_long_calls_to(&self, background: Handle) {
+        // Who sets it twice has two owners of the engine, which there are not.
+        let _ = self.parts.background.set(background);
+    }
+
+    pub(crate) fn background(&self) -> Option<&Handle> {
+        self.parts.background.get()
     }
 
     /// How memories are laid out.

@@ -1,4 +1,4 @@
-//! Driving one call: its task, its deadline, its CPU, and what its end means.
+//! One call: its task, its deadline, and what its end means.
 
 use crate::answer::Outbox;
 use crate::body::BodyWatch;
@@ -7,22 +7,17 @@ use crate::calls::{Level, Stream};
 use crate::ctx::{Ctx, Growth, Shared};
 use crate::engine::Engine;
 use crate::error::CallError;
-use crate::logs;
+use crate::{lane, logs};
 use futures::FutureExt;
-use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
-
-/// A call that waits is looked at at least so often, for its deadline and for the end of its component.
-const LOOK_MS: u64 = 1_000;
 
 /// Turns that a guest gets after its answer's head for the body. In WASI 0.3 its parts hand the body on to each other, and each is
 /// woken by the one before.
@@ -132,6 +127,23 @@ impl Call {
     pub(crate) fn is_late(&self) -> bool {
         self.engine.now() >= self.deadline.load(Ordering::Relaxed)
     }
+
+    /// The error of a call that is late.
+    pub(crate) fn late(&self, shared: &Shared) -> CallError {
+        shared.budget.trapped();
+        let error = CallError::Timeout { component: shared.id.clone(), limit_ms: self.limit_ms };
+        logs::log(shared, Level::Error, Stream::Host, "call", &error.to_string());
+        error
+    }
+
+    /// How long it may still take, in ms.
+    pub(crate) fn ms_left(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed).saturating_sub(self.engine.now())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
 }
 
 impl BodyWatch for Call {
@@ -177,14 +189,13 @@ impl Guest {
     where
         F: Future<Output = Result<(), CallError>> + Send + 'static,
     {
-        let mut driven =
-            Driven { work: Box::pin(work), shared: shared.clone(), call: call.clone(), alarm: None };
+        let mut placed = lane::place(shared, call, work);
         // A task would contain a panic as well.
-        match futures::poll!(AssertUnwindSafe(&mut driven).catch_unwind()) {
+        match futures::poll!(AssertUnwindSafe(&mut placed).catch_unwind()) {
             Poll::Ready(Ok(result)) => Guest::Ended(result),
             Poll::Ready(Err(_)) => Guest::Ended(Err(panicked(shared))),
             Poll::Pending => {
-                let task = tokio::spawn(driven);
+                let task = tokio::spawn(placed);
                 // Set before anybody can hold the response, so that abandoning it always finds the task.
                 let _ = call.task.set(task.abort_handle());
                 Guest::Running(Running(Some(task)))
@@ -231,7 +242,7 @@ impl Guest {
     }
 }
 
-fn panicked(shared: &Shared) -> CallError {
+pub(crate) fn panicked(shared: &Shared) -> CallError {
     CallError::Trapped { component: shared.id.clone(), reason: "the host panicked".into() }
 }
 
@@ -241,77 +252,6 @@ impl Drop for Running {
             task.abort();
         }
     }
-}
-
-thread_local! {
-    /// Time of calls within the step that this thread is at: it is booked to their components, not to the caller.
-    static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
-/// Drives a call within a call, on the task of the outer one.
-pub(crate) async fn nested<T>(
-    shared: &Arc<Shared>,
-    call: &Arc<Call>,
-    work: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    Driven { work: Box::pin(work), shared: shared.clone(), call: call.clone(), alarm: None }.await
-}
-
-/// Books the CPU of every step, and ends the work when it is late while it waits.
-struct Driven<F> {
-    work: Pin<Box<F>>,
-    shared: Arc<Shared>,
-    call: Arc<Call>,
-    alarm: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl<T, F: Future<Output = Result<T, CallError>>> Future for Driven<F> {
-    type Output = Result<T, CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outer = NESTED.take();
-        let begun = Instant::now();
-        let polled = self.work.as_mut().poll(cx);
-        let spent = begun.elapsed();
-        self.shared.budget.charge_cpu(spent.saturating_sub(NESTED.get()));
-        NESTED.set(outer + spent);
-        if polled.is_ready() {
-            return polled;
-        }
-        loop {
-            if self.shared.budget.is_over() {
-                self.call.fail();
-                return Poll::Ready(Err(CallError::Stopping { component: self.shared.id.clone() }));
-            }
-            if self.call.is_late() {
-                self.call.fail();
-                return Poll::Ready(Err(late(&self.shared, self.call.limit_ms)));
-            }
-            let left = self.call.deadline.load(Ordering::Relaxed).saturating_sub(self.call.engine.now());
-            // Wakes once in a while, not per step: progress moves the deadline, and the alarm is set anew when it rings early.
-            let alarm = self.alarm.get_or_insert_with(|| {
-                Box::pin(tokio::time::sleep(Duration::from_millis(left.clamp(1, LOOK_MS))))
-            });
-            match alarm.as_mut().poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => self.alarm = None,
-            }
-        }
-    }
-}
-
-/// Whoever waits for the answer learns that there is none, however the work ended.
-impl<F> Drop for Driven<F> {
-    fn drop(&mut self) {
-        self.call.outbox.close();
-    }
-}
-
-fn late(shared: &Shared, limit_ms: u64) -> CallError {
-    shared.budget.trapped();
-    let error = CallError::Timeout { component: shared.id.clone(), limit_ms };
-    logs::log(shared, Level::Error, Stream::Host, "call", &error.to_string());
-    error
 }
 
 /// Raised in a guest that computes past its deadline.

@@ -34,6 +34,7 @@ mod http_p2;
 mod http_p3;
 pub mod image;
 pub mod inspect;
+mod lane;
 pub mod linker;
 mod logs;
 mod serve;

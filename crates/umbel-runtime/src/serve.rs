@@ -13,6 +13,7 @@ use crate::error::CallError;
 use crate::guest::{self, Call};
 use crate::handler::{self, Exports};
 use crate::image::Image;
+use crate::lane;
 use crate::warm::{Shelf, Warm};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -185,6 +186,7 @@ impl Component {
         session: Option<Arc<Session>>,
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
+        let is_part = invocation.parent.is_some();
         let call =
             Call::nested(&inner.engine, inner.shared.limits().call_ms_max, invocation.parent.as_deref());
         if call.depth() > DEPTH_MAX {
@@ -192,7 +194,10 @@ impl Component {
         }
         let permit = inner.shared.budget.admit().await?;
         let work = self.clone().work(invocation, session, call.clone());
-        let outcome = guest::nested(&inner.shared, &call, work).await;
+        let outcome = match is_part {
+            true => lane::nested(&inner.shared, &call, work).await,
+            false => lane::place(&inner.shared, &call, work).await,
+        };
         drop(permit);
         outcome
     }

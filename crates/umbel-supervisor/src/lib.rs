@@ -17,8 +17,9 @@
 //! Read in this order:
 //! [`spec`] says what should run · `machine` decides, purely · `task` performs · [`handle`] commands · [`view`] shows ·
 //! [`context`] is what a child is given · [`scope`] holds the tasks of a child · [`process`] runs programs with limits ·
-//! [`cores`] is the data path's threads · [`thread`] is a plain thread with a stop flag · [`stop`] is how everything is asked to end.
+//! [`cores`] is the data path's threads, [`background`] those for long calls · [`thread`] is a plain thread with a stop flag · [`stop`] is how everything is asked to end.
 
+pub mod background;
 pub mod context;
 pub mod cores;
 pub mod error;
@@ -34,6 +35,7 @@ mod contain;
 mod machine;
 mod task;
 
+pub use background::Background;
 pub use context::{ChildContext, Detail, Ready};
 pub use cores::{CoreError, Cores};
 pub use error::SupervisorError;

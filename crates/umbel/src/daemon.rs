@@ -26,7 +26,7 @@ use umbel_lattice::{InProcess, Lattice};
 use umbel_manager::Options as ManagerOptions;
 use umbel_provider::Factory;
 use umbel_runtime::{Engine, Images};
-use umbel_supervisor::{Cores, Env, Handle, Supervisor};
+use umbel_supervisor::{Background, Cores, Env, Handle, Supervisor};
 
 /// How long what ran before may take to be known again; then addresses that are not known yet answer 404.
 const RESTORE_DEADLINE: Duration = Duration::from_secs(10);
@@ -79,6 +79,7 @@ struct Platform {
     host: Host,
     lattice: Arc<dyn Lattice>,
     cores: Arc<Cores>,
+    background: Background,
     http: HttpServer,
     listens: watch::Receiver<Option<Listening>>,
     asked_to_stop: watch::Receiver<bool>,
@@ -89,6 +90,8 @@ impl Platform {
         let state = StateDir::open(folder.root()).map_err(coded)?;
         let key = state.host_key().map_err(coded)?;
         let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
+        let background = Background::start(available_cores(), "umbel-background");
+        let background = background.map_err(|error| start_failed(&error))?;
         let http = HttpServer::new(
             http_server::Config { listen: up.http, held: true, ..Default::default() },
             cores.clone(),
@@ -110,7 +113,7 @@ impl Platform {
         Api::check(&api).await?;
         let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
         let lattice: Arc<dyn Lattice> = Arc::new(opened.map_err(coded)?);
-        let host = host(state, &key, lattice.clone(), up, &http, &cores).await?;
+        let host = host(state, &key, lattice.clone(), up, &http, (&cores, &background)).await?;
         let mut spec = tree::root();
         spec.children = tree::children(&host);
         let clock = Arc::new(SystemClock);
@@ -118,7 +121,7 @@ impl Platform {
         spec.children.push(Api::child_spec(api, lattice.clone()));
         let tree = Supervisor::start("umbel", spec, Env::system());
         host.attach(tree.clone());
-        Ok(Platform { tree, host, lattice, cores, http, listens, asked_to_stop })
+        Ok(Platform { tree, host, lattice, cores, background, http, listens, asked_to_stop })
     }
 
     /// Waits until everything serves, then tells where.
@@ -156,6 +159,8 @@ impl Platform {
         self.http.stop(DRAIN_DEADLINE).await;
         self.tree.shutdown().await;
         self.cores.shutdown(CORES_DEADLINE).await;
+        // Whoever waited for a call there has gone.
+        drop(self.background);
         self.lattice.close().await;
     }
 }
@@ -166,7 +171,7 @@ async fn host(
     lattice: Arc<dyn Lattice>,
     up: &Up,
     http: &HttpServer,
-    cores: &Arc<Cores>,
+    (cores, background): (&Arc<Cores>, &Background),
 ) -> Result<Host, Problem> {
     let mut runtime = umbel_runtime::Config::new(state.join("code"));
     runtime.instances_max = up.instances;
@@ -175,6 +180,7 @@ async fn host(
     if let Some(problem) = engine.shortfall() {
         tracing::warn!(%problem, help = problem.help, "the instance pool is smaller than configured");
     }
+    engine.move_long_calls_to(background.handle().clone());
     let program = std::env::current_exe().map_err(|error| start_failed(&error))?;
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();

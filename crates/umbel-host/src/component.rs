@@ -5,9 +5,12 @@ use crate::fetch::{Fetched, fetch};
 use crate::shared::Shared;
 use crate::slot::{Revision, Slot, limits_of};
 use arc_swap::ArcSwap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use umbel_core::code::guest;
 use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Fact};
+use umbel_core::limits::RestartMode;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_runtime::{Budget, Component, Image};
@@ -92,6 +95,7 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
     if slot.current.load().is_none() {
         slot.update(|s| s.state = PartState::Starting);
     }
+    check_grants(want)?;
     let Fetched { artifact, claims } = fetch(shared, want.component_ref.clone(), want.digest.clone()).await?;
     let digest = artifact.digest.to_string();
     if slot.current.load().is_none() && !shared.images.is_compiled(&digest) {
@@ -112,6 +116,22 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
     Ok(Loaded { image, digest, claims, public_key })
 }
 
+/// Whether the folders that it is granted are there now. One that goes later is missed by the guest alone.
+fn check_grants(want: &Scale) -> Result<(), Problem> {
+    for folder in want.grants.iter().flat_map(|grants| &grants.folders) {
+        let path = Path::new(&folder.path);
+        let found = match path.is_absolute() {
+            true => std::fs::read_dir(path).map(drop).map_err(|error| error.to_string()),
+            false => Err("it is not absolute, and the manifest came without a folder of its own".into()),
+        };
+        if let Err(cause) = found {
+            let message = format!("{} cannot be given the folder `{}`", want.component_id, folder.path);
+            return Err(Problem::new(guest::GRANT_UNUSABLE, message).with_cause(cause));
+        }
+    }
+    Ok(())
+}
+
 /// Puts the new revision into the slot: from this moment calls go there. The old one drains.
 async fn install(
     shared: &Arc<Shared>,
@@ -120,7 +140,9 @@ async fn install(
     loaded: Loaded,
     cx: &ChildContext,
 ) -> Arc<Revision> {
-    let limits = limits_of(want);
+    let mut limits = limits_of(want);
+    // Half of the pool at most, whatever is asked for: the other half is for everybody else.
+    limits.instances_max = limits.instances_max.min(shared.images.engine().instances_max_of(&loaded.image));
     let budget = slot.budget_for(&limits);
     let bindings = Arc::<ArcSwap<Bindings>>::default();
     let door = Door {
@@ -138,6 +160,7 @@ async fn install(
         want.instance_mode.unwrap_or_default(),
         budget,
         Arc::new(door),
+        want.grants.clone().unwrap_or_default(),
     );
     let revision = Arc::new(Revision { component, order: want.clone(), bindings });
     shared.bind(&revision);
@@ -218,6 +241,7 @@ async fn command(
     desired: &mut Orders,
 ) -> Result<After, Problem> {
     let (want, component) = (&revision.order, revision.component.clone());
+    let restart = want.restart.unwrap_or_default();
     let run = shared.cores.run(shared.cores.quietest(), move || async move { component.run().await });
     let run = async {
         let result = run.await.map_err(|e| Problem::from(&e))?;
@@ -225,7 +249,17 @@ async fn command(
     };
     tokio::select! {
         result = run => match result {
+            Ok(()) if restart == RestartMode::Always => {
+                let problem = Problem::new(guest::SERVICE_ENDED, format!("{} ended, and is a service", slot.id));
+                slot.update(|s| s.problem = Some(problem.clone()));
+                slot.current.store(None);
+                return Err(problem);
+            }
             Ok(()) => slot.update(|s| s.state = PartState::Completed),
+            Err(problem) if restart == RestartMode::Never => slot.update(|s| {
+                s.state = PartState::Failed;
+                s.problem = Some(problem);
+            }),
             Err(problem) => {
                 slot.update(|s| {
                     s.state = PartState::Failed;

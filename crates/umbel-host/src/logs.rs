@@ -35,8 +35,32 @@ enum Ask {
 #[derive(Clone)]
 pub struct LogSender {
     tx: mpsc::Sender<Ask>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     clock: Arc<dyn Clock>,
+}
+
+/// Lines that did not fit the queue, by component, until they are told.
+#[derive(Default)]
+struct Lost {
+    /// Of all components, since the start.
+    total: AtomicU64,
+    untold: std::sync::Mutex<BTreeMap<ComponentId, u64>>,
+}
+
+impl Lost {
+    fn untold(&self) -> std::sync::MutexGuard<'_, BTreeMap<ComponentId, u64>> {
+        // Numbers are valid at every moment.
+        self.untold.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn add(&self, component: &ComponentId) {
+        self.total.fetch_add(1, Relaxed);
+        let mut untold = self.untold();
+        match untold.get_mut(component) {
+            Some(count) => *count += 1,
+            None => drop(untold.insert(component.clone(), 1)),
+        }
+    }
 }
 
 /// The other end, held by whichever run of the child is on.
@@ -70,8 +94,24 @@ impl LogSender {
             message: message.into(),
         };
         if self.tx.try_send(Ask::Line(Box::new(line))).is_err() {
-            self.lost.fetch_add(1, Relaxed);
+            self.lost.add(component);
         }
+    }
+
+    /// What was lost since it was asked last, as lines.
+    fn told(&self) -> Vec<LogLine> {
+        let untold = std::mem::take(&mut *self.lost.untold());
+        let line = |(component, count)| LogLine {
+            seq: 0,
+            unix_ms: u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX),
+            component,
+            application: None,
+            level: Level::Warn.as_str().into(),
+            stream: Stream::Host.as_str().into(),
+            context: None,
+            message: format!("{count} lines were lost: more came at once than the log could take in"),
+        };
+        untold.into_iter().map(line).collect()
     }
 
     /// Lines that were kept, oldest first.
@@ -86,7 +126,7 @@ impl LogSender {
 
     /// Lines lost so far because the queue was full.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+        self.lost.total.load(Relaxed)
     }
 }
 
@@ -115,6 +155,8 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut kept: BTreeMap<ComponentId, Kept> = BTreeMap::new();
     // Numbers go on over a restart of the host, so that whoever follows a log can resume: they begin at its start time in µs.
     let mut seq = u64::try_from(shared.clock.unix_time().as_micros()).unwrap_or(0);
+    // Losses that were told already.
+    let mut told = 0;
     cx.ready.notify();
     loop {
         let ask = tokio::select! {
@@ -124,14 +166,19 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
         };
         match ask {
             None => return Ok(()),
-            Some(Ask::Line(mut line)) => {
-                seq += 1;
-                line.seq = seq;
-                publish(&shared, &line).await;
-                if kept.len() >= COMPONENTS_MAX && !kept.contains_key(&line.component) {
-                    forget_one(&mut kept);
+            Some(Ask::Line(line)) => {
+                // There is room again when a line has been taken out, and the loss belongs before what comes next.
+                let lost = if shared.logs.lost() > told { shared.logs.told() } else { Vec::new() };
+                told = shared.logs.lost();
+                for mut line in lost.into_iter().chain([*line]) {
+                    seq += 1;
+                    line.seq = seq;
+                    publish(&shared, &line).await;
+                    if kept.len() >= COMPONENTS_MAX && !kept.contains_key(&line.component) {
+                        forget_one(&mut kept);
+                    }
+                    kept.entry(line.component.clone()).or_default().push(line);
                 }
-                kept.entry(line.component.clone()).or_default().push(*line);
             }
             // The asker may have gone; then nobody misses the answer.
             Some(Ask::History(request, answer)) => drop(answer.send(history(&kept, &request))),

@@ -1,12 +1,14 @@
 //! What an application wants, compiled from a version of its manifest: ids, names of configs, exact references. Pure.
 
-use crate::store::{Owned, Pin, VersionRecord};
+use crate::store::{Owned, VersionRecord};
 use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 use umbel_core::Problem;
 use umbel_core::code::manager as code;
 use umbel_core::digest::Digest;
+use umbel_core::grants::Grants;
 use umbel_core::id::AppName;
-use umbel_core::limits::{InstanceMode, Limits};
+use umbel_core::limits::{InstanceMode, Limits, RestartMode};
 use umbel_core::link::{Link, Values};
 use umbel_manifest::{Application, Config, Part, PartKind, Scale, Secret, Source};
 
@@ -62,6 +64,10 @@ pub struct DesiredPart {
     pub limits: Option<Limits>,
     /// When instances are made.
     pub instance: Option<InstanceMode>,
+    /// What of the machine it may use.
+    pub grants: Option<Grants>,
+    /// When a command is run again.
+    pub restart: Option<RestartMode>,
     /// How many, and where.
     pub scale: Scale,
     /// What it is annotated with.
@@ -99,7 +105,7 @@ impl Desired {
             match &part.source {
                 Source::Image(image) => {
                     ids.insert(&part.name, part.id.clone());
-                    desired.parts.push(desired_part(application, part, image, record.pins.get(image)));
+                    desired.parts.push(desired_part(application, part, image, record));
                 }
                 Source::Shared { application: other, part: name } => match shared(other, part) {
                     Some(id) => drop(ids.insert(&part.name, id)),
@@ -157,11 +163,30 @@ fn config_names(application: &Application, configs: &[Config], secrets: &[Secret
     configs.chain(secrets.iter().map(|secret| application.secret_name(secret))).collect()
 }
 
-fn desired_part(application: &Application, part: &Part, image: &str, pin: Option<&Pin>) -> DesiredPart {
+/// What is granted, with folders that are relative beside the manifest.
+fn grants(part: &Part, file: &str) -> Option<Grants> {
+    let mut grants = part.grants.clone()?;
+    if let Some(base) = Path::new(file).parent().filter(|folder| folder.is_absolute()) {
+        for folder in &mut grants.folders {
+            let path: PathBuf =
+                Path::new(&folder.path).components().filter(|c| *c != Component::CurDir).collect();
+            folder.path = base.join(path).display().to_string();
+        }
+    }
+    Some(grants)
+}
+
+fn desired_part(application: &Application, part: &Part, image: &str, record: &VersionRecord) -> DesiredPart {
+    let pin = record.pins.get(image);
     let reference = pin.map_or(image, |pin| &pin.reference).to_owned();
     let digest = pin.and_then(|pin| pin.digest.clone());
     let config = config_names(application, &part.config, &part.secrets);
-    let spec = serde_json::json!([reference, digest, config, part.limits, part.instance]);
+    let grants = grants(part, &record.file);
+    let mut spec = serde_json::json!([reference, digest, config, part.limits, part.instance]);
+    // Only where there are any, so that what runs since before they existed is still as it is wanted.
+    if let (Some(fields), true) = (spec.as_array_mut(), grants.is_some() || part.restart.is_some()) {
+        fields.push(serde_json::json!([grants, part.restart]));
+    }
     let spec = Digest::of(spec.to_string().as_bytes()).hex();
     let annotations = Annotations::from([
         (APPSPEC.to_owned(), application.name.to_string()),
@@ -177,6 +202,8 @@ fn desired_part(application: &Application, part: &Part, image: &str, pin: Option
         config,
         limits: part.limits.clone(),
         instance: part.instance,
+        grants,
+        restart: part.restart,
         scale: part.scale.clone(),
         annotations,
     }

@@ -250,6 +250,8 @@ impl Planner<'_> {
         scale.annotations = Some(part.annotations.clone());
         scale.limits = part.limits.clone();
         scale.instance_mode = part.instance;
+        scale.grants = part.grants.clone();
+        scale.restart = part.restart;
         scale.digest = part.digest.clone();
         scale.generation = Some(self.desired.generation);
         scale.application = Some(self.desired.name.to_string());

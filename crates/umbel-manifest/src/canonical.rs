@@ -7,6 +7,7 @@ use crate::model::{
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use umbel_core::grants::Grants;
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_core::link::{DEFAULT_LINK_NAME, Distance};
 
@@ -58,6 +59,12 @@ fn part(part: &Part) -> Value {
     if let Some(mode) = part.instance {
         let word = if mode == InstanceMode::Reuse { "reuse" } else { "fresh" };
         properties.insert("instance".into(), json!(word));
+    }
+    if let Some(grants) = &part.grants {
+        properties.insert("grants".into(), grants_json(grants));
+    }
+    if let Some(restart) = part.restart {
+        properties.insert("restart".into(), json!(restart));
     }
     let mut traits: Vec<Value> = scale(&part.scale).into_iter().collect();
     traits.extend(part.links.iter().map(link));
@@ -116,6 +123,29 @@ fn limits_json(limits: &Limits) -> Value {
     let rate = limits.log_bytes_per_s_max;
     put("log_rate", rate != default.log_bytes_per_s_max, json!(format!("{}/s", size(rate))));
     put("outbound_hosts", !limits.outbound_hosts.is_empty(), json!(limits.outbound_hosts));
+    Value::Object(object)
+}
+
+fn grants_json(grants: &Grants) -> Value {
+    let mut object = Map::new();
+    put_values(&mut object, "env", &grants.env);
+    let mut put = |key: &str, is_empty: bool, value: Value| {
+        if !is_empty {
+            object.insert(key.to_owned(), value);
+        }
+    };
+    put("args", grants.args.is_empty(), json!(grants.args));
+    let folders: Vec<Value> = grants
+        .folders
+        .iter()
+        .map(|folder| {
+            let access = if folder.writable { "read-write" } else { "read-only" };
+            json!({"path": folder.path, "at": folder.at, "access": access})
+        })
+        .collect();
+    put("folders", folders.is_empty(), json!(folders));
+    put("connect", grants.connect.is_empty(), json!(grants.connect));
+    put("listen", grants.listen.is_empty(), json!(grants.listen));
     Value::Object(object)
 }
 

@@ -53,6 +53,8 @@ fn part(app: &AppName, name: &str, kind: PartKind, image: &str) -> Part {
         config: Vec::new(),
         secrets: Vec::new(),
         limits: None,
+        grants: None,
+        restart: None,
         instance: None,
         scale: Scale::Single,
         links: Vec::new(),

@@ -18,6 +18,7 @@
 mod canonical;
 mod check;
 mod fields;
+mod grants;
 pub mod launch;
 mod load;
 pub mod model;

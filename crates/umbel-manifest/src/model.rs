@@ -1,8 +1,9 @@
 //! What a manifest says, typed. Defaults are filled in; names of parts are resolved to ids of the lattice.
 
 use std::collections::BTreeMap;
+use umbel_core::grants::Grants;
 use umbel_core::id::{AppName, application_part_id};
-use umbel_core::limits::{InstanceMode, Limits};
+use umbel_core::limits::{InstanceMode, Limits, RestartMode};
 use umbel_core::link::{Contract, Distance, Values};
 
 /// The only `apiVersion` there is.
@@ -116,6 +117,10 @@ pub struct Part {
     pub limits: Option<Limits>,
     /// When instances are made, if the manifest says it.
     pub instance: Option<InstanceMode>,
+    /// What of the machine it may use, if the manifest grants anything.
+    pub grants: Option<Grants>,
+    /// When a command is run again, if the manifest says it.
+    pub restart: Option<RestartMode>,
     /// How many of it, and where.
     pub scale: Scale,
     /// Links of which this part is the source.

@@ -1,6 +1,7 @@
 //! Reads a part: its name, type, properties and traits.
 
 use crate::fields::{Fields, nearest};
+use crate::grants;
 use crate::load::{Node, Value};
 use crate::model::{Config, Part, PartKind, Scale, Secret, Source};
 use crate::read::app_name;
@@ -9,7 +10,7 @@ use crate::traits::{self, LinkMark};
 use crate::units;
 use umbel_core::code::{Code, manifest};
 use umbel_core::id::{AppName, ComponentId, application_part_id};
-use umbel_core::limits::{InstanceMode, Limits};
+use umbel_core::limits::{InstanceMode, Limits, RestartMode};
 
 /// A part with the places that comparing parts needs.
 pub(crate) struct ReadPart {
@@ -29,7 +30,7 @@ pub(crate) enum Named {
 
 const PROPERTIES: &[&str] = &["image", "application", "id", "config", "secrets"];
 const COMPONENT_PROPERTIES: &[&str] =
-    &["image", "application", "id", "config", "secrets", "limits", "instance"];
+    &["image", "application", "id", "config", "secrets", "limits", "instance", "grants", "restart"];
 const LIMITS: &[&str] = &["memory", "cpu", "call_time", "instances", "waiting", "log_rate", "outbound_hosts"];
 
 /// Reads one item of `spec.components`.
@@ -55,6 +56,8 @@ pub(crate) fn read_part(
     let secrets = read_secrets(&properties, "secrets", &mut named, report);
     let limits = read_limits(&properties, report);
     let instance = read_instance(&properties, report);
+    let grants = grants::read(&properties, report);
+    let restart = read_restart(&properties, report);
     let explicit_id = read_id(&properties, report);
     let (name, kind, source) = (name?, kind?, source?);
     check_shared(&source, &fields, &properties, report);
@@ -73,6 +76,8 @@ pub(crate) fn read_part(
         secrets,
         limits,
         instance,
+        grants,
+        restart,
         scale: traits.scale.unwrap_or(Scale::Single),
         links: traits.links,
     };
@@ -159,7 +164,7 @@ fn check_shared(source: &Source, part: &Fields<'_>, properties: &Fields<'_>, rep
     if !matches!(source, Source::Shared { .. }) {
         return;
     }
-    for key in ["config", "secrets", "limits", "instance"] {
+    for key in ["config", "secrets", "limits", "instance", "grants", "restart"] {
         if properties.get(key).is_some() {
             let message = format!("`{}` is set for a part of another application", properties.at_key(key));
             report.add(manifest::SHARED_PART, properties.key_at(key), message);
@@ -249,6 +254,25 @@ fn read_instance(properties: &Fields<'_>, report: &mut Report<'_>) -> Option<Ins
                 message,
                 "write `instance: fresh` or `instance: reuse`",
             );
+            None
+        }
+    }
+}
+
+fn read_restart(properties: &Fields<'_>, report: &mut Report<'_>) -> Option<RestartMode> {
+    match properties.text("restart", report)? {
+        "always" => Some(RestartMode::Always),
+        "on-failure" => Some(RestartMode::OnFailure),
+        "never" => Some(RestartMode::Never),
+        other => {
+            let at = properties.get("restart").map_or(properties.at, |node| node.at);
+            let message = format!(
+                "`{}` is `{}`, not `always`, `on-failure` or `never`",
+                properties.at_key("restart"),
+                shown(other)
+            );
+            let help = "write `restart: always` for a service, `restart: on-failure` or `restart: never`";
+            report.add_with_help(manifest::INVALID_VALUE, at, message, help);
             None
         }
     }

@@ -218,6 +218,11 @@ impl Budget {
         Some(pause.clamp(Duration::from_millis(1), Duration::from_millis(100)))
     }
 
+    /// Linear memory of its instances now, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        u64::try_from(self.memory.load(Relaxed)).unwrap_or(0)
+    }
+
     /// Books a change of linear memory.
     pub(crate) fn memory_changed(&self, bytes: i64) {
         let now = self.memory.fetch_add(bytes, Relaxed) + bytes;

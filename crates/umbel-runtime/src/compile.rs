@@ -7,10 +7,11 @@ use crate::cache::{Cache, Key};
 use crate::config::CompileLimits;
 use crate::engine::{Layout, settings};
 use crate::error::{Cause, LoadError};
-use crate::{inspect, logs};
+use crate::{adapt, inspect, logs};
 use async_trait::async_trait;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use umbel_core::{Coded, Problem};
 
 /// The hidden first argument with which a binary of ours becomes a compile process.
@@ -64,7 +65,7 @@ pub trait Worker: Send + Sync + 'static {
 /// Compiles through the worker and puts the result into the cache.
 pub(crate) async fn compile(
     worker: &dyn Worker,
-    cache: &Cache,
+    cache: &Arc<Cache>,
     key: &Key,
     input: &Path,
     what: &str,
@@ -83,7 +84,12 @@ pub(crate) async fn compile(
         Ok(Exit::Done) if !output.path().exists() => {
             Err(LoadError::Worker { reason: "it ended well, and the code is not there".into() })
         }
-        Ok(Exit::Done) => cache.adopt(key, output),
+        Ok(Exit::Done) => {
+            // Reads and hashes all of it, which may be a gigabyte.
+            let (cache, key) = (cache.clone(), key.clone());
+            let adopted = tokio::task::spawn_blocking(move || cache.adopt(&key, output)).await;
+            adopted.unwrap_or_else(|panic| Err(LoadError::Worker { reason: panic.to_string() }))
+        }
         Ok(Exit::Failed(answer)) => Err(match serde_json::from_slice::<Problem>(&answer) {
             Ok(problem) => LoadError::from(problem),
             Err(_) => LoadError::Worker { reason: excerpt(&answer) },
@@ -129,6 +135,7 @@ fn precompile(layout: Layout, what: &str, input: &Path, output: &Path) -> Result
     };
     let bytes = std::fs::read(input).map_err(io(input))?;
     inspect::check(what, &bytes)?;
+    let bytes = if inspect::is_module(&bytes) { adapt::component(what, &bytes)? } else { bytes };
     let engine = wasmtime::Engine::new(&compile_settings(layout))
         .map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
     let code =

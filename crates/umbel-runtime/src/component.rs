@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use umbel_core::grants::Grants;
 use umbel_core::limits::InstanceMode;
 use wasmtime::component::Instance;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -69,8 +70,10 @@ impl Component {
         mode: InstanceMode,
         budget: Arc<Budget>,
         calls: Arc<dyn HostCalls>,
+        grants: Grants,
     ) -> Component {
-        let shared = Arc::new(Shared { id: id.to_string(), budget, calls, heavy_until: AtomicU64::new(0) });
+        let shared =
+            Arc::new(Shared { id: id.to_string(), budget, calls, grants, heavy_until: AtomicU64::new(0) });
         let inner = Inner {
             engine: engine.clone(),
             shared,

@@ -12,6 +12,8 @@ pub struct Config {
     pub instances_max: u32,
     /// Bytes of a linear memory that stay resident in a slot between two instances, so that the next one need not fault them in.
     pub keep_resident_bytes: usize,
+    /// Linear memory of all guests together, in bytes; one component may hold half of it.
+    pub guest_memory_bytes_max: u64,
     /// How often running guests are looked at: for their deadline, their CPU share, and to give way to others.
     pub tick: Duration,
     /// What one compilation may use.
@@ -44,6 +46,18 @@ impl Default for CompileLimits {
     }
 }
 
+/// What the machine has, in bytes: less where a container has less.
+fn machine_memory() -> u64 {
+    let page = rustix::param::page_size() as u64;
+    let info = rustix::system::sysinfo();
+    let ram = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit)).max(page);
+    // The limits of cgroups, version 2 and 1; "max" and absurd numbers are none.
+    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limits =
+        files.iter().filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
+    limits.fold(ram, u64::min)
+}
+
 impl Config {
     /// The defaults, with the cache in the given folder.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Config {
@@ -51,6 +65,7 @@ impl Config {
             cache_dir: cache_dir.into(),
             instances_max: 2_000,
             keep_resident_bytes: 1 << 20,
+            guest_memory_bytes_max: machine_memory() / 4 * 3,
             tick: Duration::from_millis(1),
             compile: CompileLimits::default(),
             code_bytes_max: 4 << 30,

@@ -3,14 +3,14 @@
 use crate::budget::Budget;
 use crate::calls::HostCalls;
 use crate::guest::Call;
-use crate::logs::LogPipe;
 use crate::serve::Sessions;
-use crate::{body, calls, logs, wasi_error};
+use crate::{body, calls, granted, logs, wasi_error};
 use http_body_util::BodyExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use umbel_core::code::guest;
+use umbel_core::grants::Grants;
 use umbel_core::limits::Limits;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Result};
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub id: String,
     pub budget: Arc<Budget>,
     pub calls: Arc<dyn HostCalls>,
+    pub grants: Grants,
     /// Until when its calls begin in the background, in ms of the engine's clock.
     pub heavy_until: AtomicU64,
 }
@@ -96,19 +97,10 @@ impl Ctx {
     }
 }
 
-/// What a guest has of WASI when nothing is granted: a log for its output, clocks, randomness.
-fn wasi(shared: &Arc<Shared>) -> WasiCtx {
-    let mut wasi = WasiCtx::builder();
-    wasi.stdout(LogPipe::new(shared, calls::Stream::Stdout));
-    wasi.stderr(LogPipe::new(shared, calls::Stream::Stderr));
-    wasi.allow_tcp(false).allow_udp(false);
-    wasi.build()
-}
-
 impl WasiView for Ctx {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let shared = &self.hooks.shared;
-        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi(shared)));
+        let ctx = self.wasi.get_or_insert_with(|| Box::new(granted::wasi(shared)));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
@@ -144,7 +136,19 @@ impl ResourceLimiter for Ctx {
             self.growth = Growth::Refused;
             return Ok(false);
         }
-        budget.memory_changed((desired - current) as i64);
+        let more = (desired - current) as u64;
+        let own = budget.memory_bytes() + more;
+        let memory = self.call.engine().memory();
+        if !memory.take(more, own) {
+            let all = memory.max() >> 20;
+            let text = format!(
+                "all guests may hold {all} MiB, and one component half of it; it has {} MiB",
+                own >> 20
+            );
+            self.growth = Growth::Failed(text);
+            return Ok(false);
+        }
+        budget.memory_changed(more as i64);
         self.memory_held = held;
         Ok(true)
     }
@@ -165,6 +169,7 @@ impl ResourceLimiter for Ctx {
 
 impl Drop for Ctx {
     fn drop(&mut self) {
+        self.call.engine().memory().give_back(self.memory_held as u64);
         self.hooks.shared.budget.memory_changed(-(self.memory_held as i64));
     }
 }

@@ -5,14 +5,20 @@
 
 use crate::config::Config;
 use crate::error::{Cause, LoadError};
+use crate::image::Image;
 use crate::warm::Kept;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use umbel_core::Problem;
 use umbel_core::code::runtime::SMALL_POOL;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Tables for each slot of the pool.
+const TABLES_PER_SLOT: u32 = 8;
+/// Core instances that one component may have.
+const CORE_INSTANCES_MAX: u32 = 400;
 
 /// Address space of one memory slot: 4 GiB and its guards.
 const SLOT_BYTES: u64 = (4 << 30) + (64 << 20);
@@ -52,6 +58,7 @@ struct Parts {
     layout: Layout,
     shortfall: Option<Problem>,
     kept: Kept,
+    memory: Memory,
     background: OnceLock<Handle>,
 }
 
@@ -90,7 +97,18 @@ impl Engine {
             Layout::OnDemand => config.instances_max,
         };
         let kept = Kept::of(slots as usize);
-        let parts = Parts { wasmtime, started: Instant::now(), now_ms, tick, layout, shortfall, kept, background: OnceLock::new() };
+        let memory = Memory { held: AtomicU64::new(0), max: config.guest_memory_bytes_max };
+        let parts = Parts {
+            wasmtime,
+            started: Instant::now(),
+            now_ms,
+            tick,
+            layout,
+            shortfall,
+            kept,
+            memory,
+            background: OnceLock::new(),
+        };
         Engine { parts: Arc::new(parts) }
     }
 
@@ -120,6 +138,20 @@ impl Engine {
 
     pub(crate) fn background(&self) -> Option<&Handle> {
         self.parts.background.get()
+    }
+
+    /// How many instances of the image may run at once, so that one component cannot take more than half of what all share: at least one.
+    pub fn instances_max_of(&self, image: &Image) -> u32 {
+        let Layout::Pool(slots) = self.parts.layout else { return u32::MAX };
+        let needs = image.needs();
+        let by_memories = (slots / 2).checked_div(needs.memories).unwrap_or(slots / 2);
+        let by_tables = (slots * TABLES_PER_SLOT / 2).checked_div(needs.tables).unwrap_or(u32::MAX);
+        by_memories.min(by_tables).min(slots / 2).max(1)
+    }
+
+    /// Linear memory of all guests.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.parts.memory
     }
 
     /// How memories are laid out.
@@ -156,6 +188,35 @@ impl Engine {
     }
 }
 
+/// Linear memory of all guests of a host, which is bounded so that it is a guest that is refused memory, and not the system that runs out.
+pub(crate) struct Memory {
+    held: AtomicU64,
+    max: u64,
+}
+
+impl Memory {
+    /// Books more, for a component that holds `own` of it by then; false when it would be too much. One component may hold half of what
+    /// all may.
+    pub(crate) fn take(&self, more: u64, own: u64) -> bool {
+        if own > self.max / 2 {
+            return false;
+        }
+        let taken = self.held.fetch_add(more, Relaxed) + more;
+        if taken > self.max {
+            self.held.fetch_sub(more, Relaxed);
+        }
+        taken <= self.max
+    }
+
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(crate) fn max(&self) -> u64 {
+        self.max
+    }
+}
+
 /// The settings that decide the machine code and the pool.
 pub(crate) fn settings(layout: Layout, keep_resident: usize) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
@@ -182,11 +243,12 @@ pub(crate) fn settings(layout: Layout, keep_resident: usize) -> wasmtime::Config
 fn pool(slots: u32, keep_resident: usize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(8))
+        // Only counted, so that they are never what is short.
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_MAX))
         .total_memories(slots)
-        .total_tables(slots.saturating_mul(2))
+        .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
         .total_stacks(slots)
-        .max_core_instances_per_component(400)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(16)
         .max_tables_per_component(64)
         .max_component_instance_size(4 << 20)

@@ -26,10 +26,12 @@ pub enum LoadError {
         reason: String,
     },
     /// A core module.
-    #[error("{what} is a core module, not a component")]
+    #[error("{what} is a core module that cannot be made a component: {reason}")]
     Module {
         /// What was given.
         what: String,
+        /// What it lacks.
+        reason: String,
     },
     /// An actor-era module.
     #[error("{what} is an actor module of wasmCloud before 1.0: it imports `wasmbus`")]

@@ -13,7 +13,7 @@ use umbel_core::code::guest::{CONTRACT_MISMATCH, NOT_CARRIED, UNLINKED, UNSUPPOR
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Call, Function, InterfaceName, Type, Value};
 use wasmtime::component::{Accessor, LinkerInstance, ResourceType};
-use wasmtime::{Result, StoreContextMut};
+use wasmtime::{AsContextMut, Result, StoreContextMut};
 
 /// One imported function.
 pub(crate) struct Gate {
@@ -146,36 +146,37 @@ fn concurrent<const N: usize, const M: usize>(
 
 impl Gate {
     async fn pass(&self, mut store: StoreContextMut<'_, Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
-        let trip = self.leave(store.data_mut(), args)?;
+        let trip = self.leave(store.as_context_mut(), args)?;
         let outcome = match trip {
             Ok(trip) => trip.await,
             Err(problem) => Err(problem),
         };
-        self.enter(store.data_mut(), outcome)
+        self.enter(store.as_context_mut(), outcome)
     }
 
     async fn pass_concurrently(&self, accessor: &Accessor<Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
-        let trip = accessor.with(|mut access| self.leave(access.get(), args))?;
+        let trip = accessor.with(|mut access| self.leave(access.as_context_mut(), args))?;
         let outcome = match trip {
             Ok(trip) => trip.await,
             Err(problem) => Err(problem),
         };
-        accessor.with(|mut access| self.enter(access.get(), outcome))
+        accessor.with(|mut access| self.enter(access.as_context_mut(), outcome))
     }
 
     /// Finds where the call goes, and what it takes along.
     fn leave(
         &self,
-        ctx: &mut Ctx,
+        mut store: StoreContextMut<'_, Ctx>,
         mut args: Vec<Value>,
     ) -> Result<Result<impl Future<Output = Result<Option<Value>, Problem>> + Send + use<>, Problem>> {
-        if self.has_handles {
-            handles::out_of_importer(ctx, &mut args)?;
-        }
         if let Some(ty) = &self.not_carried {
             let text = format!("`{}` of `{}` passes `{ty}`", self.function, self.import);
             return Ok(Err(Problem::new(NOT_CARRIED, text)));
         }
+        if self.has_handles {
+            handles::out_of_importer(store.as_context_mut(), &mut args)?;
+        }
+        let ctx = store.data_mut();
         let name = self.link_name.as_deref().or_else(|| ctx.link_name(&self.interface));
         let target = match ctx.shared().calls.target(&self.import, &self.function, name) {
             Ok(target) => target,
@@ -207,13 +208,17 @@ impl Gate {
     }
 
     /// Hands the outcome to the importer.
-    fn enter(&self, ctx: &mut Ctx, outcome: Result<Option<Value>, Problem>) -> Result<Vec<Value>> {
+    fn enter(
+        &self,
+        store: StoreContextMut<'_, Ctx>,
+        outcome: Result<Option<Value>, Problem>,
+    ) -> Result<Vec<Value>> {
         let mut value = match outcome {
             Ok(value) => value,
-            Err(problem) => Some(self.failed(ctx, problem)?),
+            Err(problem) => Some(self.failed(store.data(), problem)?),
         };
         if let Some(value) = value.as_mut().filter(|_| self.has_handles) {
-            handles::into_importer(ctx, value)?;
+            handles::into_importer(store, value)?;
         }
         Ok(value.into_iter().collect())
     }

@@ -58,6 +58,13 @@ pub(crate) enum Entry {
     Contracts,
 }
 
+/// What one instance takes of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub memories: u32,
+    pub tables: u32,
+}
+
 /// A compiled, pre-linked component.
 pub struct Image {
     digest: String,
@@ -65,6 +72,7 @@ pub struct Image {
     exports: Vec<String>,
     unlinked: Vec<String>,
     code_bytes: u64,
+    needs: Needs,
     pub(crate) contracts: BTreeMap<String, Interface>,
     pub(crate) exported: Vec<Exported>,
     pub(crate) pre: InstancePre<Ctx>,
@@ -104,6 +112,10 @@ impl Image {
         &self.exports
     }
 
+    pub(crate) fn needs(&self) -> Needs {
+        self.needs
+    }
+
     /// The imports that the host does not serve itself, so that they need a link.
     pub fn needs_link(&self) -> &[String] {
         &self.unlinked
@@ -131,7 +143,7 @@ pub struct Images {
 struct Inner {
     engine: Engine,
     linker: Linker,
-    cache: Cache,
+    cache: Arc<Cache>,
     worker: Arc<dyn Worker>,
     limits: crate::config::CompileLimits,
     code_bytes_max: u64,
@@ -157,7 +169,7 @@ const HOPELESS_MAX: usize = 256;
 impl Images {
     /// Opens the cache and prepares the linker.
     pub fn new(engine: Engine, config: &Config, worker: Arc<dyn Worker>) -> Result<Images, LoadError> {
-        let cache = Cache::open(&config.cache_dir)?;
+        let cache = Arc::new(Cache::open(&config.cache_dir)?);
         let linker = Linker::new(&engine).map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
         let inner = Inner {
             engine,
@@ -297,6 +309,12 @@ impl Inner {
         let exported = serve::exported(self.engine.wasmtime(), component, &linked.resources);
         let callable = exported.iter().any(|exported| !exported.name.unversioned.starts_with("wasi:cli/"));
         let entry = entry(linked.pre.clone(), &exports, callable)?;
+        let required = component.resources_required();
+        // What it does not tell comes from instances that it imports; it has none.
+        let needs = required.map_or(Needs { memories: 1, tables: 1 }, |r| Needs {
+            memories: r.num_memories,
+            tables: r.num_tables,
+        });
         let range = component.image_range();
         let code_bytes = (range.end as usize - range.start as usize) as u64;
         Ok(Image {
@@ -305,6 +323,7 @@ impl Inner {
             exports,
             unlinked: linked.contracts.keys().cloned().collect(),
             code_bytes,
+            needs,
             contracts: linked.contracts,
             exported,
             pre: linked.pre,

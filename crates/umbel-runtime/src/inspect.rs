@@ -3,7 +3,11 @@
 //! It walks top-level sections only, in time linear in their number; what is inside is the compiler's business.
 
 use crate::error::LoadError;
+use crate::logs;
 use wasmparser::{Chunk, Encoding, Parser, Payload};
+
+/// The module that WASI preview 1 is imported from.
+pub(crate) const PREVIEW_1: &str = "wasi_snapshot_preview1";
 
 /// So much of a file is enough for [`peek`]: types and imports stand at the beginning of a module.
 pub const HEAD_BYTES: usize = 64 << 10;
@@ -11,6 +15,10 @@ pub const HEAD_BYTES: usize = 64 << 10;
 /// Looks at the beginning of a file, at most [`HEAD_BYTES`], so that what can never be a component is refused without reading the
 /// rest; `what` names it in messages.
 pub fn peek(what: &str, head: &[u8]) -> Result<(), LoadError> {
+    look(what, head, false)
+}
+
+fn look(what: &str, head: &[u8], is_whole: bool) -> Result<(), LoadError> {
     let what = what.to_string();
     if head.len() < 8 || !head.starts_with(b"\0asm") {
         let first: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
@@ -28,28 +36,78 @@ pub fn peek(what: &str, head: &[u8]) -> Result<(), LoadError> {
     }
     let mut rest = head;
     let mut parser = Parser::new(0);
-    let mut module = false;
+    let mut module = None;
     // What is wrong or cut off is for `check` to say, which sees the whole file.
-    while let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, false) {
+    while let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, is_whole) {
         match payload {
-            Payload::Version { encoding: Encoding::Module, .. } => module = true,
+            Payload::Version { encoding: Encoding::Module, .. } => module = Some(Module::default()),
             Payload::ImportSection(imports) => {
-                let mut imports = imports.into_imports().filter_map(Result::ok);
-                if imports.any(|import| import.module == "wasmbus") {
-                    return Err(LoadError::Actor { what });
+                for import in imports.into_imports().filter_map(Result::ok) {
+                    match (&mut module, import.module) {
+                        (_, "wasmbus") => return Err(LoadError::Actor { what }),
+                        (Some(module), name) => module.import(name),
+                        _ => {}
+                    }
                 }
             }
-            Payload::TypeSection(_) | Payload::CustomSection(_) if module => {}
-            _ => break,
+            Payload::ExportSection(exports) => {
+                let is_command = exports.into_iter().any(|export| export.is_ok_and(|e| e.name == "_start"));
+                return module.map_or(Ok(()), |module| module.verdict(what, Some(is_command)));
+            }
+            Payload::CodeSectionStart { .. } | Payload::End(_) => {
+                return module.map_or(Ok(()), |module| module.verdict(what, Some(false)));
+            }
+            _ if module.is_none() => break,
+            _ => {}
         }
         rest = &rest[consumed..];
     }
-    if module { Err(LoadError::Module { what }) } else { Ok(()) }
+    // What it exports is further on.
+    module.map_or(Ok(()), |module| module.verdict(what, None))
 }
 
-/// Checks that `bytes` are a whole component; `what` names them in messages.
+/// What a core module imports.
+#[derive(Default)]
+struct Module {
+    has_wasi: bool,
+    has_contracts: bool,
+    /// The first module that it imports from that nothing here is.
+    foreign: Option<String>,
+}
+
+impl Module {
+    fn import(&mut self, from: &str) {
+        match from {
+            PREVIEW_1 => self.has_wasi = true,
+            // An interface, or one of the names that the tools give a world's own imports.
+            _ if from.contains(':') || from.starts_with('[') || from == "$root" => self.has_contracts = true,
+            _ => drop(self.foreign.get_or_insert_with(|| from.to_string())),
+        }
+    }
+
+    /// Whether it can be made a component, as far as can be seen.
+    fn verdict(self, what: String, is_command: Option<bool>) -> Result<(), LoadError> {
+        let reason = match (self.foreign, is_command) {
+            (Some(from), _) => {
+                format!("it imports from `{}`, which nothing here serves", logs::printable(&from))
+            }
+            (None, Some(false)) if !self.has_wasi && !self.has_contracts => {
+                "it neither imports WASI preview 1 nor is a program with `_start`".to_string()
+            }
+            _ => return Ok(()),
+        };
+        Err(LoadError::Module { what, reason })
+    }
+}
+
+/// Whether the bytes are a core module.
+pub(crate) fn is_module(bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(&[1, 0, 0, 0])
+}
+
+/// Checks that `bytes` are a whole component, or a module that may become one; `what` names them in messages.
 pub fn check(what: &str, bytes: &[u8]) -> Result<(), LoadError> {
-    peek(what, &bytes[..bytes.len().min(HEAD_BYTES)])?;
+    look(what, bytes, true)?;
     for payload in Parser::new(0).parse_all(bytes) {
         payload.map_err(|e| LoadError::Damaged {
             what: what.to_string(),

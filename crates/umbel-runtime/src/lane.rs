@@ -97,7 +97,10 @@ where
                 Placed::Here(here) => {
                     let Some(driven) = here else { return Poll::Pending };
                     let polled = Pin::new(&mut *driven).poll(cx);
-                    if polled.is_ready() || !driven.has_computed || driven.call.engine().background().is_none() {
+                    if polled.is_ready()
+                        || !driven.has_computed
+                        || driven.call.engine().background().is_none()
+                    {
                         return polled;
                     }
                     if let Some(driven) = here.take() {

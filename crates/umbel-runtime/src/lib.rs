@@ -14,6 +14,7 @@
 //! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
 //! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
 
+mod adapt;
 mod answer;
 pub mod body;
 pub mod budget;
@@ -28,6 +29,7 @@ pub mod ctx;
 pub mod engine;
 pub mod error;
 mod gate;
+mod granted;
 mod guest;
 mod handler;
 mod http_p2;

@@ -12,6 +12,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// The longest line; what is longer is split.
 const LINE_MAX: usize = 4 << 10;
+/// What a line counts for beside its bytes.
+const LINE_COST: usize = 64;
 /// The longest context of a line, which every line of a message repeats; the rest is left out.
 const CONTEXT_MAX: usize = 256;
 
@@ -79,7 +81,9 @@ impl Drop for Pipe {
 
 /// Logs for a component within its rate.
 pub(crate) fn log(shared: &Shared, level: Level, stream: Stream, context: &str, message: &str) {
-    if !shared.budget.take_log(message.len() + context.len() + 1) {
+    // A line costs the host more than its bytes: it is stamped, numbered, kept and published.
+    let lines = message.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    if !shared.budget.take_log(message.len() + context.len() + lines * LINE_COST) {
         return;
     }
     let context = printable(&context[..context.floor_char_boundary(CONTEXT_MAX)]);

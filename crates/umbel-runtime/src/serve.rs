@@ -6,6 +6,7 @@
 
 use crate::carry::handles;
 use crate::carry::list::{FLAT_MAX, Values, with_count};
+use crate::carry::stream::Given;
 use crate::carry::types::{self, Resources};
 use crate::component::{Component, Inner};
 use crate::ctx::Ctx;
@@ -19,12 +20,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedSemaphorePermit;
 use umbel_core::code::guest::UNSUPPORTED_CALL;
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Function, Interface, InterfaceName, Serve, Value};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, Instance, ResourceAny};
-use wasmtime::{Engine, Store};
+use wasmtime::{AsContextMut, Engine, Store};
 
 /// How deep calls may lead to calls.
 const DEPTH_MAX: u32 = 32;
@@ -193,13 +195,11 @@ impl Component {
             return Err(CallError::Depth { component: self.id().to_string(), depth: DEPTH_MAX });
         }
         let permit = inner.shared.budget.admit().await?;
-        let work = self.clone().work(invocation, session, call.clone());
-        let outcome = match is_part {
+        let work = self.clone().work(invocation, session, call.clone(), permit);
+        match is_part {
             true => lane::nested(&inner.shared, &call, work).await,
             false => lane::place(&inner.shared, &call, work).await,
-        };
-        drop(permit);
-        outcome
+        }
     }
 
     async fn work(
@@ -207,6 +207,7 @@ impl Component {
         invocation: Invocation,
         session: Option<Arc<Session>>,
         call: Arc<Call>,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
         let Some((exported, export)) = self.find(&invocation) else {
@@ -214,9 +215,12 @@ impl Component {
         };
         let Some(session) = session else {
             let mut warm = handler::take::<Instance>(inner, &call).await?;
-            let result = enter(&mut warm, export, None, invocation.args).await;
-            let result = result.map_err(|error| guest::failed(&warm.store, &call, error))?;
-            handler::keep(inner, warm);
+            let entered = enter(&mut warm, export, None, invocation.args).await;
+            let (result, given) = entered.map_err(|error| guest::failed(&warm.store, &call, error))?;
+            match given {
+                Some(given) => self.drive(warm, given, call, permit),
+                None => handler::keep(inner, warm),
+            }
             return Ok(result);
         };
         debug_assert!(exported.has_resources, "a session is for resources");
@@ -233,12 +237,39 @@ impl Component {
             for resource in dropped {
                 resource.resource_drop_async(&mut warm.store).await?;
             }
-            enter(&mut warm, export, Some(&session), invocation.args).await
+            enter(&mut warm, export, Some(&session), invocation.args).await.map(|(result, _)| result)
         };
         // One that failed is not put back: the next call begins anew, and old resources lead nowhere.
         let result = result.await.map_err(|error| guest::failed(&warm.store, &call, error))?;
         *instance = Some(warm);
         Ok(result)
+    }
+
+    /// Keeps the instance for as long as the streams that it gave are read: whoever reads drives it.
+    fn drive(
+        &self,
+        mut warm: Warm<Instance>,
+        mut given: Given,
+        call: Arc<Call>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let shared = self.inner.shared.clone();
+        let ended = given.ended();
+        let work = {
+            let call = call.clone();
+            async move {
+                let ran = warm.store.run_concurrent(async |_| ended.await).await;
+                let ran = ran.map_err(|error| guest::failed(&warm.store, &call, error));
+                drop((warm, permit));
+                ran
+            }
+        };
+        let drive = async move {
+            // Whoever reads slowly is not the producer's fault; one that does not give anything is ended.
+            let ran = lane::nested(&shared, &call, work).await;
+            ran.err().map(|error| Problem::from(&error as &dyn Coded))
+        };
+        given.driven_by(drive.boxed());
     }
 
     fn find(&self, invocation: &Invocation) -> Option<(&Exported, &Export)> {
@@ -260,9 +291,9 @@ async fn enter(
     export: &Export,
     session: Option<&Arc<Session>>,
     mut args: Vec<Value>,
-) -> wasmtime::Result<Option<Value>> {
+) -> wasmtime::Result<(Option<Value>, Option<Given>)> {
     if export.has_handles {
-        handles::into_server(warm.store.data_mut(), session, &mut args)?;
+        handles::into_server(warm.store.as_context_mut(), session, &mut args)?;
     }
     let (store, instance) = (&mut warm.store, warm.exports);
     let mut result = match export.results {
@@ -271,10 +302,12 @@ async fn enter(
         // Only an `async func` has more: rare enough to be boxed.
         count => with_count!(count, boxed(store, instance, export, args)).await,
     }?;
+    let mut given = None;
     if let Some(value) = result.as_mut().filter(|_| export.has_handles) {
-        handles::out_of_server(warm.store.data_mut(), session, value)?;
+        let streams = handles::out_of_server(warm.store.as_context_mut(), session, value)?;
+        given = (!streams.is_empty()).then_some(streams);
     }
-    Ok(result)
+    Ok((result, given))
 }
 
 type Entered<'a> = BoxFuture<'a, wasmtime::Result<Option<Value>>>;

@@ -46,8 +46,10 @@ pub enum Value {
     Own(Resource),
     /// A resource for the time of the call.
     Borrow(Resource),
-    /// `own<input-stream>` of `wasi:io`, or `stream<u8>`: bytes to read.
+    /// `own<input-stream>` of `wasi:io`: bytes to read.
     Input(Input),
+    /// `stream<u8>`.
+    Stream(Input),
     /// `own<output-stream>` of `wasi:io`: a place to write bytes to.
     Output(Output),
 }

@@ -4,6 +4,7 @@
 //! tree · drain: the tree stops in reverse, then the data path, then the state is closed.
 
 use crate::cmd::up::Up;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -181,7 +182,8 @@ async fn host(
         tracing::warn!(%problem, help = problem.help, "the instance pool is smaller than configured");
     }
     engine.move_long_calls_to(background.handle().clone());
-    let program = std::env::current_exe().map_err(|error| start_failed(&error))?;
+    // The very program that runs: its file may be replaced or deleted meanwhile, and another would compile code that this one refuses.
+    let program = PathBuf::from("/proc/self/exe");
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();
     let worker = Arc::new(CompileProcesses::new(program, config.compilers));

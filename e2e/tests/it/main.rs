@@ -11,6 +11,7 @@ mod cli;
 mod documents;
 mod durability;
 mod examples;
+mod grants;
 mod languages;
 mod launch;
 mod links;

@@ -118,4 +118,19 @@ codes! {
         why: "An instance asked for memory that its budget allows, and the system refused it: memory or address space is short.",
         help: "`umbel ps` shows what components hold; lower their limits, or give the host more (`ulimit -v` may bound it)",
     }
+    576 GRANT_UNUSABLE Invalid {
+        title: "what the manifest grants cannot be given",
+        why: "A folder that a component is granted is not there, is no folder, or may not be opened by the host; its path is not absolute.",
+        help: "make the folder, or correct `grants.folders` of the manifest",
+    }
+    577 SOCKET_DENIED Denied {
+        title: "the component may not use that address",
+        why: "`wasi:sockets` reaches what the manifest grants, and nothing else.",
+        help: "add the address to `grants.connect` or `grants.listen` of the component in the manifest",
+    }
+    578 SERVICE_ENDED Unavailable {
+        title: "a service came to its end",
+        why: "The manifest says `restart: always`, and the component's `wasi:cli/run` returned: it is started again.",
+        help: "`umbel logs APP` has what it printed; for what is done once, write `restart: on-failure`",
+    }
 }

@@ -14,9 +14,9 @@ codes! {
         help: "build or fetch the component again, then compare sizes",
     }
     403 MODULE_NOT_COMPONENT Invalid {
-        title: "the file is a core module, not a component",
-        why: "Umbel runs components; a core module says nothing of the contracts that it needs and offers.",
-        help: "make it a component: `wasm-tools component new FILE --adapt wasi_snapshot_preview1=ADAPTER -o OUT`",
+        title: "the file is a core module that cannot be made a component",
+        why: "Umbel runs components, and adapts modules of WASI preview 1. Any other core module says nothing of the contracts that it needs and offers.",
+        help: "build it for wasm32-wasip1 or wasm32-wasip2, or make it a component: `wasm-tools component new FILE -o OUT`",
     }
     404 ACTOR_MODULE Invalid {
         title: "the file is an actor of wasmCloud before 1.0",

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use umbel_core::grants::Grants;
 use umbel_core::id::{ComponentId, HostId, ProviderId};
-use umbel_core::limits::{InstanceMode, Limits};
+use umbel_core::limits::{InstanceMode, Limits, RestartMode};
 use umbel_core::link::{Distance, Link};
 
 /// Starts, scales or (count 0) stops a component. The work is done after the answer; events tell the outcome.
@@ -37,6 +38,12 @@ pub struct Scale {
     /// Extension: when an instance is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_mode: Option<InstanceMode>,
+    /// Extension: what of the machine it may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
+    /// Extension: when a command is run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartMode>,
     /// Extension: `sha256:…` that the bytes must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -67,6 +74,8 @@ impl Scale {
             component_limits: None,
             limits: None,
             instance_mode: None,
+            grants: None,
+            restart: None,
             digest: None,
             generation: None,
             application: None,

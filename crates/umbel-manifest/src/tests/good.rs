@@ -3,7 +3,7 @@
 use super::{BASE, rendered};
 use crate::{Application, PartKind, Scale, Source, parse};
 use umbel_core::id::AppName;
-use umbel_core::limits::InstanceMode;
+use umbel_core::limits::{InstanceMode, RestartMode};
 use umbel_core::link::Distance;
 
 #[track_caller]
@@ -192,6 +192,28 @@ fn limits_have_units() {
     assert_eq!(all.outbound_hosts.len(), 5);
     let off = with("cpu: none, call_time: none, memory: 1048576");
     assert_eq!((off.cpu_percent_max, off.call_ms_max, off.memory_bytes_max), (0, 0, 1 << 20));
+}
+
+#[test]
+fn grants_and_restarts_come_back_as_they_were_written() {
+    let written = "restart: always
+        grants:
+          args: [--level, '3']
+          env: {COLOR: red}
+          folders: [{path: ./data}, {path: /srv/out, at: /out, access: read-write}]
+          connect: ['db.example:5432', '10.0.0.0/8:*']
+          listen: ['127.0.0.1:9000']";
+    let text = BASE.replacen("limits: {memory: 64MiB, call_time: 5s}", written, 1);
+    let application = read(&text);
+    let part = application.part("hello").unwrap().clone();
+    assert_eq!(part.restart, Some(RestartMode::Always));
+    let grants = part.grants.clone().unwrap();
+    assert_eq!(grants.args, ["--level", "3"]);
+    assert_eq!((grants.folders[0].at.as_str(), grants.folders[0].writable), ("./data", false));
+    assert_eq!((grants.folders[1].at.as_str(), grants.folders[1].writable), ("/out", true));
+    assert_eq!(grants.connect[1].to_string(), "10.0.0.0/8:*");
+    let again = read(&application.to_yaml());
+    assert_eq!(again.part("hello"), Some(&part));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Reading and writing a guest's memory sees indices only; what they stand for is in the store's table. So a value passes through in
 //! two steps, with a [`Handle`] in the place of the thing between them.
 
+use super::stream::{self, Given, Reader};
 use crate::ctx::Ctx;
 use crate::serve::Session;
 use bytes::Bytes;
@@ -17,8 +18,8 @@ use umbel_core::code::guest::{NOT_CARRIED, SERVER_FAILED};
 use umbel_wit::value::{Input, Output};
 use umbel_wit::{ByteStream, Value};
 use wasmtime::component::__internal::{InterfaceType, LiftContext, LowerContext};
-use wasmtime::component::{Lift, Lower, Resource, ResourceAny, ResourceTable, ResourceType};
-use wasmtime::{Result, ValRaw, bail, format_err};
+use wasmtime::component::{Lift, Lower, Resource, ResourceAny, ResourceTable, ResourceType, StreamReader};
+use wasmtime::{Result, StoreContextMut, ValRaw, bail, format_err};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError};
 
@@ -26,17 +27,23 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, InputStream, OutputStre
 pub(crate) struct Carried(umbel_wit::Resource);
 
 /// What stands for a resource between memory and table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Handle {
     Carried(u32),
     Input(u32),
     Output(u32),
     /// One that the guest itself defines.
     Guest(ResourceAny),
+    /// `stream<u8>`.
+    Stream(Reader),
 }
 
 impl Handle {
     pub(super) fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, raw: &ValRaw) -> Result<Handle> {
+        if let InterfaceType::Stream(_) = ty {
+            // Of bytes: links with any other are refused when they are made.
+            return Ok(Handle::Stream(Reader::new(StreamReader::<u8>::linear_lift_from_flat(cx, ty, raw)?)));
+        }
         let (InterfaceType::Own(table) | InterfaceType::Borrow(table)) = ty else {
             bail!("it is not a resource")
         };
@@ -65,6 +72,7 @@ impl Handle {
                 Resource::<DynOutputStream>::new_own(rep).linear_lower_to_flat(cx, ty, dst)
             }
             Handle::Guest(any) => any.linear_lower_to_flat(cx, ty, dst),
+            Handle::Stream(reader) => reader.take()?.linear_lower_to_flat(cx, ty, dst),
         }
     }
 
@@ -79,14 +87,19 @@ impl Handle {
             Value::Own(resource) | Value::Borrow(resource) => resource,
             _ => bail!("a resource belongs where something else was given"),
         };
-        resource.get::<Handle>().map(|handle| *handle).ok_or_else(|| format_err!("a foreign resource"))
+        resource
+            .get::<Handle>()
+            .map(|handle| Handle::clone(&handle))
+            .ok_or_else(|| format_err!("a foreign resource"))
     }
 }
 
 /// Calls `change` for every value that is a handle or a stream.
 fn each(value: &mut Value, change: &mut dyn FnMut(&mut Value) -> Result<()>) -> Result<()> {
     match value {
-        Value::Own(_) | Value::Borrow(_) | Value::Input(_) | Value::Output(_) => change(value),
+        Value::Own(_) | Value::Borrow(_) | Value::Input(_) | Value::Output(_) | Value::Stream(_) => {
+            change(value)
+        }
         Value::List(values) | Value::Tuple(values) | Value::Record(values) => {
             values.iter_mut().try_for_each(|value| each(value, change))
         }
@@ -102,9 +115,10 @@ fn each(value: &mut Value, change: &mut dyn FnMut(&mut Value) -> Result<()>) -> 
 }
 
 /// Arguments of an importer's call, from indices to things.
-pub(crate) fn out_of_importer(ctx: &mut Ctx, args: &mut [Value]) -> Result<()> {
+pub(crate) fn out_of_importer(mut store: StoreContextMut<'_, Ctx>, args: &mut [Value]) -> Result<()> {
     args.iter_mut().try_for_each(|arg| {
         each(arg, &mut |value| {
+            let ctx = store.data_mut();
             *value = match (&*value, Handle::of(value)?) {
                 (Value::Own(_), Handle::Carried(rep)) => {
                     Value::Own(ctx.table.delete(Resource::<Carried>::new_own(rep))?.0)
@@ -113,6 +127,9 @@ pub(crate) fn out_of_importer(ctx: &mut Ctx, args: &mut [Value]) -> Result<()> {
                     Value::Borrow(ctx.table.get(&Resource::<Carried>::new_borrow(rep))?.0.clone())
                 }
                 (Value::Own(_), Handle::Input(rep)) => take_input(&mut ctx.table, rep)?,
+                (_, Handle::Stream(reader)) => {
+                    Value::Stream(Input::new(stream::take(&mut store, &reader, None)?))
+                }
                 _ => return Err(problem(NOT_CARRIED, "a resource that only its own instance can use")),
             };
             Ok(())
@@ -121,11 +138,13 @@ pub(crate) fn out_of_importer(ctx: &mut Ctx, args: &mut [Value]) -> Result<()> {
 }
 
 /// The result of an importer's call, from things to indices.
-pub(crate) fn into_importer(ctx: &mut Ctx, result: &mut Value) -> Result<()> {
+pub(crate) fn into_importer(mut store: StoreContextMut<'_, Ctx>, result: &mut Value) -> Result<()> {
     each(result, &mut |value| {
+        let ctx = store.data_mut();
         let handle = match std::mem::replace(value, Value::Bool(false)) {
             Value::Own(resource) => Handle::Carried(ctx.table.push(Carried(resource))?.rep()),
             Value::Input(input) => put_input(&mut ctx.table, input.into_stream())?,
+            Value::Stream(input) => Handle::Stream(stream::put(&mut store, input.into_stream())?),
             Value::Output(Output(sender)) => {
                 let writing: DynOutputStream = Box::new(Writing { sender });
                 Handle::Output(ctx.table.push(writing)?.rep())
@@ -179,14 +198,24 @@ pub(crate) fn session_of(args: &mut [Value]) -> Option<Arc<Session>> {
 }
 
 /// Arguments of a call into a component, from things to what its instance knows.
-pub(crate) fn into_server(ctx: &mut Ctx, session: Option<&Arc<Session>>, args: &mut [Value]) -> Result<()> {
+pub(crate) fn into_server(
+    mut store: StoreContextMut<'_, Ctx>,
+    session: Option<&Arc<Session>>,
+    args: &mut [Value],
+) -> Result<()> {
     args.iter_mut().try_for_each(|arg| {
         each(arg, &mut |value| {
+            let ctx = store.data_mut();
             let (resource, own) = match std::mem::replace(value, Value::Bool(false)) {
                 Value::Own(resource) => (resource, true),
                 Value::Borrow(resource) => (resource, false),
                 Value::Input(input) => {
                     *value = put_input(&mut ctx.table, input.into_stream())?.into_value(true);
+                    return Ok(());
+                }
+                Value::Stream(input) => {
+                    let reader = stream::put(&mut store, input.into_stream())?;
+                    *value = Handle::Stream(reader).into_value(true);
                     return Ok(());
                 }
                 _ => return Err(problem(NOT_CARRIED, "a stream to write to was given as an argument")),
@@ -209,19 +238,29 @@ pub(crate) fn into_server(ctx: &mut Ctx, session: Option<&Arc<Session>>, args: &
     })
 }
 
-/// The result of a call into a component, from what its instance knows to things.
-pub(crate) fn out_of_server(ctx: &mut Ctx, session: Option<&Arc<Session>>, result: &mut Value) -> Result<()> {
+/// The result of a call into a component, from what its instance knows to things. Streams among them go on after the call.
+pub(crate) fn out_of_server(
+    mut store: StoreContextMut<'_, Ctx>,
+    session: Option<&Arc<Session>>,
+    result: &mut Value,
+) -> Result<Given> {
+    let mut given = Given::default();
     each(result, &mut |value| {
+        let ctx = store.data_mut();
         *value = match (&*value, Handle::of(value)?, session) {
             (Value::Own(_), Handle::Guest(any), Some(session)) => {
                 let returned = AtomicBool::new(false);
                 Value::Own(umbel_wit::Resource::new(Remote { any, session: session.clone(), returned }))
             }
             (Value::Own(_), Handle::Input(rep), _) => take_input(&mut ctx.table, rep)?,
+            (_, Handle::Stream(reader), _) => {
+                Value::Stream(Input::new(stream::take(&mut store, &reader, Some(&mut given))?))
+            }
             _ => return Err(problem(NOT_CARRIED, "a resource that only its own instance can use")),
         };
         Ok(())
-    })
+    })?;
+    Ok(given)
 }
 
 fn problem(code: umbel_core::Code, what: &str) -> wasmtime::Error {

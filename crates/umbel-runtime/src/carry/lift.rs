@@ -68,12 +68,10 @@ pub(super) fn flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &mut Flat<'
             let words = abi(cx, &ty).flat_count(usize::MAX).unwrap_or(0);
             Value::Flags((0..words).map(|_| Ok(next(src)?.get_u32())).collect::<Result<_>>()?)
         }
-        InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
-            Handle::lift(cx, ty, next(src)?)?.into_value(matches!(ty, InterfaceType::Own(_)))
+        InterfaceType::Own(_) | InterfaceType::Borrow(_) | InterfaceType::Stream(_) => {
+            Handle::lift(cx, ty, next(src)?)?.into_value(!matches!(ty, InterfaceType::Borrow(_)))
         }
-        InterfaceType::Stream(_) | InterfaceType::Future(_) | InterfaceType::ErrorContext(_) => {
-            not_carried()?
-        }
+        InterfaceType::Future(_) | InterfaceType::ErrorContext(_) => not_carried()?,
         _ => {
             let place = next(src)?.get_u32();
             let payload = case(cx, ty, place)?;
@@ -123,13 +121,11 @@ pub(super) fn memory(cx: &mut LiftContext<'_>, ty: InterfaceType, at: usize) -> 
             1 | 2 => vec![short(bytes)],
             size => (0..size / 4).map(|n| word(bytes, 4 * n)).collect(),
         }),
-        InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+        InterfaceType::Own(_) | InterfaceType::Borrow(_) | InterfaceType::Stream(_) => {
             let index = ValRaw::u32(word(bytes, 0));
-            Handle::lift(cx, ty, &index)?.into_value(matches!(ty, InterfaceType::Own(_)))
+            Handle::lift(cx, ty, &index)?.into_value(!matches!(ty, InterfaceType::Borrow(_)))
         }
-        InterfaceType::Stream(_) | InterfaceType::Future(_) | InterfaceType::ErrorContext(_) => {
-            not_carried()?
-        }
+        InterfaceType::Future(_) | InterfaceType::ErrorContext(_) => not_carried()?,
         _ => {
             let shape = shape(cx.types, ty)?;
             let place = match shape.tag_bytes {

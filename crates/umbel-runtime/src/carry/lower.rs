@@ -66,7 +66,7 @@ pub(super) fn flat<T>(
             let count = abi(cx, &ty).flat_count(usize::MAX).unwrap_or(0);
             (0..count).try_for_each(|n| put(dst, words.get(n).copied().unwrap_or(0)))
         }
-        (InterfaceType::Own(_) | InterfaceType::Borrow(_), _) => {
+        (InterfaceType::Own(_) | InterfaceType::Borrow(_) | InterfaceType::Stream(_), _) => {
             let handle = Handle::of(value)?;
             handle.lower(cx, ty, next(dst)?)
         }
@@ -121,7 +121,7 @@ pub(super) fn memory<T>(
             cx.as_slice_mut()[at..][..size].iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
             Ok(())
         }
-        (InterfaceType::Own(_) | InterfaceType::Borrow(_), _) => {
+        (InterfaceType::Own(_) | InterfaceType::Borrow(_) | InterfaceType::Stream(_), _) => {
             let mut index = MaybeUninit::new(ValRaw::u32(0));
             Handle::of(value)?.lower(cx, ty, &mut index)?;
             #[expect(

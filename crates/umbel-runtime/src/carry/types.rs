@@ -135,10 +135,14 @@ pub(crate) const OUTPUT: &str = "wasi:io/streams.output-stream";
 
 /// What of a function cannot be carried between stores, if anything: the type, as WIT.
 pub(crate) fn not_carried(function: &Function, interfaces: &[String]) -> Option<String> {
+    // Only a caller that goes on meanwhile can be the producer or the reader of a stream; and an instance that serves with resources is
+    // one for all calls, and not free while a stream of it is read.
+    let streams = function.is_async && !has_resources(function);
     let mut found = None;
     let mut look = |ty: &Type, is_param: bool| {
         ty.each(&mut |ty| {
             let fits = match ty {
+                Type::Stream(Some(element)) if streams && **element == Type::U8 => true,
                 Type::Stream(_) | Type::Future(_) | Type::ErrorContext => false,
                 Type::Own(name) if name == INPUT => true,
                 Type::Own(name) if name == OUTPUT => !is_param,
@@ -160,7 +164,7 @@ pub(crate) fn not_carried(function: &Function, interfaces: &[String]) -> Option<
 /// Whether a function passes anything that is more than bytes.
 pub(crate) fn has_handles(function: &Function) -> bool {
     let mut has = false;
-    function.each(&mut |ty| has |= matches!(ty, Type::Own(_) | Type::Borrow(_)));
+    function.each(&mut |ty| has |= matches!(ty, Type::Own(_) | Type::Borrow(_) | Type::Stream(_)));
     has
 }
 

@@ -44,7 +44,12 @@ const PAGE: usize = 64 << 10;
 fn growth_that_is_refused_and_growth_that_fails_are_told_apart() {
     let limits = Limits { memory_bytes_max: 2 * PAGE as u64, ..Limits::default() };
     let budget = Budget::new("subject", limits);
-    let shared = Arc::new(Shared { id: "subject".into(), budget: budget.clone(), calls: Arc::new(Nowhere), heavy_until: AtomicU64::new(0) });
+    let shared = Arc::new(Shared {
+        id: "subject".into(),
+        budget: budget.clone(),
+        calls: Arc::new(Nowhere),
+        heavy_until: AtomicU64::new(0),
+    });
     let engine = Engine::new(&Config { instances_max: 1, ..Config::new("unused") }).expect("an engine");
     let ctx = || Ctx::new(&shared, &Call::new(&engine, 0, Outbox::closed()));
 

@@ -8,6 +8,7 @@ mod layouts;
 mod limits;
 mod links;
 mod load;
+mod modules;
 mod outside;
 mod rig;
 mod storm;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use umbel_core::code::guest;
 use umbel_core::digest::Digest;
+use umbel_core::grants::Grants;
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_core::{Coded, Problem};
 use umbel_runtime::body::Body;
@@ -236,7 +237,8 @@ impl Subject {
     pub(crate) fn new(engine: &Engine, image: Arc<Image>, mode: InstanceMode, limits: Limits) -> Subject {
         let outside = Arc::<Outside>::default();
         let budget = Budget::new("subject", limits);
-        let component = Component::new(engine, "subject", image, mode, budget, outside.clone());
+        let component =
+            Component::new(engine, "subject", image, mode, budget, outside.clone(), Grants::default());
         Subject { component, outside }
     }
 

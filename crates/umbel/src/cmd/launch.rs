@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use umbel_api::client::Client;
-use umbel_api::document::{ApplicationStatus, Document};
+use umbel_api::document::{ApplicationStatus, Document, Inspection};
 use umbel_core::Problem;
 use umbel_core::code::{api, artifact};
 use umbel_core::id::AppName;
@@ -84,7 +84,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let name = args.name.as_ref().map(AppName::new).transpose().map_err(|error| Problem::from(&error))?;
     let found = platform(context, &args).await?;
     let client = context.client()?;
-    let manifest = manifest(context, &client, &target, name).await?;
+    let manifest = manifest(context, &client, &target, name, args.timeout).await?;
     let (application, version, status) = deploy(context, &client, &manifest, args.timeout).await?;
     let launched = Launched {
         application,
@@ -213,6 +213,7 @@ async fn manifest(
     client: &Client,
     target: &Target,
     name: Option<AppName>,
+    patience: Duration,
 ) -> Result<Manifest, Failure> {
     let (image, name, serves_http) = match target {
         Target::Manifest(path) => {
@@ -232,7 +233,16 @@ async fn manifest(
         Target::Component(path) => {
             let path = absolute(path)?;
             let name = name.map_or_else(|| name_of(&path), Ok)?;
-            let inspection = client.inspect(&path.display().to_string()).await?;
+            // Looking into it compiles it, which takes a while where it was never run before.
+            let file = path.display().to_string();
+            let command = context.command(&format!("inspect {}", shell_word(&file)));
+            let looking = async {
+                let looked = tokio::time::timeout(patience, client.inspect(&file)).await;
+                looked.unwrap_or_else(|_| Err(still_compiling(&file, patience).into()))
+            };
+            let done = |_: &Inspection| "the component is compiled".to_string();
+            let inspection =
+                context.progress.step("compiling the component", Some(&command), looking, done).await?;
             let serves_http = inspection.exports.iter().any(|export| serves_http(export));
             (path, name, serves_http)
         }
@@ -241,6 +251,12 @@ async fn manifest(
     let file = context.folder.root().join("launched").join(format!("{name}.yaml"));
     write(&file, text.as_bytes())?;
     Ok(Manifest::made(text, file.display().to_string()))
+}
+
+fn still_compiling(file: &str, patience: Duration) -> Problem {
+    let message = format!("`{file}` was not compiled within {} s", patience.as_secs());
+    Problem::new(api::DEPLOY_TIMEOUT, message)
+        .with_help("the platform goes on compiling it; try again, or wait longer with `--timeout`")
 }
 
 /// Whether an export is a handler of `wasi:http`: `incoming-handler` in WASI 0.2, `handler` in 0.3.

@@ -1,6 +1,6 @@
 //! The program as its users run it. Every test has a platform of its own: a state folder, a process, a port.
 //!
-//! Read in this order: `launch`, `examples`, `counter`, `documents` and `links` (what it is for), `cli`, `update`, `durability` (what must not be lost),
+//! Read in this order: `launch`, `examples`, `counter`, `shortener`, `documents` and `links` (what it is for), `cli`, `update`, `durability` (what must not be lost),
 //! `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -17,6 +17,7 @@ mod launch;
 mod links;
 mod machine;
 mod neighbours;
+mod shortener;
 mod update;
 
 use std::path::{Path, PathBuf};

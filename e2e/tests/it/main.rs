@@ -1,11 +1,12 @@
 //! The program as its users run it. Every test has a platform of its own: a state folder, a process, a port.
 //!
-//! Read in this order: `launch`, `examples`, `counter`, `shortener`, `documents` and `links` (what it is for), `cli`, `update`, `durability` (what must not be lost),
+//! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `documents` and `links` (what it is for), `cli`, `update`, `durability` (what must not be lost),
 //! `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod chat;
 mod claims;
 mod cli;
 mod counter;

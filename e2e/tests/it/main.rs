@@ -1,7 +1,8 @@
 //! The program as its users run it. Every test has a platform of its own: a state folder, a process, a port.
 //!
-//! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `documents` and `links` (what it is for), `cli`, `update`, `durability` (what must not be lost),
-//! `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
+//! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `report`, `documents` and `links` (what it is for), `cli`, `update`,
+//! `durability` (what must not be lost), `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm),
+//! `languages`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,6 +19,7 @@ mod launch;
 mod links;
 mod machine;
 mod neighbours;
+mod report;
 mod shortener;
 mod update;
 

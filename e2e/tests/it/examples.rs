@@ -1,20 +1,10 @@
 //! The examples, deployed by their manifests.
 
-use crate::up;
+use crate::running;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 use umbel_testkit::http::{self, Connection};
-use umbel_testkit::{Platform, example};
-
-/// A platform that runs the example's manifest.
-fn running(name: &str) -> Platform {
-    let platform = up();
-    let folder = example(name).parent().map(Path::to_owned).unwrap();
-    platform.succeed(&["launch", folder.to_str().unwrap()]).unwrap();
-    platform
-}
 
 #[test]
 fn hello_in_both_generations() {

@@ -1,13 +1,16 @@
 //! The program as its users run it. Every test has a platform of its own: a state folder, a process, a port.
 //!
-//! Read in this order: `launch`, `examples`, `documents` and `links` (what it is for), `cli`, `update`, `durability` (what must not be lost),
-//! `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm), `languages`.
+//! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `report`, `documents` and `links` (what it is for), `cli`, `update`,
+//! `durability` (what must not be lost), `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm),
+//! `languages`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod chat;
 mod claims;
 mod cli;
+mod counter;
 mod documents;
 mod durability;
 mod examples;
@@ -17,10 +20,13 @@ mod launch;
 mod links;
 mod machine;
 mod neighbours;
+mod report;
+mod shortener;
 mod update;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use umbel_testkit::Platform;
+use umbel_testkit::http::{Answer, Connection};
 
 /// The program under test: `UMBEL_BIN`, or what cargo built into the folder above this test.
 fn umbel() -> PathBuf {
@@ -44,4 +50,19 @@ fn up() -> Platform {
 /// A platform to be, in a folder of its own.
 fn folder() -> Platform {
     Platform::new(&umbel()).unwrap()
+}
+
+/// A platform that runs the manifest of an example.
+fn running(example: &str) -> Platform {
+    let platform = up();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = root.join("examples").join(example);
+    platform.succeed(&["launch", folder.to_str().unwrap(), "--timeout", "5m"]).unwrap();
+    platform
+}
+
+/// One request to an application, on a connection of its own.
+fn ask(platform: &Platform, application: &str, method: &str, path: &str, body: Option<&[u8]>) -> Answer {
+    let mut connection = Connection::open(platform.address, &format!("{application}.localhost")).unwrap();
+    connection.request(method, path, &[], body).unwrap()
 }

@@ -229,8 +229,20 @@ impl HostCalls for Door {
         let links = bindings.contracts.get(&import.unversioned).map_or(&[][..], Vec::as_slice);
         let Some(bound) = links.iter().find(|bound| bound.link.name == name) else {
             let mut problem = self.unlinked(&import.unversioned, &format!("{import}.{function}"));
-            if name != DEFAULT_LINK_NAME {
+            let others: Vec<String> = links.iter().map(|bound| format!("`{}`", bound.link.name)).collect();
+            if !others.is_empty() {
+                let others = others.join(", ");
+                problem
+                    .message
+                    .push_str(&format!(" by the name `{name}`; there are links by the names {others}"));
+                problem.help = format!(
+                    "put the link by the name `{name}`, or let the component choose one with `wasmcloud:bus/lattice.set-link-name`: {}",
+                    problem.help
+                );
+            } else if name != DEFAULT_LINK_NAME {
                 problem.message.push_str(&format!(" under the name `{name}`"));
+            }
+            if name != DEFAULT_LINK_NAME {
                 problem.help.push_str(&format!(" --name {name}"));
             }
             return Err(problem);

@@ -321,7 +321,13 @@ impl Inner {
             digest,
             imports: linked.imports,
             exports,
-            unlinked: linked.contracts.keys().cloned().collect(),
+            // Types alone need nobody who serves them.
+            unlinked: linked
+                .contracts
+                .iter()
+                .filter(|(_, c)| !c.functions.is_empty())
+                .map(|(n, _)| n.clone())
+                .collect(),
             code_bytes,
             needs,
             contracts: linked.contracts,

@@ -13,3 +13,4 @@ mod outside;
 mod rig;
 mod storm;
 mod streaming;
+mod streams;

@@ -36,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) start_as: Option<PartState>,
     /// Every answer comes so late.
     pub(crate) delay: Duration,
+    /// And answers about configs so much later.
+    pub(crate) config_delay: Duration,
     /// Links to another target are refused instead of replaced, as hosts of wasmCloud 1.x do.
     pub(crate) keep_links: bool,
     /// No answers at all.
@@ -56,6 +58,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Requests that were older than what was there.
     pub(crate) stale: usize,
+    /// Configs that were asked for.
+    pub(crate) config_reads: usize,
 }
 
 impl State {
@@ -144,8 +148,11 @@ impl FakeHosts {
                 let (state, lattice) = (state.clone(), lattice.clone());
                 spawner.spawn(async move {
                     let (delay, silent) = {
-                        let state = state.lock().unwrap();
-                        (state.faults.delay, state.faults.silent)
+                        let mut state = state.lock().unwrap();
+                        let of_config = message.subject.contains(".config.get.");
+                        state.config_reads += usize::from(of_config);
+                        let more = if of_config { state.faults.config_delay } else { Duration::ZERO };
+                        (state.faults.delay + more, state.faults.silent)
                     };
                     if silent {
                         return;
@@ -314,7 +321,7 @@ fn scale(state: &mut State, host: &str, scale: Scale) -> Answer {
     (told("accepted"), vec![event(host, &fact)])
 }
 
-fn event(host: &str, fact: &Fact) -> Event {
+pub(crate) fn event(host: &str, fact: &Fact) -> Event {
     Event::new(&HostId::new(host).unwrap(), SystemClock.unix_time(), fact)
 }
 

@@ -1,11 +1,16 @@
 //! Hosts that refuse, fail later, answer late, or are not there; managers that are killed.
 
-use super::fake::{HostPlan, ONE};
+use super::fake::{HostPlan, ONE, event};
 use super::{Bench, hello, options, start_manager, wait_for};
+use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::code::{manager as code, runtime};
+use umbel_core::event::{ComponentScaled, Fact};
+use umbel_core::id::LatticeName;
 use umbel_lattice::control::PartState;
 use umbel_lattice::wadm::{PutResult, StatusType};
+use umbel_lattice::{InProcess, Message, subjects};
+use umbel_manager::Options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_told_by_part_and_tried_again() {
@@ -78,6 +83,46 @@ async fn a_failed_update_says_why_once_and_which_version_goes_on() {
     assert_eq!(bench.rollback("hello").await.version.as_deref(), Some("v1"));
     let status = bench.until("hello", StatusType::Deployed).await;
     assert!(status.parts[0].serving.is_none() && status.problems.is_empty(), "{status:#?}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_during_a_round_is_looked_at_after_it() {
+    // Neither the slow timer nor a resend comes to the rescue.
+    let slow = Duration::from_secs(600);
+    let options = Options { tick: slow, resend_after: slow, ..options() };
+    let lattice = Arc::new(InProcess::ephemeral(LatticeName::new("default").unwrap()));
+    let bench = Bench::with(lattice, ONE, options).await;
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    let view = bench.hosts.state().component("hello-hello").unwrap().clone();
+    let scaled = Fact::ComponentScaled(ComponentScaled {
+        annotations: view.annotations.unwrap(),
+        claims: None,
+        component_id: "hello-hello".into(),
+        host_id: "NONE".into(),
+        image_ref: view.image_ref,
+        max_instances: 0,
+        public_key: None,
+    });
+    let event = event("NONE", &scaled);
+    let tell = || {
+        let subject = subjects::evt::event(bench.lattice.name(), event.name());
+        bench.lattice.publish(Message::json(subject, &event))
+    };
+    // Rounds that the deploy itself still asks for are over.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = {
+        let mut state = bench.hosts.state();
+        state.faults.config_delay = Duration::from_millis(300);
+        state.config_reads
+    };
+    tell().await.unwrap();
+    // The round has looked at the hosts, and waits for a config.
+    wait_for("a round is under way", || bench.hosts.state().config_reads > before).await;
+    bench.hosts.state().host("NONE").components.clear();
+    tell().await.unwrap();
+    wait_for("it is put back", || bench.hosts.state().component_count() == 1).await;
     bench.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! How an application is, from what it wants and what is there. Pure.
 
 use crate::desired::Desired;
+use crate::hold;
 use crate::plan::{Plan, Step, World, config_subject, link_subject, part_subject};
 use std::collections::{BTreeMap, BTreeSet};
 use umbel_core::Problem;
@@ -235,8 +236,17 @@ impl Viewer<'_> {
         let worst =
             self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
         let is_surplus_left = !self.plan.steps.is_empty();
-        self.status.status = match worst {
-            Some(worst) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
+        let parted = hold::part(self.desired, self.world, self.plan);
+        let goes_on = (!parted.later.is_empty() && !parted.awaited.is_empty())
+            .then(|| format!("what ran before goes on until `{}` runs", parted.awaited.join("`, `")));
+        self.status.status = match (worst, goes_on) {
+            (Some(worst), Some(goes_on)) if severity(worst.kind) > severity(StatusType::Deployed) => {
+                let what =
+                    if worst.message.is_empty() { String::new() } else { format!("{}; ", worst.message) };
+                info(worst.kind, &format!("{what}{goes_on}"))
+            }
+            (Some(worst), None) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
+            (_, Some(goes_on)) => info(StatusType::Reconciling, &goes_on),
             _ if is_surplus_left => {
                 info(StatusType::Reconciling, "something of an earlier version is still there")
             }

@@ -9,12 +9,13 @@ use umbel_core::id::{AppName, ComponentId, ProviderId};
 use umbel_core::link::{Contract, Distance, Link};
 use umbel_lattice::control::{ComponentView, PartState, ProviderView};
 
-fn kinds(plan: &Plan) -> Vec<String> {
+/// The words for the steps.
+pub(super) fn kinds(steps: &[Step]) -> Vec<String> {
     let word = |step: &Step| {
         let debug = format!("{step:?}");
         debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
     };
-    plan.steps.iter().map(word).collect()
+    steps.iter().map(word).collect()
 }
 
 /// Plans and does until nothing is left; fails when a second round still has steps.
@@ -35,7 +36,7 @@ fn an_application_comes_changes_and_goes() {
     let mut model = Model::new(vec![inventory("NA", &[])]);
     let (first, owned) = converge(&mut model, |owned| desired(HELLO, 1, "one", owned), Owned::default());
     assert_eq!(
-        kinds(&first),
+        kinds(&first.steps),
         ["PutConfig", "PutConfig", "PutConfig", "StartProvider", "StartComponent", "PutLink"]
     );
     assert_eq!(
@@ -55,11 +56,11 @@ fn an_application_comes_changes_and_goes() {
         .replace("text: hi", "text: ho")
         .replace("image: ./hello.wasm", "image: ./hello.wasm\n        instance: reuse");
     let (update, owned) = converge(&mut model, |owned| desired(&other, 3, "two", owned), owned);
-    assert_eq!(kinds(&update), ["PutConfig", "UpdateComponent"]);
+    assert_eq!(kinds(&update.steps), ["PutConfig", "UpdateComponent"]);
 
     let (end, owned) = converge(&mut model, |owned| nothing(&hello().name, 4, owned), owned);
     assert_eq!(
-        kinds(&end),
+        kinds(&end.steps),
         ["DelLink", "StopComponent", "StopProvider", "DelConfig", "DelConfig", "DelConfig"]
     );
     assert!(owned.is_empty());
@@ -80,7 +81,7 @@ fn scaling_only_scales() {
     let (scaled, owned) = converge(&mut model, |owned| desired(&with(7), 2, "one", owned), owned);
     assert!(matches!(&scaled.steps[..], [Step::ScaleComponent(scale)] if scale.count == 7));
     let (zero, _) = converge(&mut model, |owned| desired(&with(0), 3, "one", owned), owned);
-    assert_eq!(kinds(&zero), ["StopComponent"]);
+    assert_eq!(kinds(&zero.steps), ["StopComponent"]);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn foreign_things_are_left_alone_and_named() {
     let found = plan(&wanted, &model.seen_by(&wanted));
     let codes: Vec<_> = found.problems.values().map(|problem| problem.code).collect();
     assert_eq!(codes, [code::CONFIG_TAKEN, code::ID_TAKEN, code::ID_TAKEN, code::LINK_TAKEN]);
-    assert_eq!(kinds(&found), ["PutConfig"], "only the secret's reference is new");
+    assert_eq!(kinds(&found.steps), ["PutConfig"], "only the secret's reference is new");
     for step in &found.steps {
         model.apply(step);
     }
@@ -154,7 +155,7 @@ fn a_deploy_tries_again_what_had_failed() {
     let same = desired(HELLO, 1, "one", owned.clone());
     assert!(plan(&same, &model.seen_by(&same)).steps.is_empty(), "the host restarts it, not the planner");
     let next = desired(HELLO, 2, "one", owned);
-    assert_eq!(kinds(&plan(&next, &model.seen_by(&next))), ["UpdateComponent"]);
+    assert_eq!(kinds(&plan(&next, &model.seen_by(&next)).steps), ["UpdateComponent"]);
 }
 
 #[test]
@@ -181,11 +182,11 @@ fn a_shared_part_that_is_missing_is_named() {
     let model = Model::new(vec![inventory("NA", &[])]);
     let found = plan(&wanted, &model.seen_by(&wanted));
     assert_eq!(found.problems["http"].code, code::SHARED_PART_MISSING);
-    assert!(!kinds(&found).contains(&"PutLink".to_owned()));
+    assert!(!kinds(&found.steps).contains(&"PutLink".to_owned()));
 }
 
 /// A manifest made of what a seed says: some parts, scalers, links and configs.
-fn any_manifest() -> impl Strategy<Value = String> {
+pub(super) fn any_manifest() -> impl Strategy<Value = String> {
     let part = (0u8..4, any::<bool>(), 0u8..3, 0u32..6, any::<bool>());
     proptest::collection::vec(part, 0..5).prop_map(|parts| {
         let mut text = String::from(
@@ -209,7 +210,7 @@ fn any_manifest() -> impl Strategy<Value = String> {
     })
 }
 
-fn any_model() -> impl Strategy<Value = Model> {
+pub(super) fn any_model() -> impl Strategy<Value = Model> {
     proptest::collection::vec((any::<bool>(), 0usize..4), 1..5).prop_map(|hosts| {
         let make = |(index, (is_east, foreign)): (usize, (bool, usize))| {
             let zone = if is_east { "east" } else { "west" };

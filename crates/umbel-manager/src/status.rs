@@ -237,21 +237,23 @@ impl Viewer<'_> {
             self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
         let is_surplus_left = !self.plan.steps.is_empty();
         let parted = hold::part(self.desired, self.world, self.plan);
-        let goes_on = (!parted.later.is_empty() && !parted.awaited.is_empty())
-            .then(|| format!("what ran before goes on until `{}` runs", parted.awaited.join("`, `")));
-        self.status.status = match (worst, goes_on) {
-            (Some(worst), Some(goes_on)) if severity(worst.kind) > severity(StatusType::Deployed) => {
-                let what =
-                    if worst.message.is_empty() { String::new() } else { format!("{}; ", worst.message) };
-                info(worst.kind, &format!("{what}{goes_on}"))
+        let awaited = parted.awaited.join("`, `");
+        let mut status = match worst {
+            Some(worst) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
+            _ if !awaited.is_empty() => {
+                info(StatusType::Reconciling, &format!("`{awaited}` is not yet as it was ordered"))
             }
-            (Some(worst), None) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
-            (_, Some(goes_on)) => info(StatusType::Reconciling, &goes_on),
             _ if is_surplus_left => {
                 info(StatusType::Reconciling, "something of an earlier version is still there")
             }
             _ => info(StatusType::Deployed, ""),
         };
+        if !awaited.is_empty() && !parted.later.is_empty() {
+            let separator = if status.message.is_empty() { "" } else { "; " };
+            status.message =
+                format!("{}{separator}what ran before goes on until `{awaited}` runs", status.message);
+        }
+        self.status.status = status;
     }
 }
 

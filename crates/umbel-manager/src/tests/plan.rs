@@ -41,7 +41,7 @@ fn an_application_comes_changes_and_goes() {
     );
     assert_eq!(
         owned.configs.iter().collect::<Vec<_>>(),
-        ["SECRET_hello-token", "hello-address", "hello-greeting"]
+        ["SECRET_hello-token-88e615df", "hello-address-b7826349", "hello-greeting-e7b995ef"]
     );
     let view = &model.hosts[&host_id("NA")].components[0];
     assert_eq!((view.id.as_str(), view.max_instances), ("hello-hello", 100));
@@ -56,7 +56,7 @@ fn an_application_comes_changes_and_goes() {
         .replace("text: hi", "text: ho")
         .replace("image: ./hello.wasm", "image: ./hello.wasm\n        instance: reuse");
     let (update, owned) = converge(&mut model, |owned| desired(&other, 3, "two", owned), owned);
-    assert_eq!(kinds(&update.steps), ["PutConfig", "UpdateComponent"]);
+    assert_eq!(kinds(&update.steps), ["PutConfig", "UpdateComponent", "DelConfig"]);
 
     let (end, owned) = converge(&mut model, |owned| nothing(&hello().name, 4, owned), owned);
     assert_eq!(
@@ -94,8 +94,12 @@ fn foreign_things_are_left_alone_and_named() {
     host.components.push(wadms);
     host.components.push(ComponentView::new(ComponentId::new("by-hand").unwrap(), "y.wasm", 1));
     host.providers.push(ProviderView::new(ProviderId::new("hello-http").unwrap(), "z"));
-    model.configs.insert("hello-greeting".into(), [("text".to_owned(), "another".to_owned())].into());
-    model.configs.insert("hello-address".into(), [("address".to_owned(), "127.0.0.1:0".to_owned())].into());
+    model
+        .configs
+        .insert("hello-greeting-e7b995ef".into(), [("text".to_owned(), "another".to_owned())].into());
+    model
+        .configs
+        .insert("hello-address-b7826349".into(), [("address".to_owned(), "127.0.0.1:0".to_owned())].into());
     model.links.push(Link {
         source_id: "hello-http".into(),
         target: "another".into(),
@@ -124,10 +128,10 @@ fn foreign_things_are_left_alone_and_named() {
 #[test]
 fn a_config_made_by_hand_with_the_same_values_is_used_and_kept() {
     let mut model = Model::new(vec![inventory("NA", &[])]);
-    model.configs.insert("hello-greeting".into(), [("text".to_owned(), "hi".to_owned())].into());
+    model.configs.insert("hello-greeting-e7b995ef".into(), [("text".to_owned(), "hi".to_owned())].into());
     let (_, owned) = converge(&mut model, |owned| desired(HELLO, 1, "one", owned), Owned::default());
     converge(&mut model, |owned| nothing(&hello().name, 2, owned), owned);
-    assert_eq!(model.configs.keys().collect::<Vec<_>>(), ["hello-greeting"]);
+    assert_eq!(model.configs.keys().collect::<Vec<_>>(), ["hello-greeting-e7b995ef"]);
 }
 
 #[test]

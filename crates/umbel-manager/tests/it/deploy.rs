@@ -21,7 +21,7 @@ async fn an_application_comes_is_updated_rolled_back_and_goes() {
     {
         let state = bench.hosts.state();
         let expected = [
-            "put config hello-greeting",
+            "put config hello-greeting-e7b995ef",
             "start hello-http",
             "scale hello-hello 100",
             "put link hello-http -> hello-hello",
@@ -61,8 +61,12 @@ async fn an_application_comes_is_updated_rolled_back_and_goes() {
     bench.until("hello", StatusType::Undeployed).await;
     {
         let state = bench.hosts.state();
-        let expected =
-            ["del link of hello-http", "scale hello-hello 0", "stop hello-http", "del config hello-greeting"];
+        let expected = [
+            "del link of hello-http",
+            "scale hello-hello 0",
+            "stop hello-http",
+            "del config hello-greeting-e7b995ef",
+        ];
         assert_eq!(state.log, expected);
         assert!(state.links.is_empty() && state.configs.is_empty() && state.component_count() == 0);
         assert_eq!(state.stale, 0);

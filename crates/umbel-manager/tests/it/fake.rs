@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) hosts: BTreeMap<String, Inventory>,
     pub(crate) links: Vec<Link>,
     pub(crate) configs: BTreeMap<String, Values>,
+    /// The names of the configs that components run with.
+    pub(crate) runs_with: BTreeMap<String, Vec<String>>,
     /// What images are.
     pub(crate) files: BTreeMap<String, String>,
     pub(crate) faults: Faults,
@@ -69,6 +71,16 @@ impl State {
 
     pub(crate) fn component(&self, id: &str) -> Option<&ComponentView> {
         self.hosts.values().flat_map(|host| &host.components).find(|view| view.id.as_str() == id)
+    }
+
+    /// What a component reads as its config at this moment.
+    pub(crate) fn config_of(&self, id: &str) -> Values {
+        let names = self.runs_with.get(id).into_iter().flatten();
+        names
+            .filter_map(|name| self.configs.get(name))
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     }
 
     pub(crate) fn component_count(&self) -> usize {
@@ -309,6 +321,7 @@ fn scale(state: &mut State, host: &str, scale: Scale) -> Answer {
         inventory.components.push(view);
     }
     state.log.push(format!("scale {id} {}", scale.count));
+    state.runs_with.insert(id.clone(), scale.config);
     let fact = Fact::ComponentScaled(ComponentScaled {
         annotations,
         claims: None,

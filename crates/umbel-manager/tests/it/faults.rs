@@ -8,7 +8,7 @@ use umbel_core::code::{manager as code, runtime};
 use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::LatticeName;
 use umbel_lattice::control::PartState;
-use umbel_lattice::wadm::{PutResult, StatusType};
+use umbel_lattice::wadm::{DeployResult, PutResult, StatusType};
 use umbel_lattice::{InProcess, Message, subjects};
 use umbel_manager::Options;
 
@@ -83,6 +83,32 @@ async fn a_failed_update_says_why_once_and_which_version_goes_on() {
     assert_eq!(bench.rollback("hello").await.version.as_deref(), Some("v1"));
     let status = bench.until("hello", StatusType::Deployed).await;
     assert!(status.parts[0].serving.is_none() && status.problems.is_empty(), "{status:#?}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_refused_leaves_the_config_of_the_one_that_goes_on() {
+    let bench = Bench::start(ONE).await;
+    let reads = |text: &str| {
+        bench.hosts.state().config_of("hello-hello").get("text").is_some_and(|value| value == text)
+    };
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    assert!(reads("hi"));
+    bench.hosts.state().files.insert("./hello.wasm".into(), "two".into());
+    bench.hosts.state().faults.fail_later.insert("hello-hello".into());
+    bench.deploy(&hello("./hello.wasm").replace("text: hi", "text: ho")).await;
+    bench.until("hello", StatusType::Failed).await;
+    assert_eq!(bench.hosts.state().configs.len(), 2, "the new one is there for the order that names it");
+    assert!(reads("hi"), "{:?}", bench.hosts.state().configs);
+    bench.hosts.state().faults.fail_later.clear();
+    let status = bench.until("hello", StatusType::Deployed).await;
+    assert!(reads("ho"), "{status:#?}");
+    assert_eq!(bench.hosts.state().configs.len(), 1, "what nothing refers to any more is gone");
+    // The way back is an order, too.
+    assert_eq!(bench.rollback("hello").await.result, DeployResult::Acknowledged);
+    bench.until("hello", StatusType::Deployed).await;
+    assert!(reads("hi") && bench.hosts.state().configs.len() == 1);
     bench.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! Components that other tools make import the file system, sockets and much more, whether they use it or not.
 
-use crate::up;
+use crate::{skip, up};
 use std::path::PathBuf;
 
 /// The component, or `None` with a word to the reader where it was not built. In CI that is a failure.
@@ -10,8 +10,7 @@ fn component(language: &str) -> Option<PathBuf> {
     if file.is_file() {
         return Some(file);
     }
-    eprintln!("skipped: {language}'s component is not here; `cargo xtask fixtures --languages` builds it");
-    assert!(std::env::var_os("CI").is_none(), "continuous integration skips nothing");
+    skip(&format!("{language}'s component is not here; `cargo xtask fixtures --languages` builds it"));
     None
 }
 

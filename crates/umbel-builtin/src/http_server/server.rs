@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) cores: Box<[Core]>,
     /// Open connections.
     pub(crate) open: AtomicUsize,
+    /// Tasks that accept connections, or take in the last ones.
+    pub(crate) acceptors: AtomicUsize,
     draining: AtomicBool,
     cut: AtomicBool,
     started: Instant,
@@ -142,6 +144,7 @@ impl Server {
             config,
             cores: (0..threads.len()).map(|_| Core::new()).collect(),
             open: AtomicUsize::new(0),
+            acceptors: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             started: Instant::now(),
@@ -371,9 +374,10 @@ impl Server {
         self.book().sweeps = None;
     }
 
-    /// Waits until no connection is open; false at the deadline.
+    /// Waits until no connection is open and none can come any more; false at the deadline.
     async fn empty(&self, deadline: tokio::time::Instant) -> bool {
-        while self.shared.open.fetch_add(0, AcqRel) > 0 {
+        let is_zero = |count: &AtomicUsize| count.fetch_add(0, AcqRel) == 0;
+        while !is_zero(&self.shared.acceptors) || !is_zero(&self.shared.open) {
             if tokio::time::Instant::now() >= deadline {
                 return false;
             }

@@ -4,6 +4,7 @@
 //! tree · drain: the tree stops in reverse, then the data path, then the state is closed.
 
 use crate::cmd::up::Up;
+use crate::files;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -89,8 +90,12 @@ impl Platform {
         let state = StateDir::open(folder.root()).map_err(coded)?;
         let key = state.host_key().map_err(coded)?;
         let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
+        let mut limits = http_server::Limits::default();
+        if let Some(problem) = limits.fit_files(files::raise()) {
+            tracing::warn!(%problem, help = problem.help, "fewer connections are served than configured");
+        }
         let http = HttpServer::new(
-            http_server::Config { listen: up.http, held: true, ..Default::default() },
+            http_server::Config { listen: up.http, limits, held: true, ..Default::default() },
             cores.clone(),
         );
         // This and the API's check come before anything else is started, so that a port in use shows at once.

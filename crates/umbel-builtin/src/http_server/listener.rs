@@ -11,9 +11,9 @@ use super::service::Site;
 use super::stats::add;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use umbel_core::Problem;
@@ -89,7 +89,7 @@ impl Acceptor {
                 Ok((stream, _)) => self.take(stream),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections for the moment");
+                    self.complain(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -143,6 +143,14 @@ impl Acceptor {
             if threads.spawn(core, serve).is_err() {
                 add(&self.shared.cores[self.core].refused, 1);
             }
+        }
+    }
+
+    /// Without descriptors, accepting fails twenty times a second on every core, for as long as it takes.
+    fn complain(&self, error: &io::Error) {
+        let mut failures = self.shared.accept_failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = failures.note(Instant::now()) {
+            tracing::warn!(%error, count, "cannot accept connections for the moment");
         }
     }
 

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::error::ServerError;
 use super::link::{Claim, On};
 use super::listener;
+use super::quiet::Quiet;
 use super::router::{self, Table};
 use super::service::{Route, Site};
 use super::stats::{RouteStats, Shard, Stats};
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) open: AtomicUsize,
     /// Tasks that accept connections, or take in the last ones.
     pub(crate) acceptors: AtomicUsize,
+    pub(crate) accept_failures: Mutex<Quiet>,
     draining: AtomicBool,
     cut: AtomicBool,
     started: Instant,
@@ -145,6 +147,7 @@ impl Server {
             cores: (0..threads.len()).map(|_| Core::new()).collect(),
             open: AtomicUsize::new(0),
             acceptors: AtomicUsize::new(0),
+            accept_failures: Mutex::default(),
             draining: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             started: Instant::now(),

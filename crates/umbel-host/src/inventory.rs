@@ -92,6 +92,7 @@ fn component(slot: &Slot, state: Option<&State>) -> ComponentView {
     view.limits_set = status.budget.as_ref().map(|b| b.limits().clone());
     view.usage = usage(slot);
     if let Some(revision) = slot.current.load().as_ref() {
+        view.generation_serving = revision.order.generation;
         let image = revision.component.image();
         view.imports = image.imports().to_vec();
         view.exports = image.exports().to_vec();

@@ -13,7 +13,7 @@ use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{Scale, StartProvider, StopProvider, Update};
 use umbel_provider::Factory;
-use umbel_supervisor::{Handle, State};
+use umbel_supervisor::Handle;
 
 /// What the order's giver is told.
 pub type Said = Result<String, Problem>;
@@ -118,15 +118,11 @@ async fn stop_component(shared: &Arc<Shared>, slot: &Arc<Slot>, order: &Scale) -
     Ok(format!("component {id} is stopped"))
 }
 
-/// A new order revives a part that has given up.
+/// A new order revives a part that has given up. The supervisor decides whether it has: the snapshots of its tree are late, and a
+/// part that gives up at this moment would never hear of the order.
 async fn wake(branch: &Handle, id: &str) {
-    let down = branch.tree().find(&[id]).is_some_and(|node| {
-        matches!(node.state, State::CrashLoop | State::BackingOff { .. } | State::Completed | State::Stopped)
-    });
-    if down {
-        // Its own failure, if it fails again, is shown by its status.
-        let _ = branch.restart_child(id).await;
-    }
+    // Its own failure, if it fails again, is shown by its status.
+    let _ = branch.revive_child(id).await;
 }
 
 /// Starts a provider, or changes one that runs: its config, its annotations, its generation.

@@ -23,6 +23,8 @@ pub struct Revision {
     /// Why.
     pub order: Arc<Scale>,
     /// Its links and config. Its own, so that calls that go on while it is replaced do not see what is meant for its successor.
+    /// They are those that its order names: an application's next version has configs of other names, and its links are changed
+    /// when it runs.
     pub bindings: Arc<ArcSwap<Bindings>>,
 }
 

@@ -7,18 +7,19 @@
 //! ```text
 //!  put, deploy, undeploy, rollback ─▶ server ─▶ store (versions, generation; compare-and-swap)
 //!                                        │ wake                  │
-//!  events of hosts, slow timer ──────▶ task ─ observe ─▶ desired × world ─▶ plan (pure) ─▶ execute ─▶ hosts
+//!  events of hosts, slow timer ──────▶ task ─ observe ─▶ desired × world ─▶ plan, hold (pure) ─▶ execute ─▶ hosts
 //!                                        └─▶ view (failures by step) ─▶ status, list
 //! ```
 //!
 //! Read in this order: [`store`] what is kept · [`desired`] what an application wants · [`place`] on which hosts · [`plan`] the
-//! steps · [`execute`] · `reconcile` one round for one application · [`task`] when · [`put`] how a manifest becomes a
+//! steps · [`hold`] which of them wait · [`execute`] · `reconcile` one round for one application · [`task`] when · [`put`] how a manifest becomes a
 //! version · [`server`] the requests · [`status`] how it is.
 
 pub mod catalog;
 pub mod desired;
 mod error;
 pub mod execute;
+pub mod hold;
 pub mod observe;
 pub mod place;
 pub mod plan;

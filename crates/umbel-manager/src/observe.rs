@@ -66,6 +66,11 @@ impl Observer {
         Ok(world)
     }
 
+    /// What was seen a moment ago has been changed since.
+    pub async fn forget_recent(&self) {
+        *self.last.lock().await = None;
+    }
+
     /// Everything but configs.
     pub async fn world(&self) -> Result<World, ManagerError> {
         let ids = self.hosts().await?;

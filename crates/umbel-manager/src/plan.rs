@@ -6,6 +6,8 @@
 //! ```text
 //! PutConfig ▶ StartProvider ▶ Start/Scale/UpdateComponent ▶ PutLink ▶ DelLink ▶ StopComponent ▶ StopProvider ▶ DelConfig
 //! ```
+//!
+//! Which of them have to wait until others have had their effect is decided by [`crate::hold`].
 
 use crate::desired::{Annotations, Desired, DesiredPart, is_ours};
 use crate::place::{Placement, Site, place};

@@ -3,6 +3,7 @@
 use crate::catalog::Catalog;
 use crate::error::ManagerError;
 use crate::execute::execute;
+use crate::hold;
 use crate::observe::Observer;
 use crate::plan::{Step, World, plan};
 use crate::status::{Failures, status};
@@ -155,10 +156,13 @@ async fn round(
         store.forget(name).await?;
         return Ok(Round { status: None, again_in: None, is_gone: true });
     }
-    let due = memory.due(&plan.steps, shared.clock.now(), &shared.options);
+    let parted = hold::part(&desired, &world, &plan);
+    let due = memory.due(&parted.now, shared.clock.now(), &shared.options);
     let did_something = !due.is_empty() && is_current(shared, &record).await?;
     if did_something {
         let done = execute(&shared.client, due, shared.options.steps_at_once).await;
+        // Whoever asks for the status after the next deploy must not be told of what was just taken away.
+        shared.observer.forget_recent().await;
         let now = shared.clock.now();
         for done in done {
             let subject = done.step.subject();
@@ -176,7 +180,11 @@ async fn round(
     }
     let again_in = match (did_something, plan.steps.is_empty()) {
         (true, _) => Some(shared.options.coalesce),
-        (false, false) => memory.next_due(shared.clock.now(), &shared.options),
+        (false, false) => {
+            // Events tell when what others wait for runs. They can be lost.
+            let waits = (!parted.later.is_empty()).then_some(shared.options.resend_after);
+            memory.next_due(shared.clock.now(), &shared.options).into_iter().chain(waits).min()
+        }
         (false, true) => None,
     };
     let status = status(&desired, &world, &plan, &memory.failures());

@@ -1,6 +1,7 @@
 //! How an application is, from what it wants and what is there. Pure.
 
 use crate::desired::Desired;
+use crate::hold;
 use crate::plan::{Plan, Step, World, config_subject, link_subject, part_subject};
 use std::collections::{BTreeMap, BTreeSet};
 use umbel_core::Problem;
@@ -235,13 +236,24 @@ impl Viewer<'_> {
         let worst =
             self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
         let is_surplus_left = !self.plan.steps.is_empty();
-        self.status.status = match worst {
+        let parted = hold::part(self.desired, self.world, self.plan);
+        let awaited = parted.awaited.join("`, `");
+        let mut status = match worst {
             Some(worst) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),
+            _ if !awaited.is_empty() => {
+                info(StatusType::Reconciling, &format!("`{awaited}` is not yet as it was ordered"))
+            }
             _ if is_surplus_left => {
                 info(StatusType::Reconciling, "something of an earlier version is still there")
             }
             _ => info(StatusType::Deployed, ""),
         };
+        if !awaited.is_empty() && !parted.later.is_empty() {
+            let separator = if status.message.is_empty() { "" } else { "; " };
+            status.message =
+                format!("{}{separator}what ran before goes on until `{awaited}` runs", status.message);
+        }
+        self.status.status = status;
     }
 }
 

@@ -304,6 +304,8 @@ impl Task {
             let Some(slot) = self.apps.get_mut(&name) else { continue };
             slot.is_dirty = false;
             slot.is_running = true;
+            // Whatever it was to be looked at again for is looked at now.
+            slot.again_at = None;
             let memory = std::mem::take(&mut slot.memory);
             self.running.push(Box::pin(reconcile(self.shared.clone(), name, memory, world.clone())));
         }
@@ -324,8 +326,12 @@ impl Task {
         let Some(slot) = self.apps.get_mut(&name) else { return };
         slot.is_running = false;
         slot.memory = outcome.memory;
-        slot.again_at = outcome.again_in.map(|wait| now + wait);
-        for (subject, problem) in std::mem::take(&mut slot.told) {
+        // Events may have asked for another round while this one was under way: it did not see what they are about.
+        let told = std::mem::take(&mut slot.told);
+        let for_told = (!told.is_empty()).then_some(self.shared.options.coalesce);
+        let again_in = outcome.again_in.into_iter().chain(for_told).min();
+        slot.again_at = slot.again_at.into_iter().chain(again_in.map(|wait| now + wait)).min();
+        for (subject, problem) in told {
             slot.memory.fail(subject, problem, now, &self.shared.options);
         }
         let view = AppView {

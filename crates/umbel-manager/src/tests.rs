@@ -1,5 +1,6 @@
 //! The pure machines: planning and placing.
 
+mod hold;
 mod place;
 mod plan;
 mod store;

@@ -1,6 +1,7 @@
 //! What a manifest says, typed. Defaults are filled in; names of parts are resolved to ids of the lattice.
 
 use std::collections::BTreeMap;
+use umbel_core::digest::Digest;
 use umbel_core::grants::Grants;
 use umbel_core::id::{AppName, application_part_id};
 use umbel_core::limits::{InstanceMode, Limits, RestartMode};
@@ -18,6 +19,9 @@ pub const DESCRIPTION_ANNOTATION: &str = "description";
 pub const SHARED_ANNOTATION: &str = "experimental.wasmcloud.dev/shared";
 /// The weight of a spread that does not say one, as in wadm.
 pub const DEFAULT_WEIGHT: u32 = 100;
+
+/// Hexadecimal digits of the digest in a config's name: it tells a handful of versions apart, and stays readable.
+const TAG_DIGITS: usize = 8;
 
 /// An application: parts, and the links between them.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,17 +65,20 @@ impl Application {
     }
 
     /// The name under which a config of this application is on the lattice: one with properties belongs to the
-    /// application, one without refers to a config that exists already (wadm's rule).
+    /// application, one without refers to a config that exists already (wadm's rule). Ours ends with the beginning of a digest
+    /// of the values: each version names its own, and none reaches what runs of another version.
     pub fn config_name(&self, config: &Config) -> String {
-        match config.properties {
-            Some(_) => application_part_id(&self.name, &config.name),
+        match &config.properties {
+            Some(values) => format!("{}-{}", application_part_id(&self.name, &config.name), tag(values)),
             None => config.name.clone(),
         }
     }
 
-    /// The name of the config entry that holds a secret's reference, never its value (wadm's rule).
+    /// The name of the config entry that holds a secret's reference, never its value: wadm's, with a digest as in
+    /// [`Application::config_name`].
     pub fn secret_name(&self, secret: &Secret) -> String {
-        format!("SECRET_{}", application_part_id(&self.name, &secret.name))
+        let values = self.secret_values(secret);
+        format!("SECRET_{}-{}", application_part_id(&self.name, &secret.name), tag(&values))
     }
 
     /// What the entry of [`Application::secret_name`] holds: where to fetch the secret, by the policy that it names. The
@@ -93,6 +100,13 @@ impl Application {
         }
         values
     }
+}
+
+/// The beginning of a digest of the values.
+fn tag(values: &Values) -> String {
+    let mut hex = Digest::of(serde_json::json!(values).to_string().as_bytes()).hex();
+    hex.truncate(TAG_DIGITS);
+    hex
 }
 
 /// One component or provider of an application.

@@ -98,7 +98,7 @@ impl Handle {
     }
 
     /// Gives a child another specification: it is stopped if it runs, and started as if it were new. Waits as `start_child` does.
-    /// This, or [`Handle::restart_child`], is the way out of `crash-loop`.
+    /// This, [`Handle::restart_child`] and [`Handle::revive_child`] are the ways out of `crash-loop`.
     pub async fn replace_child(&self, spec: ChildSpec) -> Result<(), SupervisorError> {
         self.ask(|reply| Command::Replace { spec, reply }).await
     }
@@ -111,6 +111,12 @@ impl Handle {
     /// Stops a child if it runs and starts it again, its failures forgiven. Waits as `start_child` does.
     pub async fn restart_child(&self, id: &str) -> Result<(), SupervisorError> {
         self.ask(|reply| Command::Restart { id: id.into(), reply }).await
+    }
+
+    /// Has a child run: one that is down or backs off is started at once, one that runs goes on; the failures of both are
+    /// forgiven. It is the supervisor that looks, so nothing that happens meanwhile is missed. Does not wait for the child.
+    pub async fn revive_child(&self, id: &str) -> Result<(), SupervisorError> {
+        self.ask(|reply| Command::Revive { id: id.into(), reply }).await
     }
 
     /// Stops a child, waits until it is down, and takes it off the list.
@@ -201,6 +207,7 @@ pub(crate) enum Command {
     Replace { spec: ChildSpec, reply: Reply },
     Stop { id: Arc<str>, reply: Reply },
     Restart { id: Arc<str>, reply: Reply },
+    Revive { id: Arc<str>, reply: Reply },
     Remove { id: Arc<str>, reply: Reply },
 }
 

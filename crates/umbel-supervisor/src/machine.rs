@@ -68,6 +68,8 @@ pub(crate) enum Event {
     Stop { key: Key },
     /// Somebody asked to start it again.
     Restart { key: Key },
+    /// Somebody asked that it runs.
+    Revive { key: Key },
     /// Somebody asked to take it off the list.
     Remove { key: Key },
     /// Start nothing any more: a supervisor above is stopping, and the turn of this one will come.
@@ -208,6 +210,7 @@ impl Machine {
             Event::Stop { key } => self.stop_by_hand(now, key, Goal::Down),
             Event::Remove { key } => self.stop_by_hand(now, key, Goal::Remove),
             Event::Restart { key } => self.restart_by_hand(now, key),
+            Event::Revive { key } => self.revive(now, key),
             Event::Freeze => self.freeze(),
             Event::Shutdown => self.begin_stop(Ok(())),
             Event::Tick => {}
@@ -255,6 +258,15 @@ impl Machine {
                 self.release_held();
                 self.queue(key, Cause::ByHand);
             }
+        }
+    }
+
+    /// Starts a child that is down. One that lives goes on, its failures forgiven: if its end is already on the way, it is not
+    /// the one that was too many.
+    fn revive(&mut self, now: Time, key: Key) {
+        match self.children.get_mut(&key) {
+            Some(child) if matches!(child.phase, Phase::Starting { .. } | Phase::Running) => child.forgive(),
+            _ => self.restart_by_hand(now, key),
         }
     }
 

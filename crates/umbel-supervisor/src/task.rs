@@ -238,6 +238,12 @@ impl Task {
             Command::Restart { id, reply } => {
                 self.command(&id, reply, Wait::Up, |key| Event::Restart { key })
             }
+            Command::Revive { id, reply } => {
+                if let Some((key, reply)) = self.find(&id, reply) {
+                    let _ = reply.send(Ok(()));
+                    self.on(Event::Revive { key });
+                }
+            }
         }
     }
 

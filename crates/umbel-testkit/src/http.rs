@@ -108,8 +108,9 @@ impl Connection {
 
     /// Reads the head of one answer. What follows is read from the connection itself, as it comes.
     pub fn receive_head(&mut self) -> io::Result<Answer> {
+        // An answer that is cut within its first line has begun, too.
+        self.answered = !self.stream.fill_buf()?.is_empty();
         let status_line = self.line()?;
-        self.answered = true;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| damaged(&format!("status line {status_line:?}")))?;
         let headers = self.fields()?;

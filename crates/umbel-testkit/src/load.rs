@@ -34,6 +34,10 @@ pub struct Outcome {
     pub succeeded: u64,
     /// All others.
     pub failed: u64,
+    /// Those of them that ended within an answer: some of it had come, and then not the rest.
+    pub cut: u64,
+    /// And those of which nobody answered anything: nobody took the connection, or it was closed before the first byte.
+    pub unanswered: u64,
     /// Requests that were sent again, because the server had closed a kept connection before it saw them.
     pub resent: u64,
     /// The first failures in words.
@@ -53,10 +57,22 @@ impl Outcome {
     fn add(&mut self, other: Outcome) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
+        self.cut += other.cut;
+        self.unanswered += other.unanswered;
         self.resent += other.resent;
         self.examples.extend(other.examples);
         self.examples.truncate(EXAMPLES_MAX);
         self.latencies.extend(other.latencies);
+    }
+
+    /// Counts a failure that came within an answer, and says so.
+    fn failure(&mut self, connection: &Connection, error: io::Error) -> io::Error {
+        if !connection.answered {
+            self.unanswered += u64::from(closed(&error));
+            return error;
+        }
+        self.cut += 1;
+        io::Error::new(error.kind(), format!("an answer was cut: {error}"))
     }
 
     fn fail(&mut self, why: String) {
@@ -94,7 +110,7 @@ impl Load {
                 break;
             }
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            match self.ask(&mut connection, &mut outcome.resent) {
+            match self.ask(&mut connection, &mut outcome) {
                 Ok(answer) if answer.status == 200 => {
                     outcome.succeeded += 1;
                     outcome.latencies.push(due.elapsed());
@@ -106,7 +122,7 @@ impl Load {
         outcome
     }
 
-    fn ask(&self, kept: &mut Option<Connection>, resent: &mut u64) -> io::Result<Answer> {
+    fn ask(&self, kept: &mut Option<Connection>, outcome: &mut Outcome) -> io::Result<Answer> {
         if let Some(mut connection) = kept.take() {
             match connection.request("GET", &self.path, &[], None) {
                 Ok(answer) => {
@@ -114,12 +130,14 @@ impl Load {
                     return Ok(answer);
                 }
                 // Closed between two requests, as HTTP allows: every client sends such a request again.
-                Err(error) if closed(&error) && !connection.answered => *resent += 1,
-                Err(error) => return Err(error),
+                Err(error) if closed(&error) && !connection.answered => outcome.resent += 1,
+                Err(error) => return Err(outcome.failure(&connection, error)),
             }
         }
-        let mut connection = Connection::open(self.address, &self.host)?;
-        let answer = connection.request("GET", &self.path, &[], None)?;
+        let opened = Connection::open(self.address, &self.host);
+        let mut connection = opened.inspect_err(|error| outcome.unanswered += u64::from(closed(error)))?;
+        let answer = connection.request("GET", &self.path, &[], None);
+        let answer = answer.map_err(|error| outcome.failure(&connection, error))?;
         self.keep(connection, &answer, kept);
         Ok(answer)
     }
@@ -132,8 +150,11 @@ impl Load {
 }
 
 fn closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        UnexpectedEof | ConnectionReset | ConnectionAborted | ConnectionRefused | BrokenPipe
+    )
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const ENDING_LOOKS_MAX: usize = 200;
 /// Bytes of its log that are searched for the last words of a platform that did not start.
 const LAST_WORDS_BYTES_MAX: u64 = 64 << 10;
+/// The log of a platform begins anew at its start when it is longer, bytes.
+const LOG_BYTES_MAX: u64 = 8 << 20;
 /// Lines of the log that are shown when there are no better last words.
 const LAST_WORDS_LINES: usize = 5;
 
@@ -142,6 +144,7 @@ impl Log {
     fn open(folder: &StateFolder) -> Result<Log, Failure> {
         let path = folder.log_file();
         let open = || {
+            keep_short(&path)?;
             let file =
                 std::fs::OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
             let begin = file.metadata()?.len();
@@ -169,6 +172,15 @@ impl Log {
         // Without last words the failure is told without them.
         drop(read);
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Begins another log where the present one is long enough; the one before it stays, and the one before that goes.
+fn keep_short(path: &Path) -> std::io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > LOG_BYTES_MAX => std::fs::rename(path, path.with_extension("log.1")),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -226,6 +238,23 @@ fn last_words(log: &str) -> Option<Problems> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_log_makes_room_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = StateFolder::new(dir.path());
+        folder.prepare().unwrap();
+        let path = folder.log_file();
+        for (length, is_kept) in [(LOG_BYTES_MAX, true), (LOG_BYTES_MAX + 1, false), (7, true)] {
+            std::fs::write(&path, "").unwrap();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+            let log = Log::open(&folder).unwrap();
+            assert_eq!(log.begin, if is_kept { length } else { 0 });
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), log.begin);
+        }
+        let older = std::fs::metadata(path.with_extension("log.1")).unwrap();
+        assert_eq!(older.len(), LOG_BYTES_MAX + 1, "the last words before are still there");
+    }
 
     #[tokio::test]
     async fn a_platform_that_is_ending_is_one_that_does_not_run() {

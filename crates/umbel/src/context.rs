@@ -6,6 +6,7 @@ use crate::progress::Progress;
 use crate::render::{Style, yaml};
 use crate::text;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use umbel_api::client::Client;
@@ -13,6 +14,9 @@ use umbel_api::document::Document;
 use umbel_api::folder::StateFolder;
 use umbel_core::Problem;
 use umbel_core::code::api;
+
+/// The program's name.
+const PROGRAM: &str = "umbel";
 
 /// What every command works with.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) progress: Progress,
     /// Set when the state folder is not the default one: commands that we print must name it.
     state_argument: Option<PathBuf>,
+    /// What a shell of this user calls the program by.
+    program: String,
 }
 
 impl Context {
@@ -47,6 +53,7 @@ impl Context {
             style: Style::of_stdout(),
             progress: Progress::new(global.quiet),
             state_argument: (!is_default).then_some(root),
+            program: called_by(std::env::current_exe().ok(), std::env::var_os("PATH")),
         })
     }
 
@@ -58,6 +65,7 @@ impl Context {
             style: Style::PLAIN,
             progress: Progress::new(true),
             state_argument: Some(state),
+            program: PROGRAM.into(),
         }
     }
 
@@ -66,13 +74,22 @@ impl Context {
         Ok(Client::unix(&self.folder)?)
     }
 
-    /// A command line that works as it is printed: `umbel down`, with the state folder where it is needed.
+    /// A command line for a reader who has the program: `umbel down`, with the state folder where it is needed.
     pub(crate) fn command(&self, words: &str) -> String {
+        self.command_of(PROGRAM, words)
+    }
+
+    /// The same for a first reader, who may not have the program on the PATH yet: it works as it is printed.
+    pub(crate) fn first_command(&self, words: &str) -> String {
+        self.command_of(&self.program, words)
+    }
+
+    fn command_of(&self, program: &str, words: &str) -> String {
         match &self.state_argument {
             Some(state) => {
-                format!("umbel {words} --state {}", text::shell_word(&state.display().to_string()))
+                format!("{program} {words} --state {}", text::shell_word(&state.display().to_string()))
             }
-            None => format!("umbel {words}"),
+            None => format!("{program} {words}"),
         }
     }
 
@@ -131,6 +148,19 @@ impl Context {
     }
 }
 
+/// The program's name where the PATH leads from it to this very program, else its path.
+fn called_by(program: Option<PathBuf>, path: Option<OsString>) -> String {
+    let Some(program) = program.filter(|program| program.is_file()) else { return PROGRAM.into() };
+    let folders: Vec<PathBuf> = path.iter().flat_map(std::env::split_paths).collect();
+    let found = folders.iter().map(|folder| folder.join(PROGRAM)).find(|file| file.is_file());
+    let real = |file: &Path| file.canonicalize().ok();
+    if found.is_some_and(|found| real(&found) == real(&program)) {
+        PROGRAM.into()
+    } else {
+        text::shell_word(&program.display().to_string())
+    }
+}
+
 /// Every entry of a list as a document of its own; what is not a list is one line.
 fn json_lines(document: &Value) -> String {
     let kind = document.get("$type").and_then(Value::as_str).unwrap_or_default();
@@ -177,6 +207,32 @@ mod tests {
         check(Some("relative"), Some("/home/a"), Some("/home/a/.local/state/umbel"));
         check(None, Some("/home/a"), Some("/home/a/.local/state/umbel"));
         check(None, None, None);
+    }
+
+    #[test]
+    fn the_program_has_its_path_where_its_name_leads_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["built", "other", "empty", "linked"] {
+            std::fs::create_dir(at(folder)).unwrap();
+        }
+        std::fs::write(at("built/umbel"), "").unwrap();
+        std::fs::write(at("other/umbel"), "").unwrap();
+        std::os::unix::fs::symlink(at("built/umbel"), at("linked/umbel")).unwrap();
+        let path = at("built/umbel").display().to_string();
+        for (folders, expect) in [
+            (&["empty", "built"][..], PROGRAM),
+            (&["linked"], PROGRAM),
+            (&["other", "built"], &path),
+            (&["empty"], &path),
+            (&[], &path),
+        ] {
+            let folders = std::env::join_paths(folders.iter().map(|name| at(name))).unwrap();
+            assert_eq!(called_by(Some(at("built/umbel")), Some(folders)), expect);
+        }
+        assert_eq!(called_by(Some(at("built/umbel")), None), path);
+        assert_eq!(called_by(Some(at("built/umbel (deleted)")), None), PROGRAM);
+        assert_eq!(called_by(None, None), PROGRAM);
     }
 
     #[test]

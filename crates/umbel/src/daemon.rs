@@ -4,6 +4,7 @@
 //! tree · drain: the tree stops in reverse, then the data path, then the state is closed.
 
 use crate::cmd::up::Up;
+use crate::files;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,8 +94,12 @@ impl Platform {
         let cores = Cores::start(available_cores(), "umbel-data").map_err(|error| start_failed(&error))?;
         let background = Background::start(available_cores(), "umbel-background");
         let background = background.map_err(|error| start_failed(&error))?;
+        let mut limits = http_server::Limits::default();
+        if let Some(problem) = limits.fit_files(files::raise()) {
+            tracing::warn!(%problem, help = problem.help, "fewer connections are served than configured");
+        }
         let http = HttpServer::new(
-            http_server::Config { listen: up.http, held: true, ..Default::default() },
+            http_server::Config { listen: up.http, limits, held: true, ..Default::default() },
             cores.clone(),
         );
         // This and the API's check come before anything else is started, so that a port in use shows at once.

@@ -12,6 +12,7 @@ mod cmd;
 mod context;
 mod daemon;
 mod fail;
+mod files;
 #[cfg(test)]
 mod golden;
 mod names;

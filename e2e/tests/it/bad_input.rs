@@ -91,7 +91,7 @@ fn manifests_are_refused_with_every_problem_at_its_place() {
 }
 
 /// All occurrences, by something of the same length.
-fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub(crate) fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = bytes.to_vec();
     for at in 0..bytes.len() - from.len() {
         if bytes[at..].starts_with(from) {

@@ -1,7 +1,7 @@
 //! Components that other tools make import the file system, sockets and much more, whether they use it or not. And `examples/languages`: the
 //! same application in four languages, which call one another.
 
-use crate::{running, up};
+use crate::{running, skip, up};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use umbel_testkit::Platform;
@@ -19,8 +19,7 @@ fn is_built(language: &str, file: &Path) -> bool {
     if file.is_file() {
         return true;
     }
-    eprintln!("skipped: {language}'s component is not here; `cargo xtask fixtures --languages` builds it");
-    assert!(std::env::var_os("CI").is_none(), "continuous integration skips nothing");
+    skip(&format!("{language}'s component is not here; `cargo xtask fixtures --languages` builds it"));
     false
 }
 

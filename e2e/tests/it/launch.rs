@@ -20,6 +20,26 @@ fn a_bare_machine_says_hello() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a shell runs what was printed, as a reader would")]
+fn what_a_launch_prints_can_be_run() {
+    let umbel = crate::umbel();
+    let folder = umbel.parent().unwrap().to_str().unwrap();
+    for path in ["/usr/bin:/bin".to_owned(), format!("{folder}:/usr/bin:/bin")] {
+        let mut platform = crate::folder();
+        let output = platform.command(&["launch"]).env("PATH", &path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        platform.read_endpoint().unwrap();
+        let look = said.lines().find_map(|line| line.strip_prefix("  look   ")).unwrap();
+        let ps = look.split("  ·  ").nth(1).unwrap();
+        assert_eq!(ps == "umbel ps", path.starts_with(folder), "{ps}");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", ps]).env("PATH", &path).env("UMBEL_STATE", platform.state());
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{ps}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn launching_again_changes_nothing() {
     let mut platform = folder();
     let first = platform.json(&["launch"]).unwrap();

@@ -1,7 +1,7 @@
 //! Machines that are short of something: no network, no space on the disk, a read-only folder. Each is a namespace of its own, in which a script runs
 //! the program and asks it.
 
-use crate::umbel;
+use crate::{skip, umbel};
 use std::process::Command;
 
 /// What every script begins with: `$umbel`, a folder `$dir` of its own, and `ask HOST`.
@@ -22,11 +22,12 @@ fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-/// Runs the script in new namespaces and gives what it said; `None`, with a word to the reader, where this machine has none.
+/// Runs the script in new namespaces and gives what it said; `None`, with a word to the reader, where this machine has none. In CI
+/// that is a failure.
 fn run(namespaces: &str, script: &str) -> Option<String> {
     let possible = command("unshare").args([namespaces, "bash", "-c", "ip link set lo up"]).output();
     if !possible.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: `unshare {namespaces}` or `ip` does not work here");
+        skip(&format!("`unshare {namespaces}` or `ip` does not work here"));
         return None;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,8 @@
 //! Components that misbehave: each call ends with a code, and the neighbour does not notice.
 
-use crate::up;
+use crate::{folder, up};
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use umbel_testkit::platform::application;
 use umbel_testkit::{Platform, example, guest, http};
@@ -104,6 +106,32 @@ fn a_body_that_nobody_reads_is_no_burden() {
         }
     }
     neighbour_is_well(&platform);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a shell sets the limit, and becomes the program")]
+fn connections_leave_the_platform_files_to_work_with() {
+    let mut platform = folder();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 256; exec \"$0\" up --detach"]).arg(crate::umbel());
+    shell.env("UMBEL_STATE", platform.state()).env("UMBEL_HTTP_PORT", "0");
+    assert!(shell.status().unwrap().success());
+    platform.read_endpoint().unwrap();
+    platform.deploy(&application("hello", "v1", &example("hello"), &[])).unwrap();
+    let mut held: Vec<_> = (0..400).map(|_| TcpStream::connect(platform.address).unwrap()).collect();
+    let last = held.last_mut().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut said = String::new();
+    // A reset is a way to be closed; to be left waiting is not.
+    let ending = last.read_to_string(&mut said).map_err(|error| error.kind());
+    assert!(ending.is_ok() || ending == Err(ErrorKind::ConnectionReset), "{ending:?} {said}");
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 503"), "{said}");
+    let ps = platform.succeed(&["ps"]).unwrap();
+    assert!(ps.contains("hello"), "{ps}");
+    drop(held);
+    assert_eq!(platform.wait_for_answer("hello").unwrap().status, 200);
+    let log = std::fs::read_to_string(platform.state().join("log/host.log")).unwrap();
+    assert!(log.contains("UM0817") && log.lines().count() < 20, "{log}");
 }
 
 #[test]

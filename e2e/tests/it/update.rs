@@ -1,6 +1,8 @@
 //! Versions: update and roll back under load, and lose nothing.
 
+use crate::bad_input::replace;
 use crate::up;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use umbel_testkit::load::Load;
@@ -30,6 +32,47 @@ fn updates_and_rollbacks_lose_no_request() {
             platform.succeed(&["rollback", "hello", "v1"]).unwrap();
             assert_eq!(platform.get("hello", "/").unwrap().text(), "Hello from Umbel!\n");
         }
+        enough.store(true, Ordering::Relaxed);
+        loading.join().unwrap()
+    });
+    assert!(outcome.succeeded > 0);
+    assert_eq!(outcome.failed, 0, "of {}: {:?}", outcome.succeeded, outcome.examples);
+}
+
+#[test]
+fn a_part_is_replaced_by_one_of_another_name_and_no_request_is_lost() {
+    let platform = up();
+    let first = application("hello", "v1", &example("hello"), &[]);
+    let second = |version: &str, image: &Path| {
+        application("hello", version, image, &[])
+            .replace("- name: hello", "- name: second")
+            .replace("target: {name: hello}", "target: {name: second}")
+    };
+    platform.deploy(&first).unwrap();
+    platform.wait_for_answer("hello").unwrap();
+    let bad = platform.folder().join("bad.wasm");
+    let hello = std::fs::read(example("hello")).unwrap();
+    std::fs::write(&bad, replace(&hello, b"wasi:io/streams@0.2.12", b"wasi:io/streams@0.9.12")).unwrap();
+    let load = Load {
+        address: platform.address,
+        host: "hello.localhost".to_owned(),
+        path: "/".to_owned(),
+        rate: 500.0,
+        connections: 8,
+        duration: Duration::from_secs(60),
+    };
+    let enough = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load.run(&enough));
+        // Its host takes the order, and finds out later that it cannot be followed.
+        std::fs::write(platform.folder().join("manifest.yaml"), second("v2", &bad)).unwrap();
+        let ran = platform.run(&["deploy", "-f", "manifest.yaml"]).unwrap();
+        assert_ne!(ran.code, 0, "{}", ran.stdout);
+        assert_eq!(platform.get("hello", "/").unwrap().text(), "Hello from Umbel!\n", "the old part goes on");
+        platform.deploy(&second("v3", &guest("hello-v2"))).unwrap();
+        assert_eq!(platform.get("hello", "/").unwrap().text(), "Hello again from Umbel!\n");
+        platform.deploy(&first).unwrap();
+        assert_eq!(platform.get("hello", "/").unwrap().text(), "Hello from Umbel!\n");
         enough.store(true, Ordering::Relaxed);
         loading.join().unwrap()
     });

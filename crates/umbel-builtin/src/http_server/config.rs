@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+use umbel_core::Problem;
+use umbel_core::code::host as code;
 
 /// The port that applications answer on unless something else is said.
 pub const DEFAULT_PORT: u16 = 8000;
@@ -79,10 +81,51 @@ impl Default for Limits {
     }
 }
 
+/// Descriptors that are kept for everything but connections of clients, at least: state, logs, the API, calls to elsewhere, child
+/// processes. More is kept where there are more, a quarter.
+const FILES_KEPT_MIN: u64 = 256;
+
 impl Limits {
+    /// Serves no more connections than a process with so many open files can, and says so if that is less than configured. Without
+    /// any file left nothing can be done about it: whoever asks the platform what is wrong needs a connection, too.
+    pub fn fit_files(&mut self, files_max: u64) -> Option<Problem> {
+        // Where there are very few, connections have half of them.
+        let kept = (files_max / 4).max(FILES_KEPT_MIN).min(files_max - files_max / 2);
+        let room = usize::try_from(files_max - kept).unwrap_or(usize::MAX);
+        if self.connections_max <= room {
+            return None;
+        }
+        let wanted = std::mem::replace(&mut self.connections_max, room);
+        let message = format!(
+            "{room} connections are served at once instead of {wanted}: a process may have {files_max} open files"
+        );
+        Some(Problem::new(code::FEW_FILES, message))
+    }
+
     /// How often connections are looked at: often enough that a timeout is met within a quarter of itself.
     pub(crate) fn sweep_interval(&self) -> Duration {
         let shortest = self.head_timeout.min(self.idle_timeout).min(self.body_idle_timeout);
         (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        for (files, room) in
+            [(0, 0), (1, 0), (256, 128), (512, 256), (1_024, 768), (4_096, 3_072), (13_332, 9_999)]
+        {
+            let mut limits = Limits::default();
+            let problem = limits.fit_files(files).unwrap();
+            assert_eq!((limits.connections_max, problem.code), (room, code::FEW_FILES), "{files}");
+        }
+        for files in [13_334, 20_000, u64::MAX] {
+            let mut limits = Limits::default();
+            assert!(limits.fit_files(files).is_none(), "{files}");
+            assert_eq!(limits, Limits::default());
+        }
     }
 }

@@ -9,12 +9,11 @@ use super::error::ServerError;
 use super::server::Shared;
 use super::service::Site;
 use super::stats::add;
-use futures::FutureExt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use umbel_core::Problem;
@@ -23,6 +22,8 @@ use umbel_supervisor::cores::Cores;
 
 /// Connections that the kernel holds until they are accepted; it lowers this to its own limit.
 const BACKLOG: u32 = 4096;
+/// Connections that are taken in at once when accepting ends.
+const REST_AT_ONCE: u32 = 64;
 /// How long accepting pauses when the system has no more descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -49,6 +50,7 @@ pub(crate) fn accept_everywhere(
 ) -> io::Result<()> {
     for core in 0..threads.len() {
         let socket = socket.try_clone()?;
+        shared.acceptors.fetch_add(1, AcqRel);
         let acceptor =
             Acceptor { site: site.clone(), shared: shared.clone(), threads: Arc::downgrade(threads), core };
         let stop = stop.clone();
@@ -87,15 +89,36 @@ impl Acceptor {
                 Ok((stream, _)) => self.take(stream),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections for the moment");
+                    self.complain(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
             tokio::task::yield_now().await;
         }
-        // Who is already connected would be reset when the socket closes: take them in.
-        while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-            self.take(stream);
+        if let Ok(socket) = listener.into_std() {
+            self.take_the_rest(&socket).await;
+        }
+    }
+
+    /// Who is already connected would be reset when the socket closes: take them in. The kernel is asked itself, because tokio's
+    /// listener says now and then that there is nobody so that others may run.
+    async fn take_the_rest(&self, socket: &std::net::TcpListener) {
+        for number in 1..=BACKLOG {
+            match socket.accept() {
+                Ok((stream, _)) => {
+                    if stream.set_nonblocking(true).is_ok()
+                        && let Ok(stream) = TcpStream::from_std(stream)
+                    {
+                        self.take(stream);
+                    }
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                // Nobody is left, or there is no room for more.
+                Err(_) => return,
+            }
+            if number % REST_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -123,6 +146,14 @@ impl Acceptor {
         }
     }
 
+    /// Without descriptors, accepting fails twenty times a second on every core, for as long as it takes.
+    fn complain(&self, error: &io::Error) {
+        let mut failures = self.shared.accept_failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = failures.note(Instant::now()) {
+            tracing::warn!(%error, count, "cannot accept connections for the moment");
+        }
+    }
+
     /// This core, unless another one has clearly fewer connections.
     fn quietest(&self) -> usize {
         let open = |core: usize| self.shared.cores[core].open.load(Relaxed);
@@ -133,6 +164,12 @@ impl Acceptor {
             }
         }
         best
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.shared.acceptors.fetch_sub(1, AcqRel);
     }
 }
 

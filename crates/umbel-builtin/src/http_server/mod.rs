@@ -35,6 +35,7 @@ mod connection;
 mod framing;
 mod link;
 mod listener;
+mod quiet;
 mod router;
 mod server;
 mod service;

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::error::ServerError;
 use super::link::{Claim, On};
 use super::listener;
+use super::quiet::Quiet;
 use super::router::{self, Table};
 use super::service::{Route, Site};
 use super::stats::{RouteStats, Shard, Stats};
@@ -33,6 +34,9 @@ pub(crate) struct Shared {
     pub(crate) cores: Box<[Core]>,
     /// Open connections.
     pub(crate) open: AtomicUsize,
+    /// Tasks that accept connections, or take in the last ones.
+    pub(crate) acceptors: AtomicUsize,
+    pub(crate) accept_failures: Mutex<Quiet>,
     draining: AtomicBool,
     cut: AtomicBool,
     started: Instant,
@@ -142,6 +146,8 @@ impl Server {
             config,
             cores: (0..threads.len()).map(|_| Core::new()).collect(),
             open: AtomicUsize::new(0),
+            acceptors: AtomicUsize::new(0),
+            accept_failures: Mutex::default(),
             draining: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             started: Instant::now(),
@@ -371,9 +377,10 @@ impl Server {
         self.book().sweeps = None;
     }
 
-    /// Waits until no connection is open; false at the deadline.
+    /// Waits until no connection is open and none can come any more; false at the deadline.
     async fn empty(&self, deadline: tokio::time::Instant) -> bool {
-        while self.shared.open.fetch_add(0, AcqRel) > 0 {
+        let is_zero = |count: &AtomicUsize| count.fetch_add(0, AcqRel) == 0;
+        while !is_zero(&self.shared.acceptors) || !is_zero(&self.shared.open) {
             if tokio::time::Instant::now() >= deadline {
                 return false;
             }

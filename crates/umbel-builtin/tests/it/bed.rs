@@ -123,7 +123,11 @@ impl Bed {
     }
 
     pub(crate) async fn with(config: Config) -> Bed {
-        let server = HttpServer::new(config, Cores::start(2, "test").expect("threads"));
+        Bed::on(config, Cores::start(2, "test").expect("threads")).await
+    }
+
+    pub(crate) async fn on(config: Config, cores: Arc<Cores>) -> Bed {
+        let server = HttpServer::new(config, cores);
         let components = Arc::new(Components::default());
         let provider = Bed::provider(&server, &components).await;
         let port = server.addresses()[0].port();

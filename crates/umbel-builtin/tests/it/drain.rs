@@ -1,10 +1,12 @@
 use crate::bed::{Bed, PATIENCE, handler, read_to_end, read_until, says, text, wait_for};
+use rustix::process::{Resource, Rlimit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use umbel_builtin::http_server::Limits;
+use umbel_builtin::http_server::{Config, Limits};
+use umbel_supervisor::cores::Cores;
 
 #[tokio::test]
 async fn stop_waits_for_requests_and_closes_what_is_idle() {
@@ -37,6 +39,47 @@ async fn stop_waits_for_requests_and_closes_what_is_idle() {
     let refused = TcpStream::connect(("127.0.0.1", bed.port)).await;
     assert!(refused.is_err(), "nobody listens any more");
     assert!(bed.server.bind().await.is_err(), "a stopped server stays stopped");
+}
+
+#[tokio::test]
+async fn whoever_waits_to_be_accepted_at_a_stop_is_answered() {
+    const WAITING: usize = 1_000;
+    let (own, enough) = (Resource::Nofile, Some(2 * WAITING as u64 + 500));
+    let files = rustix::process::getrlimit(own);
+    if files.current.is_some_and(|now| Some(now) < enough) {
+        rustix::process::setrlimit(own, Rlimit { current: enough, ..files }).unwrap();
+    }
+    let cores = Cores::start(1, "test").unwrap();
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
+    let bed = Bed::on(config, cores.clone()).await;
+    bed.add("default", "app", says("x"), &[]).await.unwrap();
+    // Nothing is accepted while the only core is held.
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
+    let is_held = Arc::new(AtomicBool::new(false));
+    let holds = is_held.clone();
+    let hold = move || async move {
+        holds.store(true, Ordering::Release);
+        let _ = held.recv();
+    };
+    cores.spawn(0, hold).unwrap();
+    wait_for("the core is held", || is_held.load(Ordering::Acquire)).await;
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        let mut stream = bed.connect().await;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+        waiting.push(stream);
+    }
+    let server = bed.server.clone();
+    let stopping = async move { server.stop(PATIENCE).await };
+    let reading = async {
+        release.send(()).unwrap();
+        let mut answered = 0;
+        for stream in &mut waiting {
+            answered += usize::from(read_to_end(stream).await.ends_with("\r\n\r\nx"));
+        }
+        answered
+    };
+    assert_eq!(tokio::join!(stopping, reading).1, WAITING);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ codes! {
     511 HTTP_TOO_MANY_CONNECTIONS Exhausted {
         title: "there are too many open connections",
         why: "The number of connections is limited so that one client cannot use up the machine.",
-        help: "close idle connections and try again, or raise `connections_max` of the http-server",
+        help: "close idle connections and try again; `umbel doctor` shows whether this machine allows fewer than usual",
     }
     512 HTTP_MALFORMED Invalid {
         title: "the request is not well-formed HTTP",

@@ -83,4 +83,9 @@ codes! {
         why: "What the lattice keeps under this key is not what this version writes; it is left as it is, and nothing is written over it.",
         help: "run the newer version that wrote it, or restore the state folder from a backup",
     }
+    817 FEW_FILES Exhausted {
+        title: "the machine allows fewer open files than the connections need",
+        why: "Every connection is an open file, and some are kept for the platform itself, so that it can always be asked and stopped. The soft limit is raised to the hard one at the start.",
+        help: "raise the hard limit of open files before the platform is started: `ulimit -Hn 16384`, or `LimitNOFILE=16384` of a systemd unit",
+    }
 }

@@ -143,6 +143,10 @@ pub struct ComponentView {
     /// The generation of the plan that started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The generation of the order that what serves now follows; it is older while a newer order is worked on, or if that
+    /// cannot be followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation_serving: Option<u64>,
     /// The application that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
@@ -178,6 +182,7 @@ impl ComponentView {
             problem: None,
             digest: None,
             generation: None,
+            generation_serving: None,
             application: None,
             limits_set: None,
             usage: Usage::default(),

@@ -9,12 +9,13 @@ use umbel_core::id::{AppName, ComponentId, ProviderId};
 use umbel_core::link::{Contract, Distance, Link};
 use umbel_lattice::control::{ComponentView, PartState, ProviderView};
 
-fn kinds(plan: &Plan) -> Vec<String> {
+/// The words for the steps.
+pub(super) fn kinds(steps: &[Step]) -> Vec<String> {
     let word = |step: &Step| {
         let debug = format!("{step:?}");
         debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
     };
-    plan.steps.iter().map(word).collect()
+    steps.iter().map(word).collect()
 }
 
 /// Plans and does until nothing is left; fails when a second round still has steps.
@@ -35,12 +36,12 @@ fn an_application_comes_changes_and_goes() {
     let mut model = Model::new(vec![inventory("NA", &[])]);
     let (first, owned) = converge(&mut model, |owned| desired(HELLO, 1, "one", owned), Owned::default());
     assert_eq!(
-        kinds(&first),
+        kinds(&first.steps),
         ["PutConfig", "PutConfig", "PutConfig", "StartProvider", "StartComponent", "PutLink"]
     );
     assert_eq!(
         owned.configs.iter().collect::<Vec<_>>(),
-        ["SECRET_hello-token", "hello-address", "hello-greeting"]
+        ["SECRET_hello-token-88e615df", "hello-address-b7826349", "hello-greeting-e7b995ef"]
     );
     let view = &model.hosts[&host_id("NA")].components[0];
     assert_eq!((view.id.as_str(), view.max_instances), ("hello-hello", 100));
@@ -55,11 +56,11 @@ fn an_application_comes_changes_and_goes() {
         .replace("text: hi", "text: ho")
         .replace("image: ./hello.wasm", "image: ./hello.wasm\n        instance: reuse");
     let (update, owned) = converge(&mut model, |owned| desired(&other, 3, "two", owned), owned);
-    assert_eq!(kinds(&update), ["PutConfig", "UpdateComponent"]);
+    assert_eq!(kinds(&update.steps), ["PutConfig", "UpdateComponent", "DelConfig"]);
 
     let (end, owned) = converge(&mut model, |owned| nothing(&hello().name, 4, owned), owned);
     assert_eq!(
-        kinds(&end),
+        kinds(&end.steps),
         ["DelLink", "StopComponent", "StopProvider", "DelConfig", "DelConfig", "DelConfig"]
     );
     assert!(owned.is_empty());
@@ -80,7 +81,7 @@ fn scaling_only_scales() {
     let (scaled, owned) = converge(&mut model, |owned| desired(&with(7), 2, "one", owned), owned);
     assert!(matches!(&scaled.steps[..], [Step::ScaleComponent(scale)] if scale.count == 7));
     let (zero, _) = converge(&mut model, |owned| desired(&with(0), 3, "one", owned), owned);
-    assert_eq!(kinds(&zero), ["StopComponent"]);
+    assert_eq!(kinds(&zero.steps), ["StopComponent"]);
 }
 
 #[test]
@@ -93,8 +94,12 @@ fn foreign_things_are_left_alone_and_named() {
     host.components.push(wadms);
     host.components.push(ComponentView::new(ComponentId::new("by-hand").unwrap(), "y.wasm", 1));
     host.providers.push(ProviderView::new(ProviderId::new("hello-http").unwrap(), "z"));
-    model.configs.insert("hello-greeting".into(), [("text".to_owned(), "another".to_owned())].into());
-    model.configs.insert("hello-address".into(), [("address".to_owned(), "127.0.0.1:0".to_owned())].into());
+    model
+        .configs
+        .insert("hello-greeting-e7b995ef".into(), [("text".to_owned(), "another".to_owned())].into());
+    model
+        .configs
+        .insert("hello-address-b7826349".into(), [("address".to_owned(), "127.0.0.1:0".to_owned())].into());
     model.links.push(Link {
         source_id: "hello-http".into(),
         target: "another".into(),
@@ -109,7 +114,7 @@ fn foreign_things_are_left_alone_and_named() {
     let found = plan(&wanted, &model.seen_by(&wanted));
     let codes: Vec<_> = found.problems.values().map(|problem| problem.code).collect();
     assert_eq!(codes, [code::CONFIG_TAKEN, code::ID_TAKEN, code::ID_TAKEN, code::LINK_TAKEN]);
-    assert_eq!(kinds(&found), ["PutConfig"], "only the secret's reference is new");
+    assert_eq!(kinds(&found.steps), ["PutConfig"], "only the secret's reference is new");
     for step in &found.steps {
         model.apply(step);
     }
@@ -123,10 +128,10 @@ fn foreign_things_are_left_alone_and_named() {
 #[test]
 fn a_config_made_by_hand_with_the_same_values_is_used_and_kept() {
     let mut model = Model::new(vec![inventory("NA", &[])]);
-    model.configs.insert("hello-greeting".into(), [("text".to_owned(), "hi".to_owned())].into());
+    model.configs.insert("hello-greeting-e7b995ef".into(), [("text".to_owned(), "hi".to_owned())].into());
     let (_, owned) = converge(&mut model, |owned| desired(HELLO, 1, "one", owned), Owned::default());
     converge(&mut model, |owned| nothing(&hello().name, 2, owned), owned);
-    assert_eq!(model.configs.keys().collect::<Vec<_>>(), ["hello-greeting"]);
+    assert_eq!(model.configs.keys().collect::<Vec<_>>(), ["hello-greeting-e7b995ef"]);
 }
 
 #[test]
@@ -154,7 +159,7 @@ fn a_deploy_tries_again_what_had_failed() {
     let same = desired(HELLO, 1, "one", owned.clone());
     assert!(plan(&same, &model.seen_by(&same)).steps.is_empty(), "the host restarts it, not the planner");
     let next = desired(HELLO, 2, "one", owned);
-    assert_eq!(kinds(&plan(&next, &model.seen_by(&next))), ["UpdateComponent"]);
+    assert_eq!(kinds(&plan(&next, &model.seen_by(&next)).steps), ["UpdateComponent"]);
 }
 
 #[test]
@@ -181,11 +186,11 @@ fn a_shared_part_that_is_missing_is_named() {
     let model = Model::new(vec![inventory("NA", &[])]);
     let found = plan(&wanted, &model.seen_by(&wanted));
     assert_eq!(found.problems["http"].code, code::SHARED_PART_MISSING);
-    assert!(!kinds(&found).contains(&"PutLink".to_owned()));
+    assert!(!kinds(&found.steps).contains(&"PutLink".to_owned()));
 }
 
 /// A manifest made of what a seed says: some parts, scalers, links and configs.
-fn any_manifest() -> impl Strategy<Value = String> {
+pub(super) fn any_manifest() -> impl Strategy<Value = String> {
     let part = (0u8..4, any::<bool>(), 0u8..3, 0u32..6, any::<bool>());
     proptest::collection::vec(part, 0..5).prop_map(|parts| {
         let mut text = String::from(
@@ -209,7 +214,7 @@ fn any_manifest() -> impl Strategy<Value = String> {
     })
 }
 
-fn any_model() -> impl Strategy<Value = Model> {
+pub(super) fn any_model() -> impl Strategy<Value = Model> {
     proptest::collection::vec((any::<bool>(), 0usize..4), 1..5).prop_map(|hosts| {
         let make = |(index, (is_east, foreign)): (usize, (bool, usize))| {
             let zone = if is_east { "east" } else { "west" };

@@ -2,7 +2,9 @@
 
 use super::fake::{HostPlan, ONE};
 use super::{Bench, hello, wait_for};
+use std::time::Duration;
 use umbel_core::code::manager as code;
+use umbel_lattice::control::PartState;
 use umbel_lattice::wadm::{DeployResult, PartKind, StatusType};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,7 +21,7 @@ async fn an_application_comes_is_updated_rolled_back_and_goes() {
     {
         let state = bench.hosts.state();
         let expected = [
-            "put config hello-greeting",
+            "put config hello-greeting-e7b995ef",
             "start hello-http",
             "scale hello-hello 100",
             "put link hello-http -> hello-hello",
@@ -59,8 +61,12 @@ async fn an_application_comes_is_updated_rolled_back_and_goes() {
     bench.until("hello", StatusType::Undeployed).await;
     {
         let state = bench.hosts.state();
-        let expected =
-            ["del link of hello-http", "scale hello-hello 0", "stop hello-http", "del config hello-greeting"];
+        let expected = [
+            "del link of hello-http",
+            "scale hello-hello 0",
+            "stop hello-http",
+            "del config hello-greeting-e7b995ef",
+        ];
         assert_eq!(state.log, expected);
         assert!(state.links.is_empty() && state.configs.is_empty() && state.component_count() == 0);
         assert_eq!(state.stale, 0);
@@ -143,6 +149,48 @@ async fn what_others_take_away_is_put_back_and_what_they_add_is_left_alone() {
     wait_for("ours is gone", || bench.hosts.state().component("hello-hello").is_none()).await;
     wait_for("our config is gone", || bench.hosts.state().configs.len() == 1).await;
     assert!(bench.hosts.state().component("by-hand").is_some());
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_part_serves_until_the_one_in_its_place_runs() {
+    let bench = Bench::start(ONE).await;
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    let second = hello("./other.wasm")
+        .replace("- name: hello", "- name: second")
+        .replace("target: {name: hello}", "target: {name: second}");
+    bench.hosts.state().log.clear();
+    bench.hosts.state().faults.fail_later.insert("hello-second".into());
+    bench.deploy(&second).await;
+    let status = loop {
+        let status = bench.status("hello").await;
+        if !status.problems.is_empty() {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(status.status.message.contains("what ran before goes on until `second` runs"), "{status:#?}");
+    bench.hosts.state().faults.start_as = Some(PartState::Compiling);
+    bench.hosts.state().faults.fail_later.clear();
+    wait_for("it compiles", || bench.hosts.state().component("hello-second").is_some()).await;
+    assert_eq!(bench.until("hello", StatusType::Reconciling).await.problems, []);
+    {
+        let mut state = bench.hosts.state();
+        assert_eq!(state.log, ["scale hello-second 100"]);
+        assert!(state.component("hello-hello").is_some());
+        assert_eq!(state.links[0].target, "hello-hello");
+        let views = &mut state.host("NONE").components;
+        let view = views.iter_mut().find(|view| view.id.as_str() == "hello-second").unwrap();
+        view.state = PartState::Running;
+    }
+    let status = bench.until("hello", StatusType::Deployed).await;
+    assert_eq!(status.status.message, "");
+    assert_eq!(
+        bench.hosts.state().log[1..],
+        ["put link hello-http -> hello-second", "scale hello-hello 0"],
+        "first the way, then the end of the old one"
+    );
     bench.stop().await;
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) start_as: Option<PartState>,
     /// Every answer comes so late.
     pub(crate) delay: Duration,
+    /// And answers about configs so much later.
+    pub(crate) config_delay: Duration,
     /// Links to another target are refused instead of replaced, as hosts of wasmCloud 1.x do.
     pub(crate) keep_links: bool,
     /// No answers at all.
@@ -49,6 +51,8 @@ pub(crate) struct State {
     pub(crate) hosts: BTreeMap<String, Inventory>,
     pub(crate) links: Vec<Link>,
     pub(crate) configs: BTreeMap<String, Values>,
+    /// The names of the configs that components run with.
+    pub(crate) runs_with: BTreeMap<String, Vec<String>>,
     /// What images are.
     pub(crate) files: BTreeMap<String, String>,
     pub(crate) faults: Faults,
@@ -56,6 +60,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Requests that were older than what was there.
     pub(crate) stale: usize,
+    /// Configs that were asked for.
+    pub(crate) config_reads: usize,
 }
 
 impl State {
@@ -65,6 +71,16 @@ impl State {
 
     pub(crate) fn component(&self, id: &str) -> Option<&ComponentView> {
         self.hosts.values().flat_map(|host| &host.components).find(|view| view.id.as_str() == id)
+    }
+
+    /// What a component reads as its config at this moment.
+    pub(crate) fn config_of(&self, id: &str) -> Values {
+        let names = self.runs_with.get(id).into_iter().flatten();
+        names
+            .filter_map(|name| self.configs.get(name))
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     }
 
     pub(crate) fn component_count(&self) -> usize {
@@ -144,8 +160,11 @@ impl FakeHosts {
                 let (state, lattice) = (state.clone(), lattice.clone());
                 spawner.spawn(async move {
                     let (delay, silent) = {
-                        let state = state.lock().unwrap();
-                        (state.faults.delay, state.faults.silent)
+                        let mut state = state.lock().unwrap();
+                        let of_config = message.subject.contains(".config.get.");
+                        state.config_reads += usize::from(of_config);
+                        let more = if of_config { state.faults.config_delay } else { Duration::ZERO };
+                        (state.faults.delay + more, state.faults.silent)
                     };
                     if silent {
                         return;
@@ -302,6 +321,7 @@ fn scale(state: &mut State, host: &str, scale: Scale) -> Answer {
         inventory.components.push(view);
     }
     state.log.push(format!("scale {id} {}", scale.count));
+    state.runs_with.insert(id.clone(), scale.config);
     let fact = Fact::ComponentScaled(ComponentScaled {
         annotations,
         claims: None,
@@ -314,7 +334,7 @@ fn scale(state: &mut State, host: &str, scale: Scale) -> Answer {
     (told("accepted"), vec![event(host, &fact)])
 }
 
-fn event(host: &str, fact: &Fact) -> Event {
+pub(crate) fn event(host: &str, fact: &Fact) -> Event {
     Event::new(&HostId::new(host).unwrap(), SystemClock.unix_time(), fact)
 }
 

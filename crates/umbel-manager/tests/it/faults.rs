@@ -1,11 +1,16 @@
 //! Hosts that refuse, fail later, answer late, or are not there; managers that are killed.
 
-use super::fake::{HostPlan, ONE};
+use super::fake::{HostPlan, ONE, event};
 use super::{Bench, hello, options, start_manager, wait_for};
+use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::code::{manager as code, runtime};
+use umbel_core::event::{ComponentScaled, Fact};
+use umbel_core::id::LatticeName;
 use umbel_lattice::control::PartState;
-use umbel_lattice::wadm::{PutResult, StatusType};
+use umbel_lattice::wadm::{DeployResult, PutResult, StatusType};
+use umbel_lattice::{InProcess, Message, subjects};
+use umbel_manager::Options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_told_by_part_and_tried_again() {
@@ -78,6 +83,72 @@ async fn a_failed_update_says_why_once_and_which_version_goes_on() {
     assert_eq!(bench.rollback("hello").await.version.as_deref(), Some("v1"));
     let status = bench.until("hello", StatusType::Deployed).await;
     assert!(status.parts[0].serving.is_none() && status.problems.is_empty(), "{status:#?}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_refused_leaves_the_config_of_the_one_that_goes_on() {
+    let bench = Bench::start(ONE).await;
+    let reads = |text: &str| {
+        bench.hosts.state().config_of("hello-hello").get("text").is_some_and(|value| value == text)
+    };
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    assert!(reads("hi"));
+    bench.hosts.state().files.insert("./hello.wasm".into(), "two".into());
+    bench.hosts.state().faults.fail_later.insert("hello-hello".into());
+    bench.deploy(&hello("./hello.wasm").replace("text: hi", "text: ho")).await;
+    bench.until("hello", StatusType::Failed).await;
+    assert_eq!(bench.hosts.state().configs.len(), 2, "the new one is there for the order that names it");
+    assert!(reads("hi"), "{:?}", bench.hosts.state().configs);
+    bench.hosts.state().faults.fail_later.clear();
+    let status = bench.until("hello", StatusType::Deployed).await;
+    assert!(reads("ho"), "{status:#?}");
+    assert_eq!(bench.hosts.state().configs.len(), 1, "what nothing refers to any more is gone");
+    // The way back is an order, too.
+    assert_eq!(bench.rollback("hello").await.result, DeployResult::Acknowledged);
+    bench.until("hello", StatusType::Deployed).await;
+    assert!(reads("hi") && bench.hosts.state().configs.len() == 1);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_during_a_round_is_looked_at_after_it() {
+    // Neither the slow timer nor a resend comes to the rescue.
+    let slow = Duration::from_secs(600);
+    let options = Options { tick: slow, resend_after: slow, ..options() };
+    let lattice = Arc::new(InProcess::ephemeral(LatticeName::new("default").unwrap()));
+    let bench = Bench::with(lattice, ONE, options).await;
+    bench.deploy(&hello("./hello.wasm")).await;
+    bench.until("hello", StatusType::Deployed).await;
+    let view = bench.hosts.state().component("hello-hello").unwrap().clone();
+    let scaled = Fact::ComponentScaled(ComponentScaled {
+        annotations: view.annotations.unwrap(),
+        claims: None,
+        component_id: "hello-hello".into(),
+        host_id: "NONE".into(),
+        image_ref: view.image_ref,
+        max_instances: 0,
+        public_key: None,
+    });
+    let event = event("NONE", &scaled);
+    let tell = || {
+        let subject = subjects::evt::event(bench.lattice.name(), event.name());
+        bench.lattice.publish(Message::json(subject, &event))
+    };
+    // Rounds that the deploy itself still asks for are over.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = {
+        let mut state = bench.hosts.state();
+        state.faults.config_delay = Duration::from_millis(300);
+        state.config_reads
+    };
+    tell().await.unwrap();
+    // The round has looked at the hosts, and waits for a config.
+    wait_for("a round is under way", || bench.hosts.state().config_reads > before).await;
+    bench.hosts.state().host("NONE").components.clear();
+    tell().await.unwrap();
+    wait_for("it is put back", || bench.hosts.state().component_count() == 1).await;
     bench.stop().await;
 }
 

@@ -63,8 +63,12 @@ impl Bench {
     }
 
     async fn on(lattice: Arc<dyn Lattice>, plan: &[HostPlan]) -> Bench {
+        Bench::with(lattice, plan, options()).await
+    }
+
+    async fn with(lattice: Arc<dyn Lattice>, plan: &[HostPlan], options: Options) -> Bench {
         let hosts = FakeHosts::start(&lattice, plan).await;
-        let manager = start_manager(&lattice, options()).await;
+        let manager = start_manager(&lattice, options).await;
         let client = Client::new(lattice.clone(), Duration::from_secs(30));
         Bench { lattice, hosts, manager, client }
     }

@@ -1,7 +1,7 @@
 //! Manifests as wadm's users have them, and ours.
 
 use super::{BASE, rendered};
-use crate::{Application, PartKind, Scale, Source, parse};
+use crate::{Application, Config, PartKind, Scale, Source, parse};
 use umbel_core::id::AppName;
 use umbel_core::limits::{InstanceMode, RestartMode};
 use umbel_core::link::Distance;
@@ -19,8 +19,8 @@ fn the_base_is_read_whole() {
     assert_eq!(hello.kind, PartKind::Component);
     assert_eq!(hello.source, Source::Image("./hello.wasm".into()));
     assert_eq!(hello.id, "hello-hello");
-    assert_eq!(app.config_name(&hello.config[0]), "hello-greeting");
-    assert_eq!(app.secret_name(&hello.secrets[0]), "SECRET_hello-token");
+    assert_eq!(app.config_name(&hello.config[0]), "hello-greeting-e7b995ef");
+    assert_eq!(app.secret_name(&hello.secrets[0]), "SECRET_hello-token-bbbb513b");
     assert_eq!(app.secret_values(&hello.secrets[0])["backend"], "vault");
     let limits = hello.limits.as_ref().unwrap();
     assert_eq!((limits.memory_bytes_max, limits.call_ms_max), (64 << 20, 5_000));
@@ -28,6 +28,28 @@ fn the_base_is_read_whole() {
     let http = app.part("http").unwrap();
     assert_eq!(http.links[0].target, "hello");
     assert_eq!(http.links[0].contract.to_string(), "wasi:http/incoming-handler");
+}
+
+#[test]
+fn a_config_is_named_by_what_it_says() {
+    let config = |values: &[(&str, &str)]| Config {
+        name: "greeting".into(),
+        properties: Some(values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+    };
+    let app = read(BASE);
+    let name = |values: &[(&str, &str)]| app.config_name(&config(values));
+    assert_eq!(name(&[("a", "1"), ("b", "2")]), name(&[("b", "2"), ("a", "1")]));
+    let others = [name(&[]), name(&[("a", "1")]), name(&[("a", "2")]), name(&[("a", "1\"\n\"b\"=\"2")])];
+    for (index, other) in others.iter().enumerate() {
+        assert!(other.starts_with("hello-greeting-"), "{other}");
+        assert_ne!(*other, name(&[("a", "1"), ("b", "2")]));
+        assert!(!others[..index].contains(other), "{other}");
+    }
+    let named = |text: &str| {
+        let app = read(&BASE.replace("key: ", text));
+        app.secret_name(&app.part("hello").unwrap().secrets[0])
+    };
+    assert_ne!(named("key: "), named("key: other-"), "the reference to another secret has another name");
 }
 
 const OLDER: &str = r#"---

@@ -16,7 +16,14 @@ fn serve(listener: &TcpListener, per_connection: usize, status: &str, stop: &Ato
             if stream.read(&mut request).unwrap_or(0) == 0 {
                 break;
             }
-            stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).unwrap();
+            let answer = match status {
+                "cut line" => "HTTP/1.1 2".to_owned(),
+                "cut body" => "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab".to_owned(),
+                "cut chunk" => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n".to_owned(),
+                "nothing" => String::new(),
+                status => format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n"),
+            };
+            stream.write_all(answer.as_bytes()).unwrap();
         }
     }
 }
@@ -52,6 +59,20 @@ fn asks_as_often_as_it_should() {
 fn a_kept_connection_may_be_closed() {
     let outcome = outcome(10, "200 OK");
     assert_eq!((outcome.succeeded, outcome.failed, outcome.resent), (50, 0, 4), "{:?}", outcome.examples);
+}
+
+#[test]
+fn a_cut_answer_is_told_apart_from_one_that_did_not_begin() {
+    for cut in ["cut line", "cut body", "cut chunk"] {
+        let outcome = outcome(1, cut);
+        let counts = (outcome.failed, outcome.cut, outcome.unanswered);
+        assert_eq!(counts, (50, 50, 0), "{cut}: {:?}", outcome.examples);
+        assert!(outcome.examples[0].starts_with("an answer was cut"), "{cut}: {:?}", outcome.examples);
+    }
+    for (status, unanswered) in [("nothing", 50), ("503 Service Unavailable", 0)] {
+        let outcome = outcome(1, status);
+        assert_eq!((outcome.failed, outcome.cut, outcome.unanswered), (50, 0, unanswered), "{status}");
+    }
 }
 
 #[test]

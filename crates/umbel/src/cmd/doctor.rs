@@ -4,6 +4,7 @@ use crate::background;
 use crate::cmd::up::HTTP_PORT_DEFAULT;
 use crate::context::Context;
 use crate::fail::Failure;
+use crate::files;
 use crate::render::table::{Cell, cell, render as table, toned};
 use crate::render::{Style, Tone};
 use crate::text;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use umbel_api::Token;
 use umbel_api::document::Document;
 use umbel_api::folder::Running;
+use umbel_builtin::http_server::Limits;
 use umbel_core::code::api;
 use umbel_core::{Clock, Problem, SystemClock};
 
@@ -21,8 +23,6 @@ use umbel_core::{Clock, Problem, SystemClock};
 const DISK_FREE_WANTED: u64 = 1 << 30;
 /// Memory maps that the pool of instances may need; the usual default of Linux.
 const MAPS_WANTED: u64 = 65_530;
-/// Open files: one for each connection, and some for the platform itself.
-const FILES_WANTED: u64 = 1_024;
 /// No build of this program is older: 2026-01-01, in seconds since 1970.
 const EARLIEST_CLOCK: Duration = Duration::from_secs(1_767_225_600);
 /// Until a name has to be resolved.
@@ -219,16 +219,12 @@ fn memory_maps() -> Check {
     }
 }
 
+/// One for each connection, and some for the platform itself, which raises its limit as far as it may.
 fn open_files() -> Check {
-    let name = "open-files";
-    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-        Some(files) if files < FILES_WANTED => Check::warning(
-            name,
-            format!("a process may have only {files}"),
-            format!("`ulimit -n {FILES_WANTED}` before the platform is started, for more connections"),
-        ),
-        Some(files) => Check::ok(name, format!("a process may have {files}")),
-        None => Check::ok(name, "are not limited"),
+    let (name, files) = ("open-files", files::attainable());
+    match Limits::default().fit_files(files) {
+        Some(problem) => Check::warning(name, problem.message, problem.help),
+        None => Check::ok(name, format!("a process may have {files}")),
     }
 }
 

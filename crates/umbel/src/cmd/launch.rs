@@ -329,12 +329,13 @@ fn render(context: &Context, launched: &Launched, style: Style) -> String {
         }
         None => text.push_str(&format!("\n{name} is deployed; it serves no HTTP\n\n")),
     }
-    let look = [context.command(&format!("logs {name} -f")), context.command("ps"), context.command("tree")];
+    let look =
+        [format!("logs {name} -f"), "ps".into(), "tree".into()].map(|words| context.first_command(&words));
     text.push_str(&format!("  look   {}\n", look.join("  ·  ")));
     text.push_str(&format!(
         "  stop   {}  ·  the platform: {}\n",
-        context.command(&format!("undeploy {name}")),
-        context.command("down")
+        context.first_command(&format!("undeploy {name}")),
+        context.first_command("down")
     ));
     let platform =
         format!("  The platform is process {}, its state is in {}.", launched.pid, neutral(&launched.state));

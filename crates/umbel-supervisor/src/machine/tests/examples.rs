@@ -3,7 +3,7 @@ use crate::spec::Backoff;
 
 /// Drives a machine with words and writes its effects as words.
 ///
-/// Events: `begin`, `add P`, `ready K`, `ok K`, `fail K`, `stop K`, `start K` (restart by hand), `replace K`, `remove K`,
+/// Events: `begin`, `add P`, `ready K`, `ok K`, `fail K`, `stop K`, `start K` (restart by hand), `revive K`, `replace K`, `remove K`,
 /// `shutdown`, `at SECONDS` (time passes, with all ticks on the way).
 struct Script {
     machine: Machine,
@@ -53,6 +53,7 @@ impl Script {
             "fail" => Event::Exited { key, run, exit: Err(Problem::new(code::CHILD_PANICKED, "boom")) },
             "stop" => Event::Stop { key },
             "start" => Event::Restart { key },
+            "revive" => Event::Revive { key },
             "replace" => Event::Replace { key, policy: self.policy.clone() },
             "remove" => Event::Remove { key },
             "shutdown" => Event::Shutdown,
@@ -314,7 +315,7 @@ fn an_ordered_start_waits_for_a_child_that_fails_and_goes_on_without_it_when_it_
 
 #[test]
 fn a_crash_loop_ends_by_hand_or_by_another_specification() {
-    for word in ["start 1", "replace 1"] {
+    for word in ["start 1", "revive 1", "replace 1"] {
         let spec = of(Strategy::OneForOne).intensity(Intensity::new(0, Duration::from_secs(100)));
         let script = check(
             spec,
@@ -331,6 +332,31 @@ fn a_crash_loop_ends_by_hand_or_by_another_specification() {
         );
         assert_eq!(script.machine.child(Key(1)).unwrap().why, None);
     }
+}
+
+#[test]
+fn who_asks_for_a_child_in_its_last_moment_finds_no_crash_loop() {
+    let own = Policy { intensity: Some(Intensity::new(1, Duration::from_secs(100))), ..policy() };
+    let steps = [
+        ("add", ""),
+        ("begin", "start 1"),
+        ("ready 1", "started"),
+        ("fail 1", ""),
+        ("at 1", "restart 1"),
+        // The child lives, and nothing is done to it; its failure, which was on the way, would have been one too many.
+        ("revive 1", ""),
+        ("fail 1", ""),
+        ("at 2", "restart 1"),
+        ("ready 1", ""),
+        ("revive 1", ""),
+        ("ok 1", ""),
+        // One that backs off does not wait any longer.
+        ("revive 1", "hand 1"),
+    ];
+    check(of(Strategy::OneForOne), own.clone(), &steps);
+    let without = [&steps[..5], &[("fail 1", ""), ("at 100", "")]].concat();
+    let script = check(of(Strategy::OneForOne), own, &without);
+    assert_eq!(script.machine.child(Key(1)).unwrap().phase, Phase::CrashLoop);
 }
 
 #[test]

@@ -11,6 +11,7 @@ enum Act {
     Exit(usize, bool),
     Stop(usize),
     Restart(usize),
+    Revive(usize),
     Replace(usize, Policy),
     Remove(usize),
     Pass(u64),
@@ -64,6 +65,7 @@ fn acts() -> impl Generate<Value = Vec<Act>> {
         8 => (0usize..8, any::<bool>()).prop_map(|(child, ok)| Act::Exit(child, ok)),
         1 => (0usize..8).prop_map(Act::Stop),
         1 => (0usize..8).prop_map(Act::Restart),
+        1 => (0usize..8).prop_map(Act::Revive),
         1 => (0usize..8, policies()).prop_map(|(child, policy)| Act::Replace(child, policy)),
         1 => (0usize..8).prop_map(Act::Remove),
         6 => (1u64..5_000).prop_map(Act::Pass),
@@ -223,6 +225,10 @@ impl World {
             Act::Restart(n) => {
                 self.own_restarts.remove(&pick(n));
                 self.hand(Event::Restart { key: pick(n) });
+            }
+            Act::Revive(n) => {
+                self.own_restarts.remove(&pick(n));
+                self.hand(Event::Revive { key: pick(n) });
             }
             Act::Replace(n, policy) => {
                 self.own_restarts.remove(&pick(n));

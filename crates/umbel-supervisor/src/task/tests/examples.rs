@@ -133,11 +133,19 @@ async fn a_crash_loop_keeps_its_reason_and_ends_by_hand() {
     // The fourth run fails too, at once after the request; then it comes up by its policy.
     assert!(matches!(tree.restart_child("f").await, Err(SupervisorError::Failed { .. })));
     tree.wait_for(|tree| state(tree, &["f"]) == Some(State::Running)).await.unwrap();
+    tree.revive_child("f").await.unwrap();
+    assert_eq!(state(&tree.tree(), &["f"]), Some(State::Running), "what runs is left alone");
     // Another specification is another way.
     let broken = flaky("f", u32::MAX).intensity(Intensity::new(0, Duration::from_secs(1)));
     assert!(tree.replace_child(broken).await.is_err());
     tree.wait_for(|tree| state(tree, &["f"]) == Some(State::CrashLoop)).await.unwrap();
     tree.replace_child(flaky("f", 0)).await.unwrap();
+    // And asking that it runs is a third.
+    let broken = flaky("f", 1).intensity(Intensity::new(0, Duration::from_secs(1)));
+    assert!(tree.replace_child(broken).await.is_err());
+    tree.revive_child("f").await.unwrap();
+    tree.wait_for(|tree| state(tree, &["f"]) == Some(State::Running)).await.unwrap();
+    assert!(matches!(tree.revive_child("nobody").await, Err(SupervisorError::Unknown { .. })));
     tree.remove_child("f").await.unwrap();
     tree.wait_for(|tree| tree.children.is_empty()).await.unwrap();
     tree.shutdown().await;

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::code::{Code, api};
-use umbel_core::id::AppName;
+use umbel_core::id::{AppName, HostId};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{self, Host};
 use umbel_lattice::{Lattice, LatticeError, wadm};
@@ -84,6 +84,17 @@ impl Service {
             }
         }
         Ok(inventories)
+    }
+
+    /// The host that the component runs on.
+    pub(crate) async fn host_of(&self, component: &str) -> Result<HostId, Problem> {
+        for host in self.some_hosts().await? {
+            let inventory = self.control.inventory(&host.id).await?;
+            if inventory.components.iter().any(|view| view.id.as_str() == component) {
+                return Ok(host.id);
+            }
+        }
+        Err(Problem::new(api::NO_SUCH_NAME, format!("there is no component `{component}`")))
     }
 
     /// The application's versions, oldest first.

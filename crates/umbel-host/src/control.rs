@@ -87,7 +87,7 @@ fn is_slow(words: &[&str]) -> bool {
         words,
         ["component", "scale" | "update", _]
             | ["provider", "start" | "stop", _]
-            | ["drain" | "inspect" | "artifact.pin"]
+            | ["drain" | "inspect" | "artifact.pin" | "call"]
     )
 }
 
@@ -167,6 +167,10 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
         "drain" => reply(drain(shared).await),
         "artifact.pin" => value(pin(shared, message).await),
         "inspect" => value(inspect(shared, message).await),
+        "call" => value(match parse(message) {
+            Ok(request) => crate::call::call(shared, request).await,
+            Err(problem) => Err(problem),
+        }),
         "logs" => match parse::<LogsRequest>(message) {
             Ok(request) => value(shared.logs.history(request).await.map_err(|e| Problem::from(&e))),
             Err(problem) => CtlResponse::<()>::refused(problem).to_bytes(),

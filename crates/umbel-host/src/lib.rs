@@ -11,9 +11,10 @@
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
 //! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
-//! [`control`], [`order`] (orders) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`control`], [`order`] (orders), [`call`] (calls by hand) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
+pub mod call;
 pub mod collect;
 pub mod component;
 pub mod config;

@@ -40,6 +40,48 @@ pub struct ComponentInspect {
     pub claims: Option<Value>,
 }
 
+/// Calls a function that a component exports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallRequest {
+    /// The component.
+    pub component: ComponentId,
+    /// `ns:pkg/iface.function`, or as much of its end as is unique.
+    pub function: String,
+    /// The arguments in their order.
+    pub args: CallArgs,
+    /// How long it may take, in ms.
+    pub timeout_ms: u64,
+}
+
+/// The arguments of a call, in one of two forms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallArgs {
+    /// Each in WAVE.
+    Wave(Vec<String>),
+    /// Each as JSON.
+    Json(Vec<Value>),
+}
+
+/// What a function returned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallReply {
+    /// Its whole name, with the version of the interface.
+    pub function: String,
+    /// Its result as JSON, if it has one.
+    #[serde(default)]
+    pub result: Option<Value>,
+    /// The same in WAVE.
+    #[serde(default)]
+    pub wave: Option<String>,
+    /// Whether the result is the `err` of a `result`.
+    #[serde(default)]
+    pub is_err: bool,
+    /// How long it took, from asking for an instance to the result, in µs.
+    #[serde(default)]
+    pub took_us: u64,
+}
+
 /// One line that a component has logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {

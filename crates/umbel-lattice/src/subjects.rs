@@ -228,6 +228,10 @@ pub mod umbel {
     pub fn inspect(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.inspect", host(lattice, id))
     }
+    /// Calls a function of a component.
+    pub fn call(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.call", host(lattice, id))
+    }
     /// Log lines that a host remembers.
     pub fn logs(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.logs", host(lattice, id))

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Events(cmd::events::Args),
     /// Look into a component file, an application, a component or a provider
     Inspect(cmd::inspect::Args),
+    /// Call a function of a component that runs
+    Call(cmd::call::Args),
     /// Open an application in the browser
     Open(cmd::open::Args),
     /// List and change links
@@ -102,7 +104,7 @@ const NOT_UNDERSTOOD: u8 = 2;
 /// The verbs as the first help shows them: those of every day on top.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["launch", "deploy", "ps", "logs", "open", "down"]),
-    ("Applications", &["undeploy", "rollback", "inspect", "link"]),
+    ("Applications", &["undeploy", "rollback", "inspect", "call", "link"]),
     ("The platform", &["up", "tree", "events", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];

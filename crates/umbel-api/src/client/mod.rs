@@ -251,6 +251,11 @@ impl Client {
         self.post("/v1/inspect", &doc::InspectRequest { reference: reference.into() }).await
     }
 
+    /// Calls a function that a component exports.
+    pub async fn call(&self, request: &doc::CallRequest) -> Result<doc::CallResult> {
+        self.post("/v1/call", request).await
+    }
+
     /// Makes the hosts take no new work.
     pub async fn drain(&self) -> Result<doc::Done> {
         self.post("/v1/drain", &()).await

@@ -4,6 +4,7 @@
 //! lattice's messages, so that either can change without the other.
 
 mod application;
+mod call;
 mod platform;
 mod record;
 mod wiring;
@@ -12,6 +13,7 @@ pub use application::{
     Application, ApplicationList, ApplicationStatus, ApplicationVersion, Change, DeployRequest, Deployed,
     Manifest, Part, Preview, Put, VersionList,
 };
+pub use call::{CallRequest, CallResult};
 pub use platform::{
     Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Provider,
     ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
@@ -83,5 +85,6 @@ documents! {
     EventList = "event.list/v1",
     Lost = "lost/v1",
     Inspection = "inspection/v1",
+    CallResult = "call/v1",
     Done = "done/v1",
 }

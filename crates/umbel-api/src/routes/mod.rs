@@ -1,6 +1,7 @@
 //! What can be asked. Each handler translates one request; its attribute is its entry in the OpenAPI document.
 
 mod applications;
+mod call;
 mod platform;
 mod records;
 mod wiring;
@@ -8,6 +9,7 @@ mod wiring;
 pub(crate) mod docs {
     //! The handlers that the OpenAPI document lists.
     pub(crate) use super::applications::*;
+    pub(crate) use super::call::*;
     pub(crate) use super::platform::*;
     pub(crate) use super::records::*;
     pub(crate) use super::wiring::*;
@@ -76,6 +78,7 @@ fn quick() -> Table {
         .add(Method::GET, "/v1/components", platform::components)
         .add(Method::GET, "/v1/providers", platform::providers)
         .add(Method::POST, "/v1/inspect", platform::inspect)
+        .add(Method::POST, "/v1/call", call::call)
         .add(Method::POST, "/v1/drain", platform::drain)
         .add(Method::POST, "/v1/shutdown", platform::shutdown)
         .add(Method::GET, "/v1/applications", applications::list_applications)

@@ -9,7 +9,8 @@ use super::message::{
 use super::response::CtlResponse;
 use super::view::{Host, Inventory};
 use crate::extension::{
-    ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned, ReferenceRequest,
+    CallReply, CallRequest, ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned,
+    ReferenceRequest,
 };
 use crate::message::to_json;
 use crate::subjects::{ctl, umbel};
@@ -162,6 +163,11 @@ impl Client {
     pub async fn inspect(&self, host: &HostId, reference: &str) -> Result<ComponentInspect> {
         let body = ReferenceRequest { reference: reference.into() };
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: calls a function that a component of the host exports.
+    pub async fn call(&self, host: &HostId, request: &CallRequest) -> Result<CallReply> {
+        self.expect(umbel::call(self.name(), host), to_json(request)).await
     }
 
     /// Ours: log lines that the host remembers.

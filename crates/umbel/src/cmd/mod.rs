@@ -1,5 +1,6 @@
 //! One file per verb: what can be typed, what it means, and what it does.
 
+pub(crate) mod call;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
@@ -39,6 +40,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Logs(args) => logs::run(context, args).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Inspect(args) => inspect::run(context, args).await,
+        Command::Call(args) => call::run(context, args).await,
         Command::Open(args) => open::run(context, args).await,
         Command::Link(args) => link::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,

@@ -31,7 +31,7 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(310);
 /// How long the answer at `path` may take.
 pub(crate) fn patience(path: &str) -> Duration {
     match path {
-        "/v1/inspect" => INSPECT_TIMEOUT,
+        "/v1/inspect" | "/v1/wit" => INSPECT_TIMEOUT,
         "/v1/call" => CALL_TIMEOUT,
         _ => REQUEST_TIMEOUT,
     }

@@ -4,7 +4,7 @@ use crate::error::HostError;
 use crate::fetch::{Fetched, fetch};
 use crate::order::{Said, check_host};
 use crate::shared::Shared;
-use crate::slot::Slot;
+use crate::slot::{Slot, not_running};
 use crate::{component, event_log, inventory, order, provider};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -21,7 +21,9 @@ use umbel_lattice::control::{
     ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
     ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
 };
-use umbel_lattice::extension::{ComponentInspect, EventsRequest, LogsRequest, Pinned, ReferenceRequest};
+use umbel_lattice::extension::{
+    ComponentInspect, EventsRequest, LogsRequest, Pinned, ReferenceRequest, WitReply, WitRequest,
+};
 use umbel_lattice::subjects::{ctl, umbel};
 use umbel_lattice::{Message, Subscription};
 use umbel_supervisor::ChildContext;
@@ -87,7 +89,7 @@ fn is_slow(words: &[&str]) -> bool {
         words,
         ["component", "scale" | "update", _]
             | ["provider", "start" | "stop", _]
-            | ["drain" | "inspect" | "artifact.pin" | "call"]
+            | ["drain" | "inspect" | "artifact.pin" | "call" | "wit"]
     )
 }
 
@@ -167,6 +169,7 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
         "drain" => reply(drain(shared).await),
         "artifact.pin" => value(pin(shared, message).await),
         "inspect" => value(inspect(shared, message).await),
+        "wit" => value(wit(shared, message).await),
         "call" => value(match parse(message) {
             Ok(request) => crate::call::call(shared, request).await,
             Err(problem) => Err(problem),
@@ -352,6 +355,22 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
     let request: ReferenceRequest = parse(message)?;
     let Fetched { artifact, .. } = fetch(shared, request.reference, None).await?;
     Ok(Pinned { digest: artifact.digest.to_string(), size: artifact.size })
+}
+
+async fn wit(shared: &Arc<Shared>, message: &Message) -> Result<WitReply, Problem> {
+    let (reference, digest) = match parse(message)? {
+        WitRequest::Reference(reference) => (reference, None),
+        WitRequest::Component(id) => {
+            let unknown = || Problem::from(&HostError::UnknownComponent { id: id.to_string() });
+            let slot = shared.slot(id.as_str()).ok_or_else(unknown)?;
+            let revision = slot.current.load_full().ok_or_else(|| not_running(&slot))?;
+            (revision.order.component_ref.clone(), Some(revision.component.image().digest().to_string()))
+        }
+    };
+    let Fetched { artifact, .. } = fetch(shared, reference.clone(), digest).await?;
+    let digest = artifact.digest.to_string();
+    let wit = shared.images.wit(&digest, &artifact.path, &reference).await;
+    Ok(WitReply { wit: wit.map_err(|e| Problem::from(&e as &dyn Coded))?, digest })
 }
 
 async fn inspect(shared: &Arc<Shared>, message: &Message) -> Result<ComponentInspect, Problem> {

@@ -40,6 +40,25 @@ pub struct ComponentInspect {
     pub claims: Option<Value>,
 }
 
+/// Whose interfaces are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WitRequest {
+    /// Those of what runs under the id.
+    Component(ComponentId),
+    /// Those of an artifact.
+    Reference(String),
+}
+
+/// A component's interfaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitReply {
+    /// `sha256:…` of the bytes.
+    pub digest: String,
+    /// Its world, and the interfaces that the world names, as WIT.
+    pub wit: String,
+}
+
 /// Calls a function that a component exports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallRequest {

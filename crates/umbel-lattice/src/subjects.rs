@@ -228,6 +228,10 @@ pub mod umbel {
     pub fn inspect(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.inspect", host(lattice, id))
     }
+    /// A component's interfaces as WIT.
+    pub fn wit(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.wit", host(lattice, id))
+    }
     /// Calls a function of a component.
     pub fn call(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.call", host(lattice, id))

@@ -12,6 +12,7 @@
 //!
 //! Read in this order: [`config`], [`engine`] (one engine, one pool, epochs) · [`compile`] and [`cache`] (bytes to machine code) · [`image`]
 //! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
+//! [`wit`] (what it says of itself) ·
 //! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
 
 mod answer;
@@ -39,6 +40,7 @@ mod logs;
 mod serve;
 mod warm;
 mod wasi_error;
+pub mod wit;
 
 pub use budget::{Budget, Usage};
 pub use calls::HostCalls;

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Events(cmd::events::Args),
     /// Look into a component file, an application, a component or a provider
     Inspect(cmd::inspect::Args),
+    /// Print the interfaces of a component as WIT
+    Wit(cmd::wit::Args),
     /// Call a function of a component that runs
     Call(cmd::call::Args),
     /// Open an application in the browser
@@ -104,7 +106,7 @@ const NOT_UNDERSTOOD: u8 = 2;
 /// The verbs as the first help shows them: those of every day on top.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["launch", "deploy", "ps", "logs", "open", "down"]),
-    ("Applications", &["undeploy", "rollback", "inspect", "call", "link"]),
+    ("Applications", &["undeploy", "rollback", "inspect", "wit", "call", "link"]),
     ("The platform", &["up", "tree", "events", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];

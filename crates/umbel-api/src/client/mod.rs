@@ -251,6 +251,11 @@ impl Client {
         self.post("/v1/inspect", &doc::InspectRequest { reference: reference.into() }).await
     }
 
+    /// The interfaces of a component that runs, or of an artifact, as WIT.
+    pub async fn wit(&self, request: &doc::WitRequest) -> Result<doc::Wit> {
+        self.post("/v1/wit", request).await
+    }
+
     /// Calls a function that a component exports.
     pub async fn call(&self, request: &doc::CallRequest) -> Result<doc::CallResult> {
         self.post("/v1/call", request).await

@@ -1,4 +1,4 @@
-//! Calls by hand.
+//! Calls by hand, and what there is to call.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +21,27 @@ pub struct CallRequest {
     /// How long it may take, in ms; 30,000 when absent, 300,000 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+}
+
+/// Whose interfaces are wanted: a component's that runs, or an artifact's; exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WitRequest {
+    /// The component's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// A path of the host, `file://…`, `oci://…` or an image name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// The interfaces of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Wit {
+    /// The digest of its bytes.
+    pub digest: String,
+    /// Its world, and the interfaces that the world names, as WIT.
+    pub wit: String,
 }
 
 /// What a function returned.

@@ -13,7 +13,7 @@ pub use application::{
     Application, ApplicationList, ApplicationStatus, ApplicationVersion, Change, DeployRequest, Deployed,
     Manifest, Part, Preview, Put, VersionList,
 };
-pub use call::{CallRequest, CallResult};
+pub use call::{CallRequest, CallResult, Wit, WitRequest};
 pub use platform::{
     Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Provider,
     ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
@@ -85,6 +85,7 @@ documents! {
     EventList = "event.list/v1",
     Lost = "lost/v1",
     Inspection = "inspection/v1",
+    Wit = "wit/v1",
     CallResult = "call/v1",
     Done = "done/v1",
 }

@@ -1,10 +1,10 @@
-//! Calls by hand.
+//! Calls by hand, and what there is to call.
 
 use super::{Answer, Doc, Shared};
-use crate::document::{CallRequest, CallResult};
+use crate::document::{CallRequest, CallResult, Wit, WitRequest};
 use crate::extract::Json;
 use crate::problem::ProblemView;
-use crate::serve::CALL_TIMEOUT;
+use crate::serve::{CALL_TIMEOUT, INSPECT_TIMEOUT};
 use crate::service::{checked, problem};
 use axum::extract::State;
 use std::time::Duration;
@@ -16,6 +16,27 @@ use umbel_lattice::extension::{self, CallArgs};
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long it may take at most.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+/// The interfaces of a component that runs, or of an artifact, as WIT. Nothing is run.
+#[utoipa::path(post, path = "/v1/wit", tag = "platform", request_body = WitRequest,
+    responses((status = 200, body = Wit), (status = 404, body = ProblemView)))]
+pub(crate) async fn wit(State(service): Shared, Json(request): Json<WitRequest>) -> Answer<Wit> {
+    let (host, request) = match (request.component, request.reference) {
+        (Some(id), None) => {
+            let id = checked(ComponentId::new(&id))?;
+            (service.host_of(id.as_str()).await?, extension::WitRequest::Component(id))
+        }
+        (None, Some(reference)) => {
+            let host = service.some_hosts().await?.into_iter().next();
+            let host = host.ok_or_else(|| problem(api::NO_HOST, "no host answers"))?;
+            (host.id, extension::WitRequest::Reference(reference))
+        }
+        _ => return Err(problem(api::BAD_REQUEST, "name a `component` or a `reference`, one of them")),
+    };
+    let control = service.control.with_timeout(INSPECT_TIMEOUT - Duration::from_secs(10));
+    let extension::WitReply { digest, wit } = control.wit(&host, &request).await?;
+    Ok(Doc(Wit { digest, wit }))
+}
 
 /// Calls a function that a component exports.
 ///

@@ -78,6 +78,7 @@ fn quick() -> Table {
         .add(Method::GET, "/v1/components", platform::components)
         .add(Method::GET, "/v1/providers", platform::providers)
         .add(Method::POST, "/v1/inspect", platform::inspect)
+        .add(Method::POST, "/v1/wit", call::wit)
         .add(Method::POST, "/v1/call", call::call)
         .add(Method::POST, "/v1/drain", platform::drain)
         .add(Method::POST, "/v1/shutdown", platform::shutdown)

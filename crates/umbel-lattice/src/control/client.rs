@@ -10,7 +10,7 @@ use super::response::CtlResponse;
 use super::view::{Host, Inventory};
 use crate::extension::{
     CallReply, CallRequest, ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned,
-    ReferenceRequest,
+    ReferenceRequest, WitReply, WitRequest,
 };
 use crate::message::to_json;
 use crate::subjects::{ctl, umbel};
@@ -163,6 +163,11 @@ impl Client {
     pub async fn inspect(&self, host: &HostId, reference: &str) -> Result<ComponentInspect> {
         let body = ReferenceRequest { reference: reference.into() };
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: a component's interfaces as WIT.
+    pub async fn wit(&self, host: &HostId, request: &WitRequest) -> Result<WitReply> {
+        self.expect(umbel::wit(self.name(), host), to_json(request)).await
     }
 
     /// Ours: calls a function that a component of the host exports.

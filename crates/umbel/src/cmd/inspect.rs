@@ -42,8 +42,7 @@ impl Document for ApplicationDetails {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
     let what = args.what.as_str();
-    let is_reference = what.contains(['/', ':']) || what.starts_with('.') || what.ends_with(".wasm");
-    if is_reference {
+    if is_reference(what) {
         return artifact(context, &client, what).await;
     }
     let applications = client.applications().await?.items;
@@ -75,11 +74,20 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
 }
 
+/// Whether it can only be a path or a reference: no name of what runs looks so.
+pub(super) fn is_reference(what: &str) -> bool {
+    what.contains(['/', ':']) || what.starts_with('.') || what.ends_with(".wasm")
+}
+
 /// A path is made absolute: the host reads the file, from another folder.
-async fn artifact(context: &Context, client: &Client, what: &str) -> Result<(), Failure> {
+pub(super) fn reference(what: &str) -> Result<String, Failure> {
     let is_path = !what.contains(':')
         && (what.starts_with(['.', '/']) || Path::new(what).exists() || what.ends_with(".wasm"));
-    let reference = if is_path { absolute(Path::new(what))?.display().to_string() } else { what.to_string() };
+    if is_path { Ok(absolute(Path::new(what))?.display().to_string()) } else { Ok(what.to_string()) }
+}
+
+async fn artifact(context: &Context, client: &Client, what: &str) -> Result<(), Failure> {
+    let reference = reference(what)?;
     let inspection = context.progress.spin("looking into it", client.inspect(&reference)).await?;
     context.show(&inspection, render_artifact, |inspection| vec![inspection.digest.clone()])
 }

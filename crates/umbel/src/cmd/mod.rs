@@ -21,6 +21,7 @@ pub(crate) mod up;
 pub(crate) mod version;
 mod wait;
 mod watch;
+pub(crate) mod wit;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -40,6 +41,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Logs(args) => logs::run(context, args).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Inspect(args) => inspect::run(context, args).await,
+        Command::Wit(args) => wit::run(context, args).await,
         Command::Call(args) => call::run(context, args).await,
         Command::Open(args) => open::run(context, args).await,
         Command::Link(args) => link::run(context, args).await,

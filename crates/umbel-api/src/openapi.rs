@@ -24,7 +24,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
         docs::list_applications, docs::put_application, docs::preview_application, docs::get_application,
         docs::delete_application, docs::get_manifest, docs::list_versions, docs::application_status, docs::deploy,
         docs::undeploy, docs::rollback,
-        docs::list_links, docs::put_link, docs::delete_link, docs::list_configs, docs::get_config, docs::put_config,
+        docs::list_links, docs::explain_links, docs::put_link, docs::delete_link, docs::list_configs, docs::get_config, docs::put_config,
         docs::delete_config,
         docs::list_logs, docs::follow_logs, docs::list_events, docs::follow_events,
     ),

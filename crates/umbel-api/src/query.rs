@@ -88,6 +88,32 @@ impl LinkQuery {
     }
 }
 
+/// Which links to explain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExplainQuery {
+    /// Whose links: the id of a component or provider.
+    pub source_id: String,
+    /// Only of this package or interface, e.g. `wasi:keyvalue` or `wasi:keyvalue/store`.
+    #[serde(default)]
+    pub contract: Option<String>,
+    /// Only of this link name.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+impl ExplainQuery {
+    /// The query string.
+    pub fn encode(&self) -> String {
+        encode(&[
+            ("source_id", Some(self.source_id.clone())),
+            ("contract", self.contract.clone()),
+            ("name", self.name.clone()),
+        ])
+    }
+}
+
 /// Which version of an application.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]

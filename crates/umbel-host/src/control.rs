@@ -5,7 +5,7 @@ use crate::fetch::{Fetched, fetch};
 use crate::order::{Said, check_host};
 use crate::shared::Shared;
 use crate::slot::{Slot, not_running};
-use crate::{component, event_log, inventory, order, provider};
+use crate::{component, event_log, explain, inventory, order, provider};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -22,7 +22,7 @@ use umbel_lattice::control::{
     ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
 };
 use umbel_lattice::extension::{
-    ComponentInspect, EventsRequest, LogsRequest, Pinned, ReferenceRequest, WitReply, WitRequest,
+    ComponentInspect, EventsRequest, LogsRequest, Need, Pinned, ReferenceRequest, WitReply, WitRequest,
 };
 use umbel_lattice::subjects::{ctl, umbel};
 use umbel_lattice::{Message, Subscription};
@@ -169,6 +169,11 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
         "drain" => reply(drain(shared).await),
         "artifact.pin" => value(pin(shared, message).await),
         "inspect" => value(inspect(shared, message).await),
+        "link.explain" => {
+            shared.caught_up().await;
+            value(parse(message).and_then(|request| explain::explain(shared, &request)))
+        }
+        "link.check" => value(parse(message).and_then(|link| explain::check(shared, &link))),
         "wit" => value(wit(shared, message).await),
         "call" => value(match parse(message) {
             Ok(request) => crate::call::call(shared, request).await,
@@ -380,7 +385,14 @@ async fn inspect(shared: &Arc<Shared>, message: &Message) -> Result<ComponentIns
     let image = shared.images.load(&digest, &artifact.path, &request.reference).await;
     let image = image.map_err(|e| Problem::from(&e as &dyn Coded))?;
     let kind = serde_json::to_value(image.world()).ok().and_then(|v| v.as_str().map(str::to_string));
+    let need = |import: String| {
+        let able = explain::able(shared, Some((&request.reference, &*image)), &import);
+        let links = explain::needs(&image).contains(&import);
+        Need { served_by: able.into_iter().map(|(id, _)| id).collect(), by_host: !links, import }
+    };
+    let needs = image.imports().iter().cloned().map(need).collect();
     Ok(ComponentInspect {
+        needs,
         kind: kind.unwrap_or_default(),
         imports: image.imports().to_vec(),
         exports: image.exports().to_vec(),

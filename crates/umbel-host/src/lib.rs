@@ -11,7 +11,7 @@
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
 //! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
-//! [`control`], [`order`] (orders), [`call`] (calls by hand) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
 pub mod call;
@@ -22,6 +22,7 @@ pub mod control;
 pub mod door;
 pub mod error;
 pub mod event_log;
+pub mod explain;
 pub mod fetch;
 pub mod heartbeat;
 pub mod inventory;

@@ -1,10 +1,13 @@
 //! What is said on our own subjects, `umbel.v1.…` ([`crate::subjects::umbel`]). Requests are answered with a
 //! [`crate::control::CtlResponse`].
 
+use crate::control::{PartState, ProviderKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use umbel_core::Problem;
 use umbel_core::event::Event;
 use umbel_core::id::ComponentId;
+use umbel_core::link::Distance;
 
 /// Names an artifact, as it was written in the manifest or on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct ComponentInspect {
     pub imports: Vec<String>,
     /// What it exports.
     pub exports: Vec<String>,
+    /// What would serve its imports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
     /// Bytes.
     pub size: u64,
     /// `sha256:…` of the bytes.
@@ -38,6 +44,112 @@ pub struct ComponentInspect {
     /// The claims that are embedded, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Value>,
+}
+
+/// Asks why links work, or do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// A component or provider, whose links they are.
+    pub source: String,
+    /// Only of this package or interface: `wasi:keyvalue`, `wasi:keyvalue/store`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// Only of this link name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Why links work, or do not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// Whose links they are.
+    pub source: String,
+    /// How the source is.
+    pub state: PartState,
+    /// Imports that the host serves itself, without a link.
+    #[serde(default)]
+    pub by_host: Vec<String>,
+    /// One entry for each import and link; an import without a link has one too.
+    pub links: Vec<LinkView>,
+}
+
+/// One import, and the link that serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// The import with its version; of a link that serves none, what it carries.
+    pub import: String,
+    /// The link's name.
+    pub name: String,
+    /// Where it leads; without a link nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// What a call does. Only where the link works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathKind>,
+    /// Why it does not work; its help is the command that mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its id.
+    pub id: String,
+    /// What it is.
+    pub kind: TargetKind,
+    /// How it runs, if it is a provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderKind>,
+    /// What it was started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// How it is.
+    pub state: PartState,
+    /// How far it may be.
+    pub distance: Distance,
+    /// Whether it is in this host.
+    pub is_local: bool,
+}
+
+/// What a link leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// A component.
+    Component,
+    /// A provider.
+    Provider,
+    /// Nothing that runs on the host.
+    Unknown,
+}
+
+/// What a call over a link does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum PathKind {
+    /// It is a call of a provider in this process.
+    Direct,
+    /// It makes an instance of the component, and drops it afterwards.
+    FreshInstance {
+        /// Calls that the component has had from everywhere.
+        calls: u64,
+    },
+    /// It uses an instance of the component that is kept.
+    ReusedInstance {
+        /// Calls that the component has had from everywhere.
+        calls: u64,
+    },
+}
+
+/// What there is to say of a link before it is put. What can never work is refused instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// What may be meant otherwise.
+    pub warnings: Vec<String>,
 }
 
 /// Whose interfaces are wanted.
@@ -99,6 +211,17 @@ pub struct CallReply {
     /// How long it took, from asking for an instance to the result, in µs.
     #[serde(default)]
     pub took_us: u64,
+}
+
+/// What would serve an import on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The import.
+    pub import: String,
+    /// Whether the host serves it itself; otherwise it needs a link.
+    pub by_host: bool,
+    /// Components and providers that run and could serve it.
+    pub served_by: Vec<String>,
 }
 
 /// One line that a component has logged.

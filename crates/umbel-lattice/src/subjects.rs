@@ -228,6 +228,14 @@ pub mod umbel {
     pub fn inspect(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.inspect", host(lattice, id))
     }
+    /// Why the links of a component or provider work, or do not.
+    pub fn link_explain(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.link.explain", host(lattice, id))
+    }
+    /// Whether a link may be put.
+    pub fn link_check(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.link.check", host(lattice, id))
+    }
     /// A component's interfaces as WIT.
     pub fn wit(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.wit", host(lattice, id))

@@ -10,7 +10,7 @@ pub use stream::{EventStream, Followed, LogStream};
 use crate::document::{self as doc, Document};
 use crate::folder::StateFolder;
 use crate::problem::Problems;
-use crate::query::{EventQuery, LinkQuery, LogQuery, encode_segment};
+use crate::query::{EventQuery, ExplainQuery, LinkQuery, LogQuery, encode_segment};
 use bytes::Bytes;
 use connection::Reply;
 use http::Method;
@@ -202,6 +202,11 @@ impl Client {
     /// All links.
     pub async fn links(&self) -> Result<doc::LinkList> {
         self.get("/v1/links").await
+    }
+
+    /// Why the links of a component or provider work, or do not.
+    pub async fn explain_links(&self, query: &ExplainQuery) -> Result<doc::LinkExplanation> {
+        self.get(&format!("/v1/links/explain?{}", query.encode())).await
     }
 
     /// Puts a link.

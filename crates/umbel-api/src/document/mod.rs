@@ -15,11 +15,11 @@ pub use application::{
 };
 pub use call::{CallRequest, CallResult, Wit, WitRequest};
 pub use platform::{
-    Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Provider,
-    ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
+    Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Need,
+    Provider, ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
-pub use wiring::{Config, ConfigList, Link, LinkList, PutLink};
+pub use wiring::{Config, ConfigList, ExplainedLink, Link, LinkExplanation, LinkList, LinkTarget, PutLink};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,7 @@ documents! {
     Deployed = "application.deployed/v1",
     Link = "link/v1",
     LinkList = "link.list/v1",
+    LinkExplanation = "link.explanation/v1",
     Config = "config/v1",
     ConfigList = "config.list/v1",
     LogEntry = "log/v1",

@@ -94,6 +94,7 @@ fn quick() -> Table {
         .add(Method::POST, "/v1/applications/{name}/undeploy", applications::undeploy)
         .add(Method::POST, "/v1/applications/{name}/rollback", applications::rollback)
         .add(Method::GET, "/v1/links", wiring::list_links)
+        .add(Method::GET, "/v1/links/explain", wiring::explain_links)
         .add(Method::PUT, "/v1/links", wiring::put_link)
         .add(Method::DELETE, "/v1/links", wiring::delete_link)
         .add(Method::GET, "/v1/configs", wiring::list_configs)

@@ -113,7 +113,7 @@ pub(crate) async fn drain(State(service): Shared) -> Answer<Done> {
     for host in &hosts {
         service.control.drain(&host.id).await?;
     }
-    Ok(Doc(Done { message: format!("{} of {} hosts drain", hosts.len(), hosts.len()) }))
+    Ok(Doc(Done::new(format!("{} of {} hosts drain", hosts.len(), hosts.len()))))
 }
 
 /// Stops the platform: it answers, drains and ends. Applications stay deployed and run again when it is started again.
@@ -125,5 +125,5 @@ pub(crate) async fn shutdown(
 ) -> Result<Doc<Done>, Problems> {
     let reason = request.unwrap_or_default().reason.unwrap_or_else(|| "asked over the API".into());
     (service.shutdown)(&reason);
-    Ok(Doc(Done { message: "the platform stops".into() }))
+    Ok(Doc(Done::new("the platform stops")))
 }

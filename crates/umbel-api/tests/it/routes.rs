@@ -2,8 +2,8 @@
 
 use crate::fake::{Fake, HOST, raw};
 use umbel_api::client::ManifestFormat;
-use umbel_api::document::PutLink;
-use umbel_api::query::LinkQuery;
+use umbel_api::document::{CallRequest, PutLink, WitRequest};
+use umbel_api::query::{ExplainQuery, LinkQuery};
 use umbel_core::Kind;
 use umbel_core::code::api;
 
@@ -109,7 +109,7 @@ async fn the_client_reads_every_answer() {
         target_config: Vec::new(),
         distance: Some("local".into()),
     };
-    client.put_link(&link).await.unwrap();
+    assert_eq!(client.put_link(&link).await.unwrap().warnings, ["nothing runs with the id `b` yet"]);
     let wrong = PutLink { distance: Some("near".into()), ..link };
     assert_eq!(client.put_link(&wrong).await.unwrap_err().first.code, api::BAD_REQUEST);
     let query = LinkQuery {
@@ -122,6 +122,35 @@ async fn the_client_reads_every_answer() {
     assert!(client.configs().await.unwrap().items.is_empty());
     assert_eq!(client.config("c").await.unwrap().values["k"], "v");
     assert_eq!(client.config("missing").await.unwrap_err().first.kind, Kind::NotFound);
+
+    let query = ExplainQuery { source_id: "a".into(), contract: Some("wasi:http".into()), name: None };
+    let explained = client.explain_links(&query).await.unwrap();
+    let [works, broken] = explained.links.as_slice() else { panic!("{explained:?}") };
+    assert_eq!(
+        (works.works, works.path.as_deref(), works.target_calls),
+        (true, Some("fresh-instance"), Some(3))
+    );
+    assert_eq!(works.target.as_ref().and_then(|target| target.distance.as_deref()), Some("local"));
+    assert!(!broken.works && broken.problem.is_some());
+
+    let call = CallRequest {
+        component: "hello-web".into(),
+        function: "d".into(),
+        wave: Some(vec!["1".into()]),
+        ..CallRequest::default()
+    };
+    let result = client.call(&call).await.unwrap();
+    assert_eq!(
+        (result.function.as_str(), result.result),
+        ("a:b/c.d", Some(serde_json::json!({"wave": ["1"]})))
+    );
+    let nobody = CallRequest { component: "nobody".into(), ..call.clone() };
+    assert_eq!(client.call(&nobody).await.unwrap_err().first.code, api::NO_SUCH_NAME);
+    let both = CallRequest { args: Some(Vec::new()), ..call };
+    assert_eq!(client.call(&both).await.unwrap_err().first.code, api::BAD_REQUEST);
+    let of = WitRequest { component: Some("hello-web".into()), reference: None };
+    assert_eq!(client.wit(&of).await.unwrap().digest, "sha256:00");
+    assert_eq!(client.wit(&WitRequest::default()).await.unwrap_err().first.code, api::BAD_REQUEST);
 
     assert_eq!(client.inspect("/a b.wasm").await.unwrap().reference, "/a b.wasm");
     assert_eq!(client.inspect("/refused").await.unwrap_err().first.message, "no");

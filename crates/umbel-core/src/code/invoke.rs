@@ -33,4 +33,14 @@ codes! {
         why: "A result that is printed as text may have 4 MiB of it.",
         help: "call it from a component over a link, or ask for less",
     }
+    586 LINK_TO_ITSELF Invalid {
+        title: "the link leads to its own source",
+        why: "Only a component can call itself: each call gets an instance of its own. A provider, or what does not run, cannot.",
+        help: "name another target: `umbel ps` lists components and providers",
+    }
+    587 LINK_OF_PROVIDERS Invalid {
+        title: "the link joins two providers",
+        why: "A link joins the import of a component to who serves it, or a provider to the component that it calls.",
+        help: "make a component the source or the target: `umbel ps` lists components",
+    }
 }

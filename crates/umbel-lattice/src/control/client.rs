@@ -9,8 +9,8 @@ use super::message::{
 use super::response::CtlResponse;
 use super::view::{Host, Inventory};
 use crate::extension::{
-    CallReply, CallRequest, ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned,
-    ReferenceRequest, WitReply, WitRequest,
+    CallReply, CallRequest, Checked, ComponentInspect, EventsReply, EventsRequest, ExplainRequest, Explained,
+    LogLine, LogsRequest, Pinned, ReferenceRequest, WitReply, WitRequest,
 };
 use crate::message::to_json;
 use crate::subjects::{ctl, umbel};
@@ -163,6 +163,16 @@ impl Client {
     pub async fn inspect(&self, host: &HostId, reference: &str) -> Result<ComponentInspect> {
         let body = ReferenceRequest { reference: reference.into() };
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: why the links of a component or provider of the host work, or do not.
+    pub async fn explain_links(&self, host: &HostId, request: &ExplainRequest) -> Result<Explained> {
+        self.expect(umbel::link_explain(self.name(), host), to_json(request)).await
+    }
+
+    /// Ours: whether the host sees anything against a link.
+    pub async fn check_link(&self, host: &HostId, link: &Link) -> Result<Checked> {
+        self.expect(umbel::link_check(self.name(), host), to_json(&link_body(link))).await
     }
 
     /// Ours: a component's interfaces as WIT.

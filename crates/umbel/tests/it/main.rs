@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 mod alone;
+mod call;
 mod platform;
 mod told;
 

@@ -18,10 +18,13 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
             r#"{"source_id":"a","target":"b","wit_namespace":"wasi","wit_package":"http","interfaces":["outgoing-handler"]}"#
         }
         ("put", _) => r#"{"k":"v"}"#,
+        ("post", "/v1/call") => r#"{"component":"hello-web","function":"d"}"#,
+        ("post", "/v1/wit") => r#"{"reference":"/a.wasm"}"#,
         ("post", "/v1/inspect") => r#"{"reference":"/a.wasm"}"#,
         _ => "",
     };
     let query = match (method, path) {
+        ("get", "/v1/links/explain") => "?source_id=a",
         ("delete", "/v1/links") => "?source_id=a&wit_namespace=wasi&wit_package=http",
         _ => "",
     };

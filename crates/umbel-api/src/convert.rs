@@ -4,9 +4,9 @@ use crate::document as doc;
 use umbel_core::Problem;
 use umbel_core::code::api;
 use umbel_core::link::{Contract, DEFAULT_LINK_NAME, Distance, Link};
-use umbel_lattice::control::{ComponentView, Inventory, ProviderKind, ProviderView};
+use umbel_lattice::control::{ComponentView, Inventory, ProviderKind, ProviderView, Usage};
 use umbel_lattice::extension::{
-    ComponentInspect, Explained, LinkView, LogLine, PathKind, Target, TargetKind,
+    self, ComponentInspect, Explained, LinkView, LogLine, PathKind, Target, TargetKind, UsageReport,
 };
 use umbel_lattice::wadm::{PartKind, PartStatus, Status, StatusType, Summary};
 use umbel_supervisor::{State, Tree};
@@ -25,7 +25,6 @@ pub(crate) fn host(inventory: Inventory) -> doc::Host {
 }
 
 fn component(view: ComponentView, host_id: &str) -> doc::Component {
-    let usage = view.usage;
     doc::Component {
         id: view.id.to_string(),
         name: view.name,
@@ -38,20 +37,57 @@ fn component(view: ComponentView, host_id: &str) -> doc::Component {
         instances_max: view.max_instances,
         generation: view.generation,
         limits: view.limits_set,
-        usage: doc::Usage {
-            calls: usage.calls,
-            calls_in_flight: usage.calls_in_flight,
-            refused: usage.refused,
-            traps: usage.traps,
-            cpu_us: usage.cpu_us,
-            memory_bytes: usage.memory_bytes,
-            memory_bytes_max_seen: usage.memory_bytes_max_seen,
-            log_bytes: usage.log_bytes,
-            log_bytes_dropped: usage.log_bytes_dropped,
-        },
+        usage: usage(&view.usage),
         imports: view.imports,
         exports: view.exports,
         unlinked: view.unlinked,
+    }
+}
+
+fn usage(usage: &Usage) -> doc::Usage {
+    doc::Usage {
+        calls: usage.calls,
+        calls_in_flight: usage.calls_in_flight,
+        calls_waiting: usage.calls_waiting,
+        refused: usage.refused,
+        traps: usage.traps,
+        cpu_us: usage.cpu_us,
+        memory_bytes: usage.memory_bytes,
+        memory_bytes_max_seen: usage.memory_bytes_max_seen,
+        log_bytes: usage.log_bytes,
+        log_bytes_dropped: usage.log_bytes_dropped,
+        cpu_throttled: usage.cpu_throttled,
+        memory_refused: usage.memory_refused,
+    }
+}
+
+pub(crate) fn host_usage(host_id: String, report: UsageReport) -> doc::HostUsage {
+    let component = |used: extension::ComponentUsage| doc::ComponentUsage {
+        id: used.id.to_string(),
+        application: used.application,
+        state: used.state.to_string(),
+        limits: used.limits,
+        usage: usage(&used.usage),
+    };
+    let threads = |group: extension::ThreadsUse| doc::ThreadsUse {
+        group: group.group,
+        threads: group.threads,
+        cpu_us: group.cpu_us,
+        waited_us: group.waited_us,
+    };
+    doc::HostUsage {
+        host_id,
+        pid: report.pid,
+        at_us: report.at_us,
+        components: report.components.into_iter().map(component).collect(),
+        cpu_us: report.cpu_us,
+        threads: report.threads.into_iter().map(threads).collect(),
+        memory: doc::MemoryUse {
+            resident_bytes: report.memory.resident_bytes,
+            instances_bytes: report.memory.instances_bytes,
+            code_bytes: report.memory.code_bytes,
+            rest_bytes: report.memory.rest_bytes,
+        },
     }
 }
 

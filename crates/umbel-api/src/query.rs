@@ -114,6 +114,33 @@ impl ExplainQuery {
     }
 }
 
+/// Whose secret; exactly one of the first three.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SecretQuery {
+    /// For the components of this application.
+    pub application: Option<String>,
+    /// For this component, which belongs to no application.
+    pub component: Option<String>,
+    /// For every link that says `scope: shared`.
+    pub shared: Option<bool>,
+    /// `text` (default) or `bytes`: how it is revealed. What is not UTF-8 is bytes in any case.
+    pub kind: Option<String>,
+}
+
+impl SecretQuery {
+    /// The query string.
+    pub fn encode(&self) -> String {
+        encode(&[
+            ("application", self.application.clone()),
+            ("component", self.component.clone()),
+            ("shared", self.shared.map(|shared| shared.to_string())),
+            ("kind", self.kind.clone()),
+        ])
+    }
+}
+
 /// Which version of an application.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]

@@ -169,6 +169,13 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
         "drain" => reply(drain(shared).await),
         "artifact.pin" => value(pin(shared, message).await),
         "inspect" => value(inspect(shared, message).await),
+        "secret.put" => reply(crate::secrets::put(shared, message).await),
+        "secret.del" => reply(match parse(message) {
+            Ok(key) => crate::secrets::del(shared, key).await,
+            Err(problem) => Err(problem),
+        }),
+        "secret.list" => value(crate::secrets::list(shared).await),
+        "usage" => value(crate::usage::report(shared).await),
         "link.explain" => {
             shared.caught_up().await;
             value(parse(message).and_then(|request| explain::explain(shared, &request)))

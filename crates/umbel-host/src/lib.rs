@@ -11,7 +11,7 @@
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
 //! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
-//! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
 pub mod call;
@@ -30,11 +30,13 @@ pub mod logs;
 pub mod order;
 pub mod parts;
 pub mod provider;
+pub mod secrets;
 pub mod shared;
 pub mod slot;
 pub mod state;
 pub mod tables;
 pub mod tree;
+pub mod usage;
 pub mod worker;
 
 pub use config::Config;

@@ -1,13 +1,18 @@
 //! What is said on our own subjects, `umbel.v1.…` ([`crate::subjects::umbel`]). Requests are answered with a
 //! [`crate::control::CtlResponse`].
 
-use crate::control::{PartState, ProviderKind};
+use crate::Message;
+use crate::control::{ControlError, PartState, ProviderKind, Usage};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 use umbel_core::Problem;
 use umbel_core::event::Event;
 use umbel_core::id::ComponentId;
+use umbel_core::limits::Limits;
 use umbel_core::link::Distance;
+use zeroize::Zeroizing;
 
 /// Names an artifact, as it was written in the manifest or on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,4 +294,129 @@ pub struct NumberedEvent {
     pub seq: u64,
     /// The event.
     pub event: Event,
+}
+
+/// What components and the process of a host have used: counters, of which whoever reads twice makes rates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsageReport {
+    /// The process.
+    pub pid: u32,
+    /// When, in µs since the host started.
+    pub at_us: u64,
+    /// By component.
+    pub components: Vec<ComponentUsage>,
+    /// Processor time of the process, in µs.
+    pub cpu_us: u64,
+    /// The same by threads.
+    pub threads: Vec<ThreadsUse>,
+    /// Its memory.
+    pub memory: MemoryUse,
+}
+
+/// What a component has used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComponentUsage {
+    /// The component.
+    pub id: ComponentId,
+    /// Its application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// How it is.
+    pub state: PartState,
+    /// Its budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Its counters.
+    pub usage: Usage,
+}
+
+/// What threads of one kind have used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadsUse {
+    /// `data-path`, `control-plane`, `background`, or `ended` for those that are gone.
+    pub group: String,
+    /// How many there are.
+    pub threads: u32,
+    /// Processor time, in µs.
+    pub cpu_us: u64,
+    /// Time in which they could have run and others had the cores, in µs.
+    pub waited_us: u64,
+}
+
+/// Resident memory of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// All of it.
+    pub resident_bytes: u64,
+    /// Memories, tables and stacks of instances, also of those that wait for their next call.
+    pub instances_bytes: u64,
+    /// Machine code of components.
+    pub code_bytes: u64,
+    /// Everything else.
+    pub rest_bytes: u64,
+}
+
+/// Whose a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretOwner {
+    /// An application's.
+    Application(String),
+    /// That of a component which belongs to no application.
+    Component(String),
+    /// Everybody's whose link says so.
+    Shared,
+}
+
+/// Names a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretKey {
+    /// Whose it is.
+    pub owner: SecretOwner,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is said of a secret that is put. Its value is the message's body as it is: in no JSON, whose errors quote what they do not
+/// understand, and wiped when the last holder of the message lets go of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretPut {
+    /// What it is called.
+    pub key: SecretKey,
+    /// Whether it is revealed as text.
+    pub is_text: bool,
+}
+
+/// The header that [`SecretPut`] travels in.
+const SECRET_HEADER: &str = "Umbel-Secret";
+
+impl SecretPut {
+    /// The message that puts the value.
+    pub fn message(&self, subject: String, value: Zeroizing<Vec<u8>>) -> Message {
+        let said = serde_json::to_string(self).expect("plain data with string keys is JSON");
+        Message::new(subject, Bytes::from_owner(value)).with_header(SECRET_HEADER, said)
+    }
+
+    /// What a message says.
+    pub fn of(message: &Message) -> Result<SecretPut, ControlError> {
+        let said = message.headers.get(SECRET_HEADER).unwrap_or_default();
+        serde_json::from_str(said).map_err(|source| ControlError::Request {
+            subject: message.subject.clone(),
+            source: Arc::new(source),
+        })
+    }
+}
+
+/// A secret without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretView {
+    /// Whose it is.
+    pub owner: SecretOwner,
+    /// Its name.
+    pub name: String,
+    /// How often it was put.
+    pub version: u64,
+    /// When it was put, in ms since 1970, if that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_unix_ms: Option<u64>,
 }

@@ -228,6 +228,22 @@ pub mod umbel {
     pub fn inspect(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.inspect", host(lattice, id))
     }
+    /// Keeps a secret.
+    pub fn secret_put(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.secret.put", host(lattice, id))
+    }
+    /// Deletes a secret.
+    pub fn secret_del(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.secret.del", host(lattice, id))
+    }
+    /// The names of secrets.
+    pub fn secret_list(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.secret.list", host(lattice, id))
+    }
+    /// What components and the process have used.
+    pub fn usage(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.usage", host(lattice, id))
+    }
     /// Why the links of a component or provider work, or do not.
     pub fn link_explain(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.link.explain", host(lattice, id))

@@ -12,7 +12,7 @@
 //!
 //! Read in this order: [`config`], [`engine`] (one engine, one pool, epochs) · [`compile`] and [`cache`] (bytes to machine code) · [`image`]
 //! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
-//! [`wit`] (what it says of itself) ·
+//! [`memory`] (where it goes) · [`wit`] (what it says of itself) ·
 //! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
 
 mod answer;
@@ -37,6 +37,7 @@ pub mod image;
 pub mod inspect;
 pub mod linker;
 mod logs;
+pub mod memory;
 mod serve;
 mod warm;
 mod wasi_error;

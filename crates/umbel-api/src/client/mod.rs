@@ -10,7 +10,7 @@ pub use stream::{EventStream, Followed, LogStream};
 use crate::document::{self as doc, Document};
 use crate::folder::StateFolder;
 use crate::problem::Problems;
-use crate::query::{EventQuery, ExplainQuery, LinkQuery, LogQuery, encode_segment};
+use crate::query::{EventQuery, ExplainQuery, LinkQuery, LogQuery, SecretQuery, encode_segment};
 use bytes::Bytes;
 use connection::Reply;
 use http::Method;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::api;
+use zeroize::Zeroizing;
 
 /// Until a connection stands: it is local, so anything longer means that nobody accepts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,6 +122,11 @@ impl Client {
     /// All components.
     pub async fn components(&self) -> Result<doc::ComponentList> {
         self.get("/v1/components").await
+    }
+
+    /// What components and hosts have used.
+    pub async fn usage(&self) -> Result<doc::UsageList> {
+        self.get("/v1/usage").await
     }
 
     /// All providers.
@@ -229,6 +235,27 @@ impl Client {
         self.get(&format!("/v1/configs/{}", encode_segment(name))).await
     }
 
+    /// The names of all secrets.
+    pub async fn secrets(&self) -> Result<doc::SecretList> {
+        self.get("/v1/secrets").await
+    }
+
+    /// Keeps a secret. The value is wiped when it has been sent.
+    pub async fn put_secret(
+        &self,
+        name: &str,
+        query: &SecretQuery,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Result<doc::Done> {
+        let body = Body { content_type: "application/octet-stream", bytes: Bytes::from_owner(value) };
+        self.send(Method::PUT, &secret_path(name, query), Some(body)).await
+    }
+
+    /// Deletes a secret.
+    pub async fn delete_secret(&self, name: &str, query: &SecretQuery) -> Result<doc::Done> {
+        self.send(Method::DELETE, &secret_path(name, query), None).await
+    }
+
     /// Log lines that are kept.
     pub async fn logs(&self, query: &LogQuery) -> Result<doc::LogList> {
         self.get(&format!("/v1/logs?{}", query.encode())).await
@@ -322,6 +349,10 @@ impl Client {
 
 fn application_path(name: &str, rest: &str) -> String {
     format!("/v1/applications/{}{rest}", encode_segment(name))
+}
+
+fn secret_path(name: &str, query: &SecretQuery) -> String {
+    format!("/v1/secrets/{}?{}", encode_segment(name), query.encode())
 }
 
 fn deploy_request(version: Option<&str>) -> doc::DeployRequest {

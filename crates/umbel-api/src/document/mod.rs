@@ -7,6 +7,8 @@ mod application;
 mod call;
 mod platform;
 mod record;
+mod secret;
+mod usage;
 mod wiring;
 
 pub use application::{
@@ -19,6 +21,8 @@ pub use platform::{
     Provider, ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
+pub use secret::{Secret, SecretList};
+pub use usage::{ComponentUsage, HostUsage, MemoryUse, ThreadsUse, UsageList};
 pub use wiring::{Config, ConfigList, ExplainedLink, Link, LinkExplanation, LinkList, LinkTarget, PutLink};
 
 use serde::Serialize;
@@ -65,6 +69,8 @@ documents! {
     TreeList = "tree.list/v1",
     Component = "component/v1",
     ComponentList = "component.list/v1",
+    UsageList = "usage.list/v1",
+    SecretList = "secret.list/v1",
     Provider = "provider/v1",
     ProviderList = "provider.list/v1",
     Application = "application/v1",

@@ -112,6 +112,8 @@ pub struct Usage {
     pub calls: u64,
     /// Calls that run now.
     pub calls_in_flight: u64,
+    /// Calls that wait for an instance.
+    pub calls_waiting: u64,
     /// Calls refused because a limit was reached.
     pub refused: u64,
     /// Calls that ended in a trap.
@@ -126,6 +128,10 @@ pub struct Usage {
     pub log_bytes: u64,
     /// Bytes of log that were above its rate and dropped.
     pub log_bytes_dropped: u64,
+    /// Times a call waited because the CPU share was used up.
+    pub cpu_throttled: u64,
+    /// Times an instance did not get memory because of the limit.
+    pub memory_refused: u64,
 }
 
 /// The components of all hosts.

@@ -4,6 +4,7 @@ mod applications;
 mod call;
 mod platform;
 mod records;
+mod secrets;
 mod wiring;
 
 pub(crate) mod docs {
@@ -12,6 +13,7 @@ pub(crate) mod docs {
     pub(crate) use super::call::*;
     pub(crate) use super::platform::*;
     pub(crate) use super::records::*;
+    pub(crate) use super::secrets::*;
     pub(crate) use super::wiring::*;
 }
 
@@ -77,6 +79,7 @@ fn quick() -> Table {
         .add(Method::GET, "/v1/tree", platform::tree)
         .add(Method::GET, "/v1/components", platform::components)
         .add(Method::GET, "/v1/providers", platform::providers)
+        .add(Method::GET, "/v1/usage", platform::usage)
         .add(Method::POST, "/v1/inspect", platform::inspect)
         .add(Method::POST, "/v1/wit", call::wit)
         .add(Method::POST, "/v1/call", call::call)
@@ -101,6 +104,9 @@ fn quick() -> Table {
         .add(Method::GET, "/v1/configs/{name}", wiring::get_config)
         .add(Method::PUT, "/v1/configs/{name}", wiring::put_config)
         .add(Method::DELETE, "/v1/configs/{name}", wiring::delete_config)
+        .add(Method::GET, "/v1/secrets", secrets::list_secrets)
+        .add(Method::PUT, "/v1/secrets/{name}", secrets::put_secret)
+        .add(Method::DELETE, "/v1/secrets/{name}", secrets::delete_secret)
         .add(Method::GET, "/v1/logs", records::list_logs)
         .add(Method::GET, "/v1/events", records::list_events)
 }

@@ -4,7 +4,7 @@ use super::{Answer, Doc, Shared};
 use crate::convert;
 use crate::document::{
     ComponentList, Done, Health, HostList, InspectRequest, Inspection, ProviderList, ShutdownRequest, Tree,
-    TreeList, Version,
+    TreeList, UsageList, Version,
 };
 use crate::extract::Json;
 use crate::problem::{ProblemView, Problems};
@@ -83,6 +83,17 @@ pub(crate) async fn tree(State(service): Shared) -> Answer<TreeList> {
 pub(crate) async fn components(State(service): Shared) -> Answer<ComponentList> {
     let hosts = service.inventories().await?;
     Ok(Doc(ComponentList { items: hosts.into_iter().flat_map(|host| host.components).collect() }))
+}
+
+/// What components and the process of each host have used: counters, of which whoever reads twice makes rates.
+#[utoipa::path(get, path = "/v1/usage", tag = "platform", responses((status = 200, body = UsageList)))]
+pub(crate) async fn usage(State(service): Shared) -> Answer<UsageList> {
+    let mut items = Vec::new();
+    for host in service.some_hosts().await? {
+        let report = service.control.usage(&host.id).await?;
+        items.push(convert::host_usage(host.id.to_string(), report));
+    }
+    Ok(Doc(UsageList { items }))
 }
 
 /// The providers of all hosts.

@@ -217,6 +217,15 @@ fn host(subject: &str, payload: &Bytes, memory: &Memory) -> Value {
         [.., "link", "put" | "del"] | [.., "config", "put" | "del", _] | [.., "drain"] => done,
         [.., "config", "get", "missing"] => json!({"success": true, "message": "Configuration not found"}),
         [.., "config", "get", _] => ok(json!({"k": "v"})),
+        [.., "secret", "put" | "del"] => json!({"success": true, "message": "kept"}),
+        [.., "secret", "list"] => {
+            ok(json!([{"owner": {"application": "shop"}, "name": "a/b", "version": 2, "put_unix_ms": 5},
+            {"owner": "shared", "name": "c", "version": 1}]))
+        }
+        [.., "usage"] => ok(json!({"pid": 7, "at_us": 1_000, "cpu_us": 30, "components": [
+            {"id": "hello-web", "state": "running", "usage": {"calls": 4, "calls_waiting": 1}}],
+            "threads": [{"group": "data-path", "threads": 2, "cpu_us": 30, "waited_us": 1}],
+            "memory": {"resident_bytes": 6, "instances_bytes": 1, "code_bytes": 2, "rest_bytes": 3}})),
         [.., "link", "check"] => ok(json!({"warnings": ["nothing runs with the id `b` yet"]})),
         [.., "link", "explain"] => {
             ok(json!({"source": "a", "state": "running", "by_host": ["wasi:io/poll@0.2.0"], "links": [

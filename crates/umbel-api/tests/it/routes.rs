@@ -3,7 +3,7 @@
 use crate::fake::{Fake, HOST, raw};
 use umbel_api::client::ManifestFormat;
 use umbel_api::document::{CallRequest, PutLink, WitRequest};
-use umbel_api::query::{ExplainQuery, LinkQuery};
+use umbel_api::query::{ExplainQuery, LinkQuery, SecretQuery};
 use umbel_core::Kind;
 use umbel_core::code::api;
 
@@ -17,6 +17,7 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
         ("put", "/v1/links") => {
             r#"{"source_id":"a","target":"b","wit_namespace":"wasi","wit_package":"http","interfaces":["outgoing-handler"]}"#
         }
+        ("put", "/v1/secrets/{name}") => "canary",
         ("put", _) => r#"{"k":"v"}"#,
         ("post", "/v1/call") => r#"{"component":"hello-web","function":"d"}"#,
         ("post", "/v1/wit") => r#"{"reference":"/a.wasm"}"#,
@@ -25,6 +26,7 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
     };
     let query = match (method, path) {
         ("get", "/v1/links/explain") => "?source_id=a",
+        (_, "/v1/secrets/{name}") => "?application=shop",
         ("delete", "/v1/links") => "?source_id=a&wit_namespace=wasi&wit_package=http",
         _ => "",
     };
@@ -154,6 +156,24 @@ async fn the_client_reads_every_answer() {
     let of = WitRequest { component: Some("hello-web".into()), reference: None };
     assert_eq!(client.wit(&of).await.unwrap().digest, "sha256:00");
     assert_eq!(client.wit(&WitRequest::default()).await.unwrap_err().first.code, api::BAD_REQUEST);
+
+    assert_eq!(client.usage().await.unwrap().items[0].components[0].usage.calls_waiting, 1);
+    let secrets = client.secrets().await.unwrap().items;
+    assert_eq!((secrets[0].owner.as_deref(), secrets[0].version), (Some("shop"), 2));
+    assert_eq!((secrets[1].scope.as_str(), secrets[1].put_unix_ms), ("shared", None));
+    let of_shop = SecretQuery { application: Some("shop".into()), ..SecretQuery::default() };
+    let value = || b"canary".to_vec().into();
+    assert_eq!(client.put_secret("a/b", &of_shop, value()).await.unwrap().message, "kept");
+    assert_eq!(client.delete_secret("a/b", &of_shop).await.unwrap().message, "kept");
+    for wrong in [
+        SecretQuery::default(),
+        SecretQuery { shared: Some(true), ..of_shop.clone() },
+        SecretQuery { kind: Some("number".into()), ..of_shop.clone() },
+    ] {
+        let problems = client.put_secret("a", &wrong, value()).await.unwrap_err();
+        assert_eq!(problems.first.code, api::BAD_REQUEST);
+        assert!(!problems.to_json().to_string().contains("canary"), "{problems}");
+    }
 
     assert_eq!(client.inspect("/a b.wasm").await.unwrap().reference, "/a b.wasm");
     assert_eq!(client.inspect("/refused").await.unwrap_err().first.message, "no");

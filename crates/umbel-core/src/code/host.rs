@@ -83,4 +83,14 @@ codes! {
         why: "What the lattice keeps under this key is not what this version writes; it is left as it is, and nothing is written over it.",
         help: "run the newer version that wrote it, or restore the state folder from a backup",
     }
+    817 NO_KEEPER NotFound {
+        title: "nothing here keeps secrets",
+        why: "Secrets are kept by the builtin `secrets`, and this build is without it.",
+        help: "use a build with the feature `secrets`",
+    }
+    818 NOT_PRIVATE Internal {
+        title: "the platform cannot keep its memory to itself",
+        why: "Secrets are in its memory, so it leaves no core files and lets other processes of its user not read it; the system refused that.",
+        help: "the cause says what the system answered; `umbel up` in another environment may be allowed to",
+    }
 }

@@ -10,7 +10,8 @@ use super::response::CtlResponse;
 use super::view::{Host, Inventory};
 use crate::extension::{
     CallReply, CallRequest, Checked, ComponentInspect, EventsReply, EventsRequest, ExplainRequest, Explained,
-    LogLine, LogsRequest, Pinned, ReferenceRequest, WitReply, WitRequest,
+    LogLine, LogsRequest, Pinned, ReferenceRequest, SecretKey, SecretPut, SecretView, UsageReport, WitReply,
+    WitRequest,
 };
 use crate::message::to_json;
 use crate::subjects::{ctl, umbel};
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::id::{HostId, LatticeName};
 use umbel_core::link::{Link, LinkKey, Values};
+use zeroize::Zeroizing;
 
 type Result<T, E = ControlError> = std::result::Result<T, E>;
 
@@ -165,6 +167,34 @@ impl Client {
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
     }
 
+    /// Ours: keeps a secret on the host. The value is wiped when nobody holds the message any more.
+    pub async fn put_secret(
+        &self,
+        host: &HostId,
+        put: &SecretPut,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Result<String> {
+        let subject = umbel::secret_put(self.name(), host);
+        let message = put.message(subject.clone(), value);
+        let reply = self.lattice.request_message(message, self.timeout).await?;
+        Ok(answered::<Value>(&subject, &reply)?.message)
+    }
+
+    /// Ours: deletes a secret of the host.
+    pub async fn del_secret(&self, host: &HostId, key: &SecretKey) -> Result<String> {
+        self.command(umbel::secret_del(self.name(), host), to_json(key)).await
+    }
+
+    /// Ours: the names of the host's secrets.
+    pub async fn secrets(&self, host: &HostId) -> Result<Vec<SecretView>> {
+        self.expect(umbel::secret_list(self.name(), host), Bytes::new()).await
+    }
+
+    /// Ours: what components and the process of the host have used.
+    pub async fn usage(&self, host: &HostId) -> Result<UsageReport> {
+        self.expect(umbel::usage(self.name(), host), Bytes::new()).await
+    }
+
     /// Ours: why the links of a component or provider of the host work, or do not.
     pub async fn explain_links(&self, host: &HostId, request: &ExplainRequest) -> Result<Explained> {
         self.expect(umbel::link_explain(self.name(), host), to_json(request)).await
@@ -202,11 +232,7 @@ impl Client {
     /// One request, its whole answer.
     async fn ask<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<CtlResponse<T>> {
         let reply = self.lattice.request(&subject, body, self.timeout).await?;
-        let answer: CtlResponse<T> = parse_answer(&subject, &reply)?;
-        if !answer.success {
-            return Err(ControlError::refused(answer.message, answer.problem));
-        }
-        Ok(answer)
+        answered(&subject, &reply)
     }
 
     /// One request that is answered with a message for people.
@@ -235,6 +261,15 @@ impl Client {
         }
         Ok(all)
     }
+}
+
+/// A whole answer, unless it is a refusal.
+fn answered<T: DeserializeOwned>(subject: &str, reply: &Message) -> Result<CtlResponse<T>> {
+    let answer: CtlResponse<T> = parse_answer(subject, reply)?;
+    if !answer.success {
+        return Err(ControlError::refused(answer.message, answer.problem));
+    }
+    Ok(answer)
 }
 
 pub(crate) fn parse_answer<T: DeserializeOwned>(subject: &str, reply: &Message) -> Result<T> {

@@ -15,6 +15,8 @@ pub(crate) mod logs;
 pub(crate) mod open;
 pub(crate) mod ps;
 pub(crate) mod rollback;
+pub(crate) mod secret;
+pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod undeploy;
 pub(crate) mod up;
@@ -37,6 +39,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Undeploy(args) => undeploy::run(context, args).await,
         Command::Rollback(args) => rollback::run(context, args).await,
         Command::Ps(args) => ps::run(context, args).await,
+        Command::Top(args) => top::run(context, args).await,
         Command::Tree(args) => tree::run(context, args).await,
         Command::Logs(args) => logs::run(context, args).await,
         Command::Events(args) => events::run(context, args).await,
@@ -45,6 +48,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Call(args) => call::run(context, args).await,
         Command::Open(args) => open::run(context, args).await,
         Command::Link(args) => link::run(context, args).await,
+        Command::Secret(args) => secret::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Help(args) => help::run(context, &args),
         Command::Explain(args) => explain::run(context, args),

@@ -5,7 +5,9 @@
 mod alone;
 mod call;
 mod platform;
+mod secret;
 mod told;
+mod top;
 
 use std::path::Path;
 use umbel_testkit::Platform;

@@ -4,8 +4,10 @@ use crate::document as doc;
 use umbel_core::Problem;
 use umbel_core::code::api;
 use umbel_core::link::{Contract, DEFAULT_LINK_NAME, Distance, Link};
-use umbel_lattice::control::{ComponentView, Inventory, ProviderKind, ProviderView};
-use umbel_lattice::extension::{ComponentInspect, LogLine};
+use umbel_lattice::control::{ComponentView, Inventory, ProviderKind, ProviderView, Usage};
+use umbel_lattice::extension::{
+    self, ComponentInspect, Explained, LinkView, LogLine, PathKind, Target, TargetKind, UsageReport,
+};
 use umbel_lattice::wadm::{PartKind, PartStatus, Status, StatusType, Summary};
 use umbel_supervisor::{State, Tree};
 
@@ -23,7 +25,6 @@ pub(crate) fn host(inventory: Inventory) -> doc::Host {
 }
 
 fn component(view: ComponentView, host_id: &str) -> doc::Component {
-    let usage = view.usage;
     doc::Component {
         id: view.id.to_string(),
         name: view.name,
@@ -36,30 +37,62 @@ fn component(view: ComponentView, host_id: &str) -> doc::Component {
         instances_max: view.max_instances,
         generation: view.generation,
         limits: view.limits_set,
-        usage: doc::Usage {
-            calls: usage.calls,
-            calls_in_flight: usage.calls_in_flight,
-            refused: usage.refused,
-            traps: usage.traps,
-            cpu_us: usage.cpu_us,
-            memory_bytes: usage.memory_bytes,
-            memory_bytes_max_seen: usage.memory_bytes_max_seen,
-            log_bytes: usage.log_bytes,
-            log_bytes_dropped: usage.log_bytes_dropped,
-        },
+        usage: usage(&view.usage),
         imports: view.imports,
         exports: view.exports,
         unlinked: view.unlinked,
     }
 }
 
-fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
-    let kind = match view.kind {
-        Some(ProviderKind::Builtin) => "builtin",
-        Some(ProviderKind::Component) => "component",
-        // Hosts that are not ours do not say, and theirs are processes.
-        Some(ProviderKind::Process) | None => "process",
+fn usage(usage: &Usage) -> doc::Usage {
+    doc::Usage {
+        calls: usage.calls,
+        calls_in_flight: usage.calls_in_flight,
+        calls_waiting: usage.calls_waiting,
+        refused: usage.refused,
+        traps: usage.traps,
+        cpu_us: usage.cpu_us,
+        memory_bytes: usage.memory_bytes,
+        memory_bytes_max_seen: usage.memory_bytes_max_seen,
+        log_bytes: usage.log_bytes,
+        log_bytes_dropped: usage.log_bytes_dropped,
+        cpu_throttled: usage.cpu_throttled,
+        memory_refused: usage.memory_refused,
+    }
+}
+
+pub(crate) fn host_usage(host_id: String, report: UsageReport) -> doc::HostUsage {
+    let component = |used: extension::ComponentUsage| doc::ComponentUsage {
+        id: used.id.to_string(),
+        application: used.application,
+        state: used.state.to_string(),
+        limits: used.limits,
+        usage: usage(&used.usage),
     };
+    let threads = |group: extension::ThreadsUse| doc::ThreadsUse {
+        group: group.group,
+        threads: group.threads,
+        cpu_us: group.cpu_us,
+        waited_us: group.waited_us,
+    };
+    doc::HostUsage {
+        host_id,
+        pid: report.pid,
+        at_us: report.at_us,
+        components: report.components.into_iter().map(component).collect(),
+        cpu_us: report.cpu_us,
+        threads: report.threads.into_iter().map(threads).collect(),
+        memory: doc::MemoryUse {
+            resident_bytes: report.memory.resident_bytes,
+            instances_bytes: report.memory.instances_bytes,
+            code_bytes: report.memory.code_bytes,
+            rest_bytes: report.memory.rest_bytes,
+        },
+    }
+}
+
+fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
+    let kind = provider_kind(view.kind);
     let endpoints = view.endpoints.into_iter();
     doc::Provider {
         id: view.id.to_string(),
@@ -71,6 +104,15 @@ fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
         state: view.state.to_string(),
         problem: view.problem,
         endpoints: endpoints.map(|e| doc::Endpoint { component: e.component, url: e.url }).collect(),
+    }
+}
+
+fn provider_kind(kind: Option<ProviderKind>) -> &'static str {
+    match kind {
+        Some(ProviderKind::Builtin) => "builtin",
+        Some(ProviderKind::Component) => "component",
+        // Hosts that are not ours do not say, and theirs are processes.
+        Some(ProviderKind::Process) | None => "process",
     }
 }
 
@@ -164,12 +206,60 @@ pub(crate) fn link(link: Link) -> doc::Link {
         interfaces: link.contract.interfaces,
         source_config: link.source_config,
         target_config: link.target_config,
-        distance: match link.distance {
-            Distance::Local => "local",
-            Distance::Any => "any",
-            Distance::Remote => "remote",
-        }
-        .into(),
+        distance: distance(link.distance),
+    }
+}
+
+fn distance(distance: Distance) -> String {
+    match distance {
+        Distance::Local => "local",
+        Distance::Any => "any",
+        Distance::Remote => "remote",
+    }
+    .into()
+}
+
+pub(crate) fn explained(explained: Explained) -> doc::LinkExplanation {
+    doc::LinkExplanation {
+        source_id: explained.source,
+        state: explained.state.to_string(),
+        by_host: explained.by_host,
+        links: explained.links.into_iter().map(explained_link).collect(),
+    }
+}
+
+fn explained_link(view: LinkView) -> doc::ExplainedLink {
+    let (path, target_calls) = match view.path {
+        None => (None, None),
+        Some(PathKind::Direct) => (Some("direct".into()), None),
+        Some(PathKind::FreshInstance { calls }) => (Some("fresh-instance".into()), Some(calls)),
+        Some(PathKind::ReusedInstance { calls }) => (Some("reused-instance".into()), Some(calls)),
+    };
+    doc::ExplainedLink {
+        import: view.import,
+        name: view.name,
+        works: view.problem.is_none() && path.is_some(),
+        target: view.target.map(link_target),
+        path,
+        target_calls,
+        problem: view.problem,
+        note: view.note,
+    }
+}
+
+fn link_target(target: Target) -> doc::LinkTarget {
+    let kind = match target.kind {
+        TargetKind::Component => "component",
+        TargetKind::Provider => provider_kind(target.provider),
+        TargetKind::Unknown => "unknown",
+    };
+    doc::LinkTarget {
+        id: target.id,
+        kind: kind.into(),
+        reference: target.reference,
+        state: target.state.to_string(),
+        distance_asked: distance(target.distance),
+        distance: target.is_local.then(|| "local".into()),
     }
 }
 
@@ -222,6 +312,11 @@ pub(crate) fn inspection(reference: String, inspect: ComponentInspect) -> doc::I
         digest: inspect.digest,
         imports: inspect.imports,
         exports: inspect.exports,
+        needs: inspect
+            .needs
+            .into_iter()
+            .map(|need| doc::Need { import: need.import, by_host: need.by_host, served_by: need.served_by })
+            .collect(),
         claims: inspect.claims,
     }
 }

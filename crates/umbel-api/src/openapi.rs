@@ -19,13 +19,14 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
         contact()
     ),
     paths(
-        docs::version, docs::health, docs::openapi, docs::hosts, docs::tree, docs::components, docs::providers,
-        docs::inspect, docs::drain, docs::shutdown,
+        docs::version, docs::health, docs::openapi, docs::hosts, docs::tree, docs::components, docs::providers, docs::usage,
+        docs::inspect, docs::wit, docs::call, docs::drain, docs::shutdown,
         docs::list_applications, docs::put_application, docs::preview_application, docs::get_application,
         docs::delete_application, docs::get_manifest, docs::list_versions, docs::application_status, docs::deploy,
         docs::undeploy, docs::rollback,
-        docs::list_links, docs::put_link, docs::delete_link, docs::list_configs, docs::get_config, docs::put_config,
+        docs::list_links, docs::explain_links, docs::put_link, docs::delete_link, docs::list_configs, docs::get_config, docs::put_config,
         docs::delete_config,
+        docs::list_secrets, docs::put_secret, docs::delete_secret,
         docs::list_logs, docs::follow_logs, docs::list_events, docs::follow_events,
     ),
     components(schemas(ProblemView, SpanView, doc::Lost)),
@@ -33,6 +34,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
         (name = "platform", description = "The platform and what runs in it"),
         (name = "applications", description = "Applications, their versions and what is deployed"),
         (name = "wiring", description = "Links and configs"),
+        (name = "secrets", description = "What components may know and nobody else"),
         (name = "records", description = "Logs and events"),
     ),
 )]

@@ -88,6 +88,59 @@ impl LinkQuery {
     }
 }
 
+/// Which links to explain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExplainQuery {
+    /// Whose links: the id of a component or provider.
+    pub source_id: String,
+    /// Only of this package or interface, e.g. `wasi:keyvalue` or `wasi:keyvalue/store`.
+    #[serde(default)]
+    pub contract: Option<String>,
+    /// Only of this link name.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+impl ExplainQuery {
+    /// The query string.
+    pub fn encode(&self) -> String {
+        encode(&[
+            ("source_id", Some(self.source_id.clone())),
+            ("contract", self.contract.clone()),
+            ("name", self.name.clone()),
+        ])
+    }
+}
+
+/// Whose secret; exactly one of the first three.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SecretQuery {
+    /// For the components of this application.
+    pub application: Option<String>,
+    /// For this component, which belongs to no application.
+    pub component: Option<String>,
+    /// For every link that says `scope: shared`.
+    pub shared: Option<bool>,
+    /// `text` (default) or `bytes`: how it is revealed. What is not UTF-8 is bytes in any case.
+    pub kind: Option<String>,
+}
+
+impl SecretQuery {
+    /// The query string.
+    pub fn encode(&self) -> String {
+        encode(&[
+            ("application", self.application.clone()),
+            ("component", self.component.clone()),
+            ("shared", self.shared.map(|shared| shared.to_string())),
+            ("kind", self.kind.clone()),
+        ])
+    }
+}
+
 /// Which version of an application.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]

@@ -25,9 +25,16 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same for looking into a component, which may have to be compiled first: above the limit of a compilation, and of one before it.
 pub(crate) const INSPECT_TIMEOUT: Duration = Duration::from_secs(400);
 
+/// The same for calls by hand, which may take 300 s.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(310);
+
 /// How long the answer at `path` may take.
 pub(crate) fn patience(path: &str) -> Duration {
-    if path == "/v1/inspect" { INSPECT_TIMEOUT } else { REQUEST_TIMEOUT }
+    match path {
+        "/v1/inspect" | "/v1/wit" => INSPECT_TIMEOUT,
+        "/v1/call" => CALL_TIMEOUT,
+        _ => REQUEST_TIMEOUT,
+    }
 }
 /// Until the head of a request is there.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

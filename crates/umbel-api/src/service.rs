@@ -7,7 +7,8 @@ use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::code::{Code, api};
-use umbel_core::id::AppName;
+use umbel_core::id::{AppName, HostId};
+use umbel_core::link::Link;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{self, Host};
 use umbel_lattice::{Lattice, LatticeError, wadm};
@@ -84,6 +85,47 @@ impl Service {
             }
         }
         Ok(inventories)
+    }
+
+    /// The host that the component runs on.
+    pub(crate) async fn host_of(&self, component: &str) -> Result<HostId, Problem> {
+        for host in self.some_hosts().await? {
+            let inventory = self.control.inventory(&host.id).await?;
+            if inventory.components.iter().any(|view| view.id.as_str() == component) {
+                return Ok(host.id);
+            }
+        }
+        Err(Problem::new(api::NO_SUCH_NAME, format!("there is no component `{component}`")))
+    }
+
+    /// The host that knows most of a component or provider: the one that it runs on, or else the first.
+    pub(crate) async fn host_of_part(&self, id: &str) -> Result<HostId, Problem> {
+        let hosts = self.some_hosts().await?;
+        for host in &hosts {
+            let inventory = self.control.inventory(&host.id).await?;
+            let mut providers = inventory.providers.iter().map(|view| view.id.as_str());
+            if inventory.components.iter().any(|view| view.id.as_str() == id)
+                || providers.any(|known| known == id)
+            {
+                return Ok(host.id.clone());
+            }
+        }
+        let first = hosts.into_iter().next().map(|host| host.id);
+        first.ok_or_else(|| Problem::new(api::NO_HOST, "no host answers"))
+    }
+
+    /// What all hosts warn of; what one of them refuses is refused.
+    pub(crate) async fn check_link(&self, link: &Link) -> Result<Vec<String>, Problem> {
+        let mut warnings: Option<Vec<String>> = None;
+        for host in self.some_hosts().await? {
+            let checked = self.control.check_link(&host.id, link).await?;
+            // What is unknown to one host may run on another.
+            warnings = Some(match warnings {
+                None => checked.warnings,
+                Some(known) => known.into_iter().filter(|text| checked.warnings.contains(text)).collect(),
+            });
+        }
+        Ok(warnings.unwrap_or_default())
     }
 
     /// The application's versions, oldest first.

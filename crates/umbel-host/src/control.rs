@@ -4,8 +4,8 @@ use crate::error::HostError;
 use crate::fetch::{Fetched, fetch};
 use crate::order::{Said, check_host};
 use crate::shared::Shared;
-use crate::slot::Slot;
-use crate::{component, event_log, inventory, order, provider};
+use crate::slot::{Slot, not_running};
+use crate::{component, event_log, explain, inventory, order, provider};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -21,7 +21,9 @@ use umbel_lattice::control::{
     ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
     ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
 };
-use umbel_lattice::extension::{ComponentInspect, EventsRequest, LogsRequest, Pinned, ReferenceRequest};
+use umbel_lattice::extension::{
+    ComponentInspect, EventsRequest, LogsRequest, Need, Pinned, ReferenceRequest, WitReply, WitRequest,
+};
 use umbel_lattice::subjects::{ctl, umbel};
 use umbel_lattice::{Message, Subscription};
 use umbel_supervisor::ChildContext;
@@ -87,7 +89,7 @@ fn is_slow(words: &[&str]) -> bool {
         words,
         ["component", "scale" | "update", _]
             | ["provider", "start" | "stop", _]
-            | ["drain" | "inspect" | "artifact.pin"]
+            | ["drain" | "inspect" | "artifact.pin" | "call" | "wit"]
     )
 }
 
@@ -167,6 +169,23 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
         "drain" => reply(drain(shared).await),
         "artifact.pin" => value(pin(shared, message).await),
         "inspect" => value(inspect(shared, message).await),
+        "secret.put" => reply(crate::secrets::put(shared, message).await),
+        "secret.del" => reply(match parse(message) {
+            Ok(key) => crate::secrets::del(shared, key).await,
+            Err(problem) => Err(problem),
+        }),
+        "secret.list" => value(crate::secrets::list(shared).await),
+        "usage" => value(crate::usage::report(shared).await),
+        "link.explain" => {
+            shared.caught_up().await;
+            value(parse(message).and_then(|request| explain::explain(shared, &request)))
+        }
+        "link.check" => value(parse(message).and_then(|link| explain::check(shared, &link))),
+        "wit" => value(wit(shared, message).await),
+        "call" => value(match parse(message) {
+            Ok(request) => crate::call::call(shared, request).await,
+            Err(problem) => Err(problem),
+        }),
         "logs" => match parse::<LogsRequest>(message) {
             Ok(request) => value(shared.logs.history(request).await.map_err(|e| Problem::from(&e))),
             Err(problem) => CtlResponse::<()>::refused(problem).to_bytes(),
@@ -350,6 +369,22 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
     Ok(Pinned { digest: artifact.digest.to_string(), size: artifact.size })
 }
 
+async fn wit(shared: &Arc<Shared>, message: &Message) -> Result<WitReply, Problem> {
+    let (reference, digest) = match parse(message)? {
+        WitRequest::Reference(reference) => (reference, None),
+        WitRequest::Component(id) => {
+            let unknown = || Problem::from(&HostError::UnknownComponent { id: id.to_string() });
+            let slot = shared.slot(id.as_str()).ok_or_else(unknown)?;
+            let revision = slot.current.load_full().ok_or_else(|| not_running(&slot))?;
+            (revision.order.component_ref.clone(), Some(revision.component.image().digest().to_string()))
+        }
+    };
+    let Fetched { artifact, .. } = fetch(shared, reference.clone(), digest).await?;
+    let digest = artifact.digest.to_string();
+    let wit = shared.images.wit(&digest, &artifact.path, &reference).await;
+    Ok(WitReply { wit: wit.map_err(|e| Problem::from(&e as &dyn Coded))?, digest })
+}
+
 async fn inspect(shared: &Arc<Shared>, message: &Message) -> Result<ComponentInspect, Problem> {
     let request: ReferenceRequest = parse(message)?;
     let Fetched { artifact, claims } = fetch(shared, request.reference.clone(), None).await?;
@@ -357,7 +392,14 @@ async fn inspect(shared: &Arc<Shared>, message: &Message) -> Result<ComponentIns
     let image = shared.images.load(&digest, &artifact.path, &request.reference).await;
     let image = image.map_err(|e| Problem::from(&e as &dyn Coded))?;
     let kind = serde_json::to_value(image.world()).ok().and_then(|v| v.as_str().map(str::to_string));
+    let need = |import: String| {
+        let able = explain::able(shared, Some((&request.reference, &*image)), &import);
+        let links = explain::needs(&image).contains(&import);
+        Need { served_by: able.into_iter().map(|(id, _)| id).collect(), by_host: !links, import }
+    };
+    let needs = image.imports().iter().cloned().map(need).collect();
     Ok(ComponentInspect {
+        needs,
         kind: kind.unwrap_or_default(),
         imports: image.imports().to_vec(),
         exports: image.exports().to_vec(),

@@ -114,11 +114,13 @@ fn unlinked(revision: &Revision) -> Vec<String> {
         .collect()
 }
 
-fn usage(slot: &Slot) -> Usage {
+/// What it has used, over all its budgets.
+pub(crate) fn usage(slot: &Slot) -> Usage {
     let used = slot.usage();
     Usage {
         calls: used.calls,
         calls_in_flight: used.calls_in_flight,
+        calls_waiting: used.calls_waiting,
         refused: used.refused,
         traps: used.traps,
         cpu_us: used.cpu_us,
@@ -126,6 +128,8 @@ fn usage(slot: &Slot) -> Usage {
         memory_bytes_max_seen: used.memory_bytes_max_seen,
         log_bytes: used.log_bytes,
         log_bytes_dropped: used.log_bytes_dropped,
+        cpu_throttled: used.cpu_throttled,
+        memory_refused: used.memory_refused,
     }
 }
 

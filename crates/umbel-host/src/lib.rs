@@ -11,9 +11,10 @@
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
 //! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
-//! [`control`], [`order`] (orders) · [`inventory`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
+pub mod call;
 pub mod collect;
 pub mod component;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod control;
 pub mod door;
 pub mod error;
 pub mod event_log;
+pub mod explain;
 pub mod fetch;
 pub mod heartbeat;
 pub mod inventory;
@@ -28,11 +30,13 @@ pub mod logs;
 pub mod order;
 pub mod parts;
 pub mod provider;
+pub mod secrets;
 pub mod shared;
 pub mod slot;
 pub mod state;
 pub mod tables;
 pub mod tree;
+pub mod usage;
 pub mod worker;
 
 pub use config::Config;

@@ -54,6 +54,11 @@ impl ProviderSlot {
         self.factory.name() == factory.name()
     }
 
+    /// Whether providers of its kind serve the import.
+    pub fn serves(&self, import: &str) -> bool {
+        self.factory.contracts().iter().any(|contract| contract.covers(import))
+    }
+
     /// The provider, while it runs.
     pub fn running(&self) -> Option<Arc<dyn Provider>> {
         self.running.load().as_ref().map(|p| (**p).clone())

@@ -162,6 +162,7 @@ fn add(sum: &mut Usage, more: Usage) {
     sum.log_bytes += more.log_bytes;
     sum.log_bytes_dropped += more.log_bytes_dropped;
     sum.cpu_throttled += more.cpu_throttled;
+    sum.memory_refused += more.memory_refused;
     sum.memory_bytes_max_seen = sum.memory_bytes_max_seen.max(more.memory_bytes_max_seen);
 }
 

@@ -228,6 +228,38 @@ pub mod umbel {
     pub fn inspect(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.inspect", host(lattice, id))
     }
+    /// Keeps a secret.
+    pub fn secret_put(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.secret.put", host(lattice, id))
+    }
+    /// Deletes a secret.
+    pub fn secret_del(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.secret.del", host(lattice, id))
+    }
+    /// The names of secrets.
+    pub fn secret_list(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.secret.list", host(lattice, id))
+    }
+    /// What components and the process have used.
+    pub fn usage(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.usage", host(lattice, id))
+    }
+    /// Why the links of a component or provider work, or do not.
+    pub fn link_explain(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.link.explain", host(lattice, id))
+    }
+    /// Whether a link may be put.
+    pub fn link_check(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.link.check", host(lattice, id))
+    }
+    /// A component's interfaces as WIT.
+    pub fn wit(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.wit", host(lattice, id))
+    }
+    /// Calls a function of a component.
+    pub fn call(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.call", host(lattice, id))
+    }
     /// Log lines that a host remembers.
     pub fn logs(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.logs", host(lattice, id))

@@ -12,9 +12,10 @@
 //!                      └─ stop(deadline): drain, then end
 //! ```
 //!
-//! Read in this order: [`provider`](self) (here), [`http`].
+//! Read in this order: [`provider`](self) (here), [`http`], [`secrets`].
 
 pub mod http;
+pub mod secrets;
 
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -34,6 +35,11 @@ pub trait Factory: Send + Sync + 'static {
 
     /// What its providers serve, or bring calls of, e.g. `wasi:http/incoming-handler`.
     fn contracts(&self) -> Vec<Contract>;
+
+    /// Where secrets are put by hand, if its providers serve secrets.
+    fn keeper(&self) -> Option<&dyn secrets::Keeper> {
+        None
+    }
 
     /// Starts one provider. Several may run at once, one for each application that declares it.
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem>;

@@ -41,6 +41,8 @@ pub struct Usage {
     pub log_bytes_dropped: u64,
     /// Times a call had to wait because the CPU share was used up.
     pub cpu_throttled: u64,
+    /// Times an instance asked for memory beyond its limit and did not get it.
+    pub memory_refused: u64,
 }
 
 /// The budget of one component.
@@ -58,6 +60,7 @@ pub struct Budget {
     cpu_throttled: AtomicU64,
     memory: AtomicI64,
     memory_seen: AtomicI64,
+    memory_refused: AtomicU64,
     log_bytes: AtomicU64,
     log_dropped: AtomicU64,
     cpu: Bucket,
@@ -89,6 +92,7 @@ impl Budget {
             cpu_throttled: AtomicU64::new(0),
             memory: AtomicI64::new(0),
             memory_seen: AtomicI64::new(0),
+            memory_refused: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
             log_dropped: AtomicU64::new(0),
             cpu: Bucket::new(now, cpu_per_s, cpu_per_s * CPU_BURST),
@@ -117,6 +121,7 @@ impl Budget {
             log_bytes: self.log_bytes.load(Relaxed),
             log_bytes_dropped: self.log_dropped.load(Relaxed),
             cpu_throttled: self.cpu_throttled.load(Relaxed),
+            memory_refused: self.memory_refused.load(Relaxed),
         }
     }
 
@@ -229,6 +234,11 @@ impl Budget {
         if now > self.memory_seen.load(Relaxed) {
             self.memory_seen.fetch_max(now, Relaxed);
         }
+    }
+
+    /// Books that an instance did not get the memory that it asked for.
+    pub(crate) fn memory_refused(&self) {
+        self.memory_refused.fetch_add(1, Relaxed);
     }
 
     /// Whether `bytes` of log fit the rate; books them either way.

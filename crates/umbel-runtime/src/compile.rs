@@ -7,7 +7,7 @@ use crate::cache::{Cache, Key};
 use crate::config::CompileLimits;
 use crate::engine::{Layout, settings};
 use crate::error::{Cause, LoadError};
-use crate::{adapt, inspect, logs};
+use crate::{adapt, inspect, logs, wit};
 use async_trait::async_trait;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,26 @@ use umbel_core::{Coded, Problem};
 /// The hidden first argument with which a binary of ours becomes a compile process.
 pub const WORKER_ARG: &str = "__compile";
 
-/// One compilation.
+/// What a compile process is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Write machine code.
+    Compile,
+    /// Write the component's interfaces as WIT.
+    Describe,
+}
+
+/// The word in place of a layout that asks for [`Task::Describe`].
+const DESCRIBE: &str = "wit";
+
+/// One compilation, or something smaller that a hostile file could make as long.
 #[derive(Debug, Clone)]
 pub struct Job {
+    /// What to do.
+    pub task: Task,
     /// The component.
     pub input: PathBuf,
-    /// Where the machine code goes.
+    /// Where the machine code, or the text, goes.
     pub output: PathBuf,
     /// For messages.
     pub what: String,
@@ -36,7 +50,10 @@ impl Job {
     /// The arguments of the compile process, after [`WORKER_ARG`].
     pub fn args(&self) -> Vec<std::ffi::OsString> {
         vec![
-            self.layout.as_arg().into(),
+            match self.task {
+                Task::Compile => self.layout.as_arg().into(),
+                Task::Describe => DESCRIBE.into(),
+            },
             self.what.clone().into(),
             self.input.clone().into(),
             self.output.clone().into(),
@@ -74,6 +91,7 @@ pub(crate) async fn compile(
 ) -> Result<(), LoadError> {
     let output = cache.scratch(key);
     let job = Job {
+        task: Task::Compile,
         input: input.to_path_buf(),
         output: output.path().to_path_buf(),
         what: what.into(),
@@ -116,8 +134,13 @@ pub fn work(args: impl IntoIterator<Item = std::ffi::OsString>, answer: &mut dyn
     let [layout, what, input, output] = args.as_slice() else {
         return 2;
     };
-    let layout = if layout.to_str() == Some("pool") { Layout::Pool(1) } else { Layout::OnDemand };
-    match precompile(layout, &what.to_string_lossy(), Path::new(input), Path::new(output)) {
+    let (what, input, output) = (what.to_string_lossy(), Path::new(input), Path::new(output));
+    let outcome = match layout.to_str() {
+        Some(DESCRIBE) => describe(&what, input, output),
+        Some("pool") => precompile(Layout::Pool(1), &what, input, output),
+        _ => precompile(Layout::OnDemand, &what, input, output),
+    };
+    match outcome {
         Ok(()) => 0,
         Err(error) => {
             let problem = Problem::from(&error as &dyn Coded);
@@ -141,6 +164,15 @@ fn precompile(layout: Layout, what: &str, input: &Path, output: &Path) -> Result
     let code =
         engine.precompile_component(&bytes).map_err(|e| LoadError::Compile { source: Cause::of(&e) })?;
     std::fs::write(output, code).map_err(io(output))
+}
+
+fn describe(what: &str, input: &Path, output: &Path) -> Result<(), LoadError> {
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |e: std::io::Error| LoadError::Cache { path, source: e.into() }
+    };
+    let bytes = std::fs::read(input).map_err(io(input))?;
+    std::fs::write(output, wit::describe(what, &bytes)?).map_err(io(output))
 }
 
 /// The settings of the host's engine, without its pool: address space is limited in the compile process.

@@ -134,6 +134,7 @@ impl ResourceLimiter for Ctx {
         let held = self.memory_held + (desired - current);
         if held as u64 > budget.limits().memory_bytes_max {
             self.growth = Growth::Refused;
+            budget.memory_refused();
             return Ok(false);
         }
         let more = (desired - current) as u64;

@@ -6,7 +6,9 @@
 use crate::config::Config;
 use crate::error::{Cause, LoadError};
 use crate::image::Image;
+use crate::memory::reserved_by;
 use crate::warm::Kept;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -60,6 +62,8 @@ struct Parts {
     kept: Kept,
     memory: Memory,
     background: OnceLock<Handle>,
+    // The address space of its slots.
+    pool: Vec<Range<u64>>,
 }
 
 impl Engine {
@@ -69,10 +73,12 @@ impl Engine {
         let mut slots = wanted.min(slots_by_address_space());
         let mut last = None;
         while slots > 0 {
-            match wasmtime::Engine::new(&settings(Layout::Pool(slots), config.keep_resident_bytes)) {
+            let settings = settings(Layout::Pool(slots), config.keep_resident_bytes);
+            let (made, pool) = reserved_by(|| wasmtime::Engine::new(&settings));
+            match made {
                 Ok(inner) => {
                     let shortfall = (slots < wanted).then(|| small_pool(wanted, Some(slots), last.as_ref()));
-                    return Ok(Engine::with(inner, config, Layout::Pool(slots), shortfall));
+                    return Ok(Engine::with(inner, config, Layout::Pool(slots), shortfall, pool));
                 }
                 Err(error) => last = Some(error),
             }
@@ -81,7 +87,7 @@ impl Engine {
         let inner = wasmtime::Engine::new(&settings(Layout::OnDemand, 0))
             .map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
         let shortfall = Some(small_pool(wanted, None, last.as_ref()));
-        Ok(Engine::with(inner, config, Layout::OnDemand, shortfall))
+        Ok(Engine::with(inner, config, Layout::OnDemand, shortfall, Vec::new()))
     }
 
     fn with(
@@ -89,6 +95,7 @@ impl Engine {
         config: &Config,
         layout: Layout,
         shortfall: Option<Problem>,
+        pool: Vec<Range<u64>>,
     ) -> Engine {
         let tick = config.tick.max(Duration::from_millis(1));
         let now_ms = AtomicU64::new(0);
@@ -107,6 +114,7 @@ impl Engine {
             shortfall,
             kept,
             memory,
+            pool,
             background: OnceLock::new(),
         };
         Engine { parts: Arc::new(parts) }
@@ -166,6 +174,11 @@ impl Engine {
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.parts.wasmtime
+    }
+
+    /// The address space of its slots.
+    pub(crate) fn pool(&self) -> &[Range<u64>] {
+        &self.parts.pool
     }
 
     /// What components keep of the pool.

@@ -73,6 +73,15 @@ pub enum LoadError {
         /// How it ended.
         reason: String,
     },
+    /// Its interfaces.
+    #[error("the interfaces of {what} cannot be told")]
+    Wit {
+        /// What was given.
+        what: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
     /// The cache folder.
     #[error("the cache of compiled code at {path} cannot be used")]
     Cache {
@@ -147,6 +156,7 @@ impl Coded for LoadError {
             LoadError::Compile { .. } => runtime::COMPILE_FAILED,
             LoadError::Limit { .. } => runtime::COMPILE_LIMIT,
             LoadError::Worker { .. } => runtime::COMPILE_WORKER,
+            LoadError::Wit { .. } => runtime::WIT,
             LoadError::Cache { .. } => runtime::CACHE_IO,
             LoadError::Engine { .. } => runtime::ENGINE,
             LoadError::Told { problem, .. } => problem.code,

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Cause, LoadError};
 use crate::linker::Linker;
 use crate::serve::{self, Exported};
+use crate::wit;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use std::collections::{BTreeMap, HashMap};
@@ -210,6 +211,12 @@ impl Images {
             digests.map(|digest| Key::of(digest, self.inner.engine.wasmtime())).collect()
         };
         self.inner.cache.trim(&in_use, self.inner.code_bytes_max)
+    }
+
+    /// The interfaces of the component at `path` whose bytes have the digest, as WIT. Nothing is compiled.
+    pub async fn wit(&self, digest: &str, path: &Path, what: &str) -> Result<String, LoadError> {
+        let output = self.inner.cache.scratch(&Key::of(digest, self.inner.engine.wasmtime()));
+        wit::run(&*self.inner.worker, path, output.path(), what).await
     }
 
     /// The image of the component at `path` whose bytes have the digest. Whoever asks for the same digest meanwhile waits for

@@ -12,6 +12,7 @@
 //!
 //! Read in this order: [`config`], [`engine`] (one engine, one pool, epochs) · [`compile`] and [`cache`] (bytes to machine code) · [`image`]
 //! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
+//! [`memory`] (where it goes) · [`wit`] (what it says of itself) ·
 //! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
 
 mod adapt;
@@ -39,9 +40,11 @@ pub mod inspect;
 mod lane;
 pub mod linker;
 mod logs;
+pub mod memory;
 mod serve;
 mod warm;
 mod wasi_error;
+pub mod wit;
 
 pub use budget::{Budget, Usage};
 pub use calls::HostCalls;

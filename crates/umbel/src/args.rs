@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Rollback(cmd::rollback::Args),
     /// List applications and what they run
     Ps(cmd::ps::Args),
+    /// Show what components and the platform use, as it happens
+    Top(cmd::top::Args),
     /// Show the supervision tree
     Tree(cmd::tree::Args),
     /// Show what components log
@@ -80,10 +82,16 @@ pub(crate) enum Command {
     Events(cmd::events::Args),
     /// Look into a component file, an application, a component or a provider
     Inspect(cmd::inspect::Args),
+    /// Print the interfaces of a component as WIT
+    Wit(cmd::wit::Args),
+    /// Call a function of a component that runs
+    Call(cmd::call::Args),
     /// Open an application in the browser
     Open(cmd::open::Args),
     /// List and change links
     Link(cmd::link::Args),
+    /// Keep, delete and list secrets of components
+    Secret(cmd::secret::Args),
     /// Check this machine and the platform
     Doctor(cmd::doctor::Args),
     /// Print help: of everything, of a verb, an error code or a concept
@@ -102,8 +110,8 @@ const NOT_UNDERSTOOD: u8 = 2;
 /// The verbs as the first help shows them: those of every day on top.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["launch", "deploy", "ps", "logs", "open", "down"]),
-    ("Applications", &["undeploy", "rollback", "inspect", "link"]),
-    ("The platform", &["up", "tree", "events", "doctor"]),
+    ("Applications", &["undeploy", "rollback", "inspect", "wit", "call", "link", "secret"]),
+    ("The platform", &["up", "top", "tree", "events", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];
 

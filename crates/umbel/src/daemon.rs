@@ -5,6 +5,7 @@
 
 use crate::cmd::up::Up;
 use crate::files;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ const CORES_DEADLINE: Duration = Duration::from_secs(5);
 /// Runs the platform until it is asked to stop.
 pub(crate) async fn run(folder: &StateFolder, up: Up) -> Result<(), Problem> {
     folder.prepare()?;
+    leave_no_core()?;
     let mut signals = Signals::new()?;
     let platform = Platform::build(folder, &up).await?;
     let ready = tokio::select! {
@@ -183,6 +185,8 @@ async fn host(
     runtime.instances_max = up.instances;
     runtime.compile = up.compile;
     let engine = Engine::new(&runtime).map_err(coded)?;
+    // After the engine, which opens a file under /proc/self that then belongs to root; before the secrets, which it is for.
+    keep_memory_private()?;
     if let Some(problem) = engine.shortfall() {
         tracing::warn!(%problem, help = problem.help, "the instance pool is smaller than configured");
     }
@@ -207,6 +211,22 @@ async fn host(
     ];
     let deps = Deps { lattice, clock, images, store, factories, cores: cores.clone() };
     Host::new(config, state, key, deps).await
+}
+
+/// No core files: secrets are in memory. It holds for compile processes too, which inherit it.
+fn leave_no_core() -> Result<(), Problem> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(|error| not_private(&error))
+}
+
+/// No other process of this user may read this one's memory, nor attach to it.
+fn keep_memory_private() -> Result<(), Problem> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| not_private(&error))
+}
+
+fn not_private(error: &dyn std::error::Error) -> Problem {
+    let message = "the platform cannot keep its memory to itself";
+    Problem::new(umbel_core::code::host::NOT_PRIVATE, message).with_cause(error.to_string())
 }
 
 fn available_cores() -> usize {

@@ -10,7 +10,7 @@ pub use stream::{EventStream, Followed, LogStream};
 use crate::document::{self as doc, Document};
 use crate::folder::StateFolder;
 use crate::problem::Problems;
-use crate::query::{EventQuery, LinkQuery, LogQuery, encode_segment};
+use crate::query::{EventQuery, ExplainQuery, LinkQuery, LogQuery, SecretQuery, encode_segment};
 use bytes::Bytes;
 use connection::Reply;
 use http::Method;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::api;
+use zeroize::Zeroizing;
 
 /// Until a connection stands: it is local, so anything longer means that nobody accepts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,6 +124,11 @@ impl Client {
         self.get("/v1/components").await
     }
 
+    /// What components and hosts have used.
+    pub async fn usage(&self) -> Result<doc::UsageList> {
+        self.get("/v1/usage").await
+    }
+
     /// All providers.
     pub async fn providers(&self) -> Result<doc::ProviderList> {
         self.get("/v1/providers").await
@@ -204,6 +210,11 @@ impl Client {
         self.get("/v1/links").await
     }
 
+    /// Why the links of a component or provider work, or do not.
+    pub async fn explain_links(&self, query: &ExplainQuery) -> Result<doc::LinkExplanation> {
+        self.get(&format!("/v1/links/explain?{}", query.encode())).await
+    }
+
     /// Puts a link.
     pub async fn put_link(&self, link: &doc::PutLink) -> Result<doc::Done> {
         self.send(Method::PUT, "/v1/links", Some(json_body(link))).await
@@ -222,6 +233,27 @@ impl Client {
     /// One config.
     pub async fn config(&self, name: &str) -> Result<doc::Config> {
         self.get(&format!("/v1/configs/{}", encode_segment(name))).await
+    }
+
+    /// The names of all secrets.
+    pub async fn secrets(&self) -> Result<doc::SecretList> {
+        self.get("/v1/secrets").await
+    }
+
+    /// Keeps a secret. The value is wiped when it has been sent.
+    pub async fn put_secret(
+        &self,
+        name: &str,
+        query: &SecretQuery,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Result<doc::Done> {
+        let body = Body { content_type: "application/octet-stream", bytes: Bytes::from_owner(value) };
+        self.send(Method::PUT, &secret_path(name, query), Some(body)).await
+    }
+
+    /// Deletes a secret.
+    pub async fn delete_secret(&self, name: &str, query: &SecretQuery) -> Result<doc::Done> {
+        self.send(Method::DELETE, &secret_path(name, query), None).await
     }
 
     /// Log lines that are kept.
@@ -249,6 +281,16 @@ impl Client {
     /// What an artifact is.
     pub async fn inspect(&self, reference: &str) -> Result<doc::Inspection> {
         self.post("/v1/inspect", &doc::InspectRequest { reference: reference.into() }).await
+    }
+
+    /// The interfaces of a component that runs, or of an artifact, as WIT.
+    pub async fn wit(&self, request: &doc::WitRequest) -> Result<doc::Wit> {
+        self.post("/v1/wit", request).await
+    }
+
+    /// Calls a function that a component exports.
+    pub async fn call(&self, request: &doc::CallRequest) -> Result<doc::CallResult> {
+        self.post("/v1/call", request).await
     }
 
     /// Makes the hosts take no new work.
@@ -307,6 +349,10 @@ impl Client {
 
 fn application_path(name: &str, rest: &str) -> String {
     format!("/v1/applications/{}{rest}", encode_segment(name))
+}
+
+fn secret_path(name: &str, query: &SecretQuery) -> String {
+    format!("/v1/secrets/{}?{}", encode_segment(name), query.encode())
 }
 
 fn deploy_request(version: Option<&str>) -> doc::DeployRequest {

@@ -4,20 +4,26 @@
 //! lattice's messages, so that either can change without the other.
 
 mod application;
+mod call;
 mod platform;
 mod record;
+mod secret;
+mod usage;
 mod wiring;
 
 pub use application::{
     Application, ApplicationList, ApplicationStatus, ApplicationVersion, Change, DeployRequest, Deployed,
     Manifest, Part, Preview, Put, VersionList,
 };
+pub use call::{CallRequest, CallResult, Wit, WitRequest};
 pub use platform::{
-    Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Provider,
-    ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
+    Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Need,
+    Provider, ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
-pub use wiring::{Config, ConfigList, Link, LinkList, PutLink};
+pub use secret::{Secret, SecretList};
+pub use usage::{ComponentUsage, HostUsage, MemoryUse, ThreadsUse, UsageList};
+pub use wiring::{Config, ConfigList, ExplainedLink, Link, LinkExplanation, LinkList, LinkTarget, PutLink};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +69,8 @@ documents! {
     TreeList = "tree.list/v1",
     Component = "component/v1",
     ComponentList = "component.list/v1",
+    UsageList = "usage.list/v1",
+    SecretList = "secret.list/v1",
     Provider = "provider/v1",
     ProviderList = "provider.list/v1",
     Application = "application/v1",
@@ -75,6 +83,7 @@ documents! {
     Deployed = "application.deployed/v1",
     Link = "link/v1",
     LinkList = "link.list/v1",
+    LinkExplanation = "link.explanation/v1",
     Config = "config/v1",
     ConfigList = "config.list/v1",
     LogEntry = "log/v1",
@@ -83,5 +92,7 @@ documents! {
     EventList = "event.list/v1",
     Lost = "lost/v1",
     Inspection = "inspection/v1",
+    Wit = "wit/v1",
+    CallResult = "call/v1",
     Done = "done/v1",
 }

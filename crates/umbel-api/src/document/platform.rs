@@ -112,6 +112,8 @@ pub struct Usage {
     pub calls: u64,
     /// Calls that run now.
     pub calls_in_flight: u64,
+    /// Calls that wait for an instance.
+    pub calls_waiting: u64,
     /// Calls refused because a limit was reached.
     pub refused: u64,
     /// Calls that ended in a trap.
@@ -126,6 +128,10 @@ pub struct Usage {
     pub log_bytes: u64,
     /// Bytes of log that were above its rate and dropped.
     pub log_bytes_dropped: u64,
+    /// Times a call waited because the CPU share was used up.
+    pub cpu_throttled: u64,
+    /// Times an instance did not get memory because of the limit.
+    pub memory_refused: u64,
 }
 
 /// The components of all hosts.
@@ -246,10 +252,24 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Interfaces that it exports.
     pub exports: Vec<String>,
+    /// What would serve its imports on the host that looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
     /// What its signer says about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub claims: Option<serde_json::Value>,
+}
+
+/// What would serve an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Need {
+    /// The import.
+    pub import: String,
+    /// Whether the host serves it itself; otherwise it needs a link.
+    pub by_host: bool,
+    /// Components and providers that run and could serve it.
+    pub served_by: Vec<String>,
 }
 
 /// How to stop.
@@ -265,4 +285,14 @@ pub struct ShutdownRequest {
 pub struct Done {
     /// What.
     pub message: String,
+    /// What may have been meant otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Done {
+    /// It is done, and there is nothing to warn of.
+    pub fn new(message: impl Into<String>) -> Done {
+        Done { message: message.into(), warnings: Vec::new() }
+    }
 }

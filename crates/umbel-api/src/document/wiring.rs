@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use umbel_core::Problem;
 use utoipa::ToSchema;
 
 /// A link: who serves an import.
@@ -58,6 +59,66 @@ pub struct PutLink {
     #[serde(default)]
     pub target_config: Vec<String>,
     /// `local`, `any` or `remote`; `any` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<String>,
+}
+
+/// Why the links of a component or provider work, or do not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LinkExplanation {
+    /// Whose links they are.
+    pub source_id: String,
+    /// How the source is; `unknown` when it does not run.
+    pub state: String,
+    /// Imports that the host serves itself, without a link.
+    pub by_host: Vec<String>,
+    /// One entry for each import and link; an import without a link has one too.
+    pub links: Vec<ExplainedLink>,
+}
+
+/// One import, and the link that serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedLink {
+    /// The import with its version; of a link that serves none, what it carries.
+    pub import: String,
+    /// The link's name.
+    pub name: String,
+    /// Whether a call would get to the server.
+    pub works: bool,
+    /// Where it leads; absent without a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<LinkTarget>,
+    /// What a call does, where the link works: `direct` is a call of a provider in this process, `fresh-instance` makes an instance of the
+    /// component, `reused-instance` uses one that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Calls that the target has had, from everywhere, if it is a component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_calls: Option<u64>,
+    /// Why it does not work; its help is the command that mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::problem::ProblemView>)]
+    pub problem: Option<Problem>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkTarget {
+    /// Its id.
+    pub id: String,
+    /// `component`, `builtin`, `process`, or `unknown` when it does not run.
+    pub kind: String,
+    /// What it was started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Its state.
+    pub state: String,
+    /// How far it may be: `local`, `any` or `remote`.
+    pub distance_asked: String,
+    /// How far it is: `local` is in this host. Absent when it does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<String>,
 }

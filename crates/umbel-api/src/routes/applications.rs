@@ -133,7 +133,7 @@ pub(crate) async fn delete_application(State(service): Shared, Name(name): Name)
     let name = checked(AppName::new(name))?;
     let reply = managed(service.applications.del(name.as_str(), None).await)?;
     match reply.result {
-        DelResult::Deleted => Ok(Doc(Done { message: format!("the application `{name}` is deleted") })),
+        DelResult::Deleted => Ok(Doc(Done::new(format!("the application `{name}` is deleted")))),
         DelResult::NotFound => Err(refused(reply.problems, not_found(&name))),
         DelResult::Error => Err(refused(reply.problems, failed(reply.message))),
     }

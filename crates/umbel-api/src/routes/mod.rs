@@ -1,15 +1,19 @@
 //! What can be asked. Each handler translates one request; its attribute is its entry in the OpenAPI document.
 
 mod applications;
+mod call;
 mod platform;
 mod records;
+mod secrets;
 mod wiring;
 
 pub(crate) mod docs {
     //! The handlers that the OpenAPI document lists.
     pub(crate) use super::applications::*;
+    pub(crate) use super::call::*;
     pub(crate) use super::platform::*;
     pub(crate) use super::records::*;
+    pub(crate) use super::secrets::*;
     pub(crate) use super::wiring::*;
 }
 
@@ -75,7 +79,10 @@ fn quick() -> Table {
         .add(Method::GET, "/v1/tree", platform::tree)
         .add(Method::GET, "/v1/components", platform::components)
         .add(Method::GET, "/v1/providers", platform::providers)
+        .add(Method::GET, "/v1/usage", platform::usage)
         .add(Method::POST, "/v1/inspect", platform::inspect)
+        .add(Method::POST, "/v1/wit", call::wit)
+        .add(Method::POST, "/v1/call", call::call)
         .add(Method::POST, "/v1/drain", platform::drain)
         .add(Method::POST, "/v1/shutdown", platform::shutdown)
         .add(Method::GET, "/v1/applications", applications::list_applications)
@@ -90,12 +97,16 @@ fn quick() -> Table {
         .add(Method::POST, "/v1/applications/{name}/undeploy", applications::undeploy)
         .add(Method::POST, "/v1/applications/{name}/rollback", applications::rollback)
         .add(Method::GET, "/v1/links", wiring::list_links)
+        .add(Method::GET, "/v1/links/explain", wiring::explain_links)
         .add(Method::PUT, "/v1/links", wiring::put_link)
         .add(Method::DELETE, "/v1/links", wiring::delete_link)
         .add(Method::GET, "/v1/configs", wiring::list_configs)
         .add(Method::GET, "/v1/configs/{name}", wiring::get_config)
         .add(Method::PUT, "/v1/configs/{name}", wiring::put_config)
         .add(Method::DELETE, "/v1/configs/{name}", wiring::delete_config)
+        .add(Method::GET, "/v1/secrets", secrets::list_secrets)
+        .add(Method::PUT, "/v1/secrets/{name}", secrets::put_secret)
+        .add(Method::DELETE, "/v1/secrets/{name}", secrets::delete_secret)
         .add(Method::GET, "/v1/logs", records::list_logs)
         .add(Method::GET, "/v1/events", records::list_events)
 }

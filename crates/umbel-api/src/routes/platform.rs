@@ -4,7 +4,7 @@ use super::{Answer, Doc, Shared};
 use crate::convert;
 use crate::document::{
     ComponentList, Done, Health, HostList, InspectRequest, Inspection, ProviderList, ShutdownRequest, Tree,
-    TreeList, Version,
+    TreeList, UsageList, Version,
 };
 use crate::extract::Json;
 use crate::problem::{ProblemView, Problems};
@@ -85,6 +85,17 @@ pub(crate) async fn components(State(service): Shared) -> Answer<ComponentList> 
     Ok(Doc(ComponentList { items: hosts.into_iter().flat_map(|host| host.components).collect() }))
 }
 
+/// What components and the process of each host have used: counters, of which whoever reads twice makes rates.
+#[utoipa::path(get, path = "/v1/usage", tag = "platform", responses((status = 200, body = UsageList)))]
+pub(crate) async fn usage(State(service): Shared) -> Answer<UsageList> {
+    let mut items = Vec::new();
+    for host in service.some_hosts().await? {
+        let report = service.control.usage(&host.id).await?;
+        items.push(convert::host_usage(host.id.to_string(), report));
+    }
+    Ok(Doc(UsageList { items }))
+}
+
 /// The providers of all hosts.
 #[utoipa::path(get, path = "/v1/providers", tag = "platform", responses((status = 200, body = ProviderList)))]
 pub(crate) async fn providers(State(service): Shared) -> Answer<ProviderList> {
@@ -113,7 +124,7 @@ pub(crate) async fn drain(State(service): Shared) -> Answer<Done> {
     for host in &hosts {
         service.control.drain(&host.id).await?;
     }
-    Ok(Doc(Done { message: format!("{} of {} hosts drain", hosts.len(), hosts.len()) }))
+    Ok(Doc(Done::new(format!("{} of {} hosts drain", hosts.len(), hosts.len()))))
 }
 
 /// Stops the platform: it answers, drains and ends. Applications stay deployed and run again when it is started again.
@@ -125,5 +136,5 @@ pub(crate) async fn shutdown(
 ) -> Result<Doc<Done>, Problems> {
     let reason = request.unwrap_or_default().reason.unwrap_or_else(|| "asked over the API".into());
     (service.shutdown)(&reason);
-    Ok(Doc(Done { message: "the platform stops".into() }))
+    Ok(Doc(Done::new("the platform stops")))
 }

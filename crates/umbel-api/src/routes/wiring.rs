@@ -2,15 +2,16 @@
 
 use super::{Answer, Doc, Shared};
 use crate::convert;
-use crate::document::{Config, ConfigList, Done, Link, LinkList, PutLink};
+use crate::document::{Config, ConfigList, Done, Link, LinkExplanation, LinkList, PutLink};
 use crate::extract::{Json, Name, Query};
 use crate::problem::{ProblemView, Problems};
-use crate::query::LinkQuery;
+use crate::query::{ExplainQuery, LinkQuery};
 use crate::service::problem;
 use axum::extract::State;
 use std::collections::BTreeMap;
 use umbel_core::code::api;
 use umbel_core::link::{DEFAULT_LINK_NAME, LinkKey};
+use umbel_lattice::extension::ExplainRequest;
 
 /// All links.
 #[utoipa::path(get, path = "/v1/links", tag = "wiring", responses((status = 200, body = LinkList)))]
@@ -22,15 +23,29 @@ pub(crate) async fn list_links(State(service): Shared) -> Answer<LinkList> {
     Ok(Doc(LinkList { items }))
 }
 
-/// Puts a link; one with the same source, name and package is replaced.
+/// Why the links of a component or provider work, or do not: who serves each import, how far it is, and what would mend what is wrong.
+#[utoipa::path(get, path = "/v1/links/explain", tag = "wiring", params(ExplainQuery),
+    responses((status = 200, body = LinkExplanation), (status = 404, body = ProblemView)))]
+pub(crate) async fn explain_links(
+    State(service): Shared,
+    Query(query): Query<ExplainQuery>,
+) -> Answer<LinkExplanation> {
+    let ExplainQuery { source_id, contract, name } = query;
+    let host = service.host_of_part(&source_id).await?;
+    let request = ExplainRequest { source: source_id, contract, name };
+    Ok(Doc(convert::explained(service.control.explain_links(&host, &request).await?)))
+}
+
+/// Puts a link; one with the same source, name and package is replaced. A link whose two ends run and do not have the same contract is
+/// refused; that an end does not run yet is only warned of.
 #[utoipa::path(put, path = "/v1/links", tag = "wiring", request_body = PutLink,
-    responses((status = 200, body = Done), (status = 409, body = ProblemView)))]
+    responses((status = 200, body = Done), (status = 400, body = ProblemView), (status = 409, body = ProblemView)))]
 pub(crate) async fn put_link(State(service): Shared, Json(link): Json<PutLink>) -> Answer<Done> {
     let link = convert::put_link(link)?;
+    let warnings = service.check_link(&link).await?;
     service.control.put_link(&link).await?;
-    Ok(Doc(Done {
-        message: format!("{} is linked to {} for {}", link.source_id, link.target, link.contract),
-    }))
+    let message = format!("{} is linked to {} for {}", link.source_id, link.target, link.contract);
+    Ok(Doc(Done { message, warnings }))
 }
 
 /// Deletes a link; none there is no failure.
@@ -45,7 +60,7 @@ pub(crate) async fn delete_link(State(service): Shared, Query(query): Query<Link
     service.control.del_link(&key).await?;
     let LinkKey { source_id, name, wit_namespace, wit_package } = key;
     let message = format!("the link `{name}` of {source_id} for {wit_namespace}:{wit_package} is deleted");
-    Ok(Doc(Done { message }))
+    Ok(Doc(Done::new(message)))
 }
 
 /// The names of all configs.
@@ -87,7 +102,7 @@ pub(crate) async fn put_config(
 pub(crate) async fn delete_config(State(service): Shared, Name(name): Name) -> Answer<Done> {
     check_config_name(&name)?;
     service.control.del_config(&name).await?;
-    Ok(Doc(Done { message: format!("the config `{name}` is deleted") }))
+    Ok(Doc(Done::new(format!("the config `{name}` is deleted"))))
 }
 
 /// The name becomes a part of a subject and the key of an entry.

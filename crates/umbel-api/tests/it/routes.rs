@@ -2,8 +2,8 @@
 
 use crate::fake::{Fake, HOST, raw};
 use umbel_api::client::ManifestFormat;
-use umbel_api::document::PutLink;
-use umbel_api::query::LinkQuery;
+use umbel_api::document::{CallRequest, PutLink, WitRequest};
+use umbel_api::query::{ExplainQuery, LinkQuery, SecretQuery};
 use umbel_core::Kind;
 use umbel_core::code::api;
 
@@ -17,11 +17,16 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
         ("put", "/v1/links") => {
             r#"{"source_id":"a","target":"b","wit_namespace":"wasi","wit_package":"http","interfaces":["outgoing-handler"]}"#
         }
+        ("put", "/v1/secrets/{name}") => "canary",
         ("put", _) => r#"{"k":"v"}"#,
+        ("post", "/v1/call") => r#"{"component":"hello-web","function":"d"}"#,
+        ("post", "/v1/wit") => r#"{"reference":"/a.wasm"}"#,
         ("post", "/v1/inspect") => r#"{"reference":"/a.wasm"}"#,
         _ => "",
     };
     let query = match (method, path) {
+        ("get", "/v1/links/explain") => "?source_id=a",
+        (_, "/v1/secrets/{name}") => "?application=shop",
         ("delete", "/v1/links") => "?source_id=a&wit_namespace=wasi&wit_package=http",
         _ => "",
     };
@@ -109,7 +114,7 @@ async fn the_client_reads_every_answer() {
         target_config: Vec::new(),
         distance: Some("local".into()),
     };
-    client.put_link(&link).await.unwrap();
+    assert_eq!(client.put_link(&link).await.unwrap().warnings, ["nothing runs with the id `b` yet"]);
     let wrong = PutLink { distance: Some("near".into()), ..link };
     assert_eq!(client.put_link(&wrong).await.unwrap_err().first.code, api::BAD_REQUEST);
     let query = LinkQuery {
@@ -122,6 +127,53 @@ async fn the_client_reads_every_answer() {
     assert!(client.configs().await.unwrap().items.is_empty());
     assert_eq!(client.config("c").await.unwrap().values["k"], "v");
     assert_eq!(client.config("missing").await.unwrap_err().first.kind, Kind::NotFound);
+
+    let query = ExplainQuery { source_id: "a".into(), contract: Some("wasi:http".into()), name: None };
+    let explained = client.explain_links(&query).await.unwrap();
+    let [works, broken] = explained.links.as_slice() else { panic!("{explained:?}") };
+    assert_eq!(
+        (works.works, works.path.as_deref(), works.target_calls),
+        (true, Some("fresh-instance"), Some(3))
+    );
+    assert_eq!(works.target.as_ref().and_then(|target| target.distance.as_deref()), Some("local"));
+    assert!(!broken.works && broken.problem.is_some());
+
+    let call = CallRequest {
+        component: "hello-web".into(),
+        function: "d".into(),
+        wave: Some(vec!["1".into()]),
+        ..CallRequest::default()
+    };
+    let result = client.call(&call).await.unwrap();
+    assert_eq!(
+        (result.function.as_str(), result.result),
+        ("a:b/c.d", Some(serde_json::json!({"wave": ["1"]})))
+    );
+    let nobody = CallRequest { component: "nobody".into(), ..call.clone() };
+    assert_eq!(client.call(&nobody).await.unwrap_err().first.code, api::NO_SUCH_NAME);
+    let both = CallRequest { args: Some(Vec::new()), ..call };
+    assert_eq!(client.call(&both).await.unwrap_err().first.code, api::BAD_REQUEST);
+    let of = WitRequest { component: Some("hello-web".into()), reference: None };
+    assert_eq!(client.wit(&of).await.unwrap().digest, "sha256:00");
+    assert_eq!(client.wit(&WitRequest::default()).await.unwrap_err().first.code, api::BAD_REQUEST);
+
+    assert_eq!(client.usage().await.unwrap().items[0].components[0].usage.calls_waiting, 1);
+    let secrets = client.secrets().await.unwrap().items;
+    assert_eq!((secrets[0].owner.as_deref(), secrets[0].version), (Some("shop"), 2));
+    assert_eq!((secrets[1].scope.as_str(), secrets[1].put_unix_ms), ("shared", None));
+    let of_shop = SecretQuery { application: Some("shop".into()), ..SecretQuery::default() };
+    let value = || b"canary".to_vec().into();
+    assert_eq!(client.put_secret("a/b", &of_shop, value()).await.unwrap().message, "kept");
+    assert_eq!(client.delete_secret("a/b", &of_shop).await.unwrap().message, "kept");
+    for wrong in [
+        SecretQuery::default(),
+        SecretQuery { shared: Some(true), ..of_shop.clone() },
+        SecretQuery { kind: Some("number".into()), ..of_shop.clone() },
+    ] {
+        let problems = client.put_secret("a", &wrong, value()).await.unwrap_err();
+        assert_eq!(problems.first.code, api::BAD_REQUEST);
+        assert!(!problems.to_json().to_string().contains("canary"), "{problems}");
+    }
 
     assert_eq!(client.inspect("/a b.wasm").await.unwrap().reference, "/a b.wasm");
     assert_eq!(client.inspect("/refused").await.unwrap_err().first.message, "no");

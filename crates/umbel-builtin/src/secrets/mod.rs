@@ -39,11 +39,13 @@ use serve::Server;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use umbel_core::Problem;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
+use umbel_core::{Clock, Problem, SystemClock};
+use umbel_provider::secrets::{Keeper, Kept, Owner};
 use umbel_provider::{Factory, Provider, StartContext};
 use umbel_wit::Serve;
 use vault::Vault;
+use zeroize::Zeroizing;
 
 /// The factory of secrets providers, and the secrets of this host: all its providers serve the same ones.
 pub struct Secrets {
@@ -60,9 +62,10 @@ impl Secrets {
     }
 
     /// Keeps a secret, in place of the one that has the name. It is durable when this returns; links see it at their next `get`.
-    /// Blocks for an fsync.
-    pub fn put(&self, scope: &Scope, name: &str, secret: Secret) -> Result<(), SecretsError> {
-        self.vault()?.put(scope, name, secret)
+    /// Returns its version. Blocks for an fsync.
+    pub fn put(&self, scope: &Scope, name: &str, secret: Secret) -> Result<u64, SecretsError> {
+        let now = u64::try_from(SystemClock.unix_time().as_millis()).unwrap_or(u64::MAX);
+        self.vault()?.put(scope, name, secret, now)
     }
 
     /// Deletes a secret. What has it already keeps it. Blocks for an fsync.
@@ -96,10 +99,55 @@ impl Factory for Secrets {
         vec![Contract::new("wasmcloud", "secrets", &["store", "reveal"])]
     }
 
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        Some(self)
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         config::check_provider(&cx.config).map_err(|error| Problem::from(&error))?;
         let vault = self.vault().map_err(|error| Problem::from(&error))?;
         Ok(Arc::new(SecretsProvider { server: Arc::new(Server::new(vault)) }))
+    }
+}
+
+impl Keeper for Secrets {
+    fn put(
+        &self,
+        owner: &Owner,
+        name: &str,
+        value: Zeroizing<Vec<u8>>,
+        is_text: bool,
+    ) -> Result<u64, Problem> {
+        let secret = match std::str::from_utf8(&value) {
+            Ok(text) if is_text => Secret::from(text.to_string()),
+            _ => Secret::Bytes(value),
+        };
+        Secrets::put(self, &scope(owner), name, secret).map_err(|error| Problem::from(&error))
+    }
+
+    fn del(&self, owner: &Owner, name: &str) -> Result<(), Problem> {
+        Secrets::del(self, &scope(owner), name).map_err(|error| Problem::from(&error))
+    }
+
+    fn list(&self) -> Result<Vec<Kept>, Problem> {
+        let vault = self.vault().map_err(|error| Problem::from(&error))?;
+        let kept = |(scope, name, version, put_unix_ms)| {
+            let owner = match scope {
+                Scope::Application(name) => Owner::Application(name),
+                Scope::Component(id) => Owner::Component(id),
+                Scope::Shared => Owner::Shared,
+            };
+            Kept { owner, name, version, put_unix_ms }
+        };
+        Ok(vault.notes().into_iter().map(kept).collect())
+    }
+}
+
+fn scope(owner: &Owner) -> Scope {
+    match owner {
+        Owner::Application(name) => Scope::Application(name.clone()),
+        Owner::Component(id) => Scope::Component(id.clone()),
+        Owner::Shared => Scope::Shared,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The sealed file: all secrets as one message of XChaCha20-Poly1305, with a new nonce each time.
 //!
 //! ```text
-//! "umbel-secrets-1\n"   24 bytes of nonce   sealed: count, then for each: scope, owner, name, kind, value
+//! "umbel-secrets-2\n"   24 bytes of nonce   sealed: count, then for each: scope, owner, name, version, time, kind, value
 //!  └─ is authenticated with what follows                lengths and numbers are little-endian
 //! ```
+//!
+//! Files of the first format, which had neither version nor time, are read; what is written is of the second.
 
 use super::error::SecretsError;
 use super::key::Key;
@@ -16,13 +18,25 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What the file of this format begins with.
-pub(super) const MAGIC: &[u8; 16] = b"umbel-secrets-1\n";
+pub(super) const MAGIC: &[u8; 16] = b"umbel-secrets-2\n";
+/// What one without versions begins with.
+pub(super) const MAGIC_1: &[u8; 16] = b"umbel-secrets-1\n";
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
 /// All secrets, by whose they are and their names.
-pub(super) type Entries = BTreeMap<(Scope, String), Arc<Secret>>;
+pub(super) type Entries = BTreeMap<(Scope, String), Entry>;
+
+/// A secret, and what may be told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) secret: Arc<Secret>,
+    /// How often it was put.
+    pub(super) version: u64,
+    /// When, in ms since 1970; 0 where that was not noted.
+    pub(super) put_unix_ms: u64,
+}
 
 /// Why bytes cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,17 +61,19 @@ pub(super) fn seal(key: &Key, entries: &Entries) -> Result<Vec<u8>, SecretsError
 
 /// Opens what was sealed.
 pub(super) fn unseal(key: &Key, sealed: &[u8]) -> Result<Entries, Unsealable> {
-    let rest = sealed.strip_prefix(MAGIC).ok_or(Unsealable::Format)?;
+    let magic = [MAGIC, MAGIC_1].into_iter().find(|magic| sealed.starts_with(*magic));
+    let magic = magic.ok_or(Unsealable::Format)?;
+    let rest = &sealed[magic.len()..];
     let (nonce, rest) = rest.split_at_checked(NONCE_BYTES).ok_or(Unsealable::Authentic)?;
     let length = rest.len().checked_sub(TAG_BYTES).ok_or(Unsealable::Authentic)?;
     let (text, tag) = rest.split_at(length);
     let mut text = Zeroizing::new(text.to_vec());
     let cipher = XChaCha20Poly1305::new(key.0.as_slice().into());
     cipher
-        .decrypt_in_place_detached(XNonce::from_slice(nonce), MAGIC, &mut text, tag.into())
+        .decrypt_in_place_detached(XNonce::from_slice(nonce), magic, &mut text, tag.into())
         .map_err(|_| Unsealable::Authentic)?;
     // What is authentic was written by us, so this does not fail; if it does, it is not of this format.
-    decode(&text).ok_or(Unsealable::Format)
+    decode(&text, magic == MAGIC).ok_or(Unsealable::Format)
 }
 
 const APPLICATION: u8 = 0;
@@ -67,17 +83,19 @@ const STRING: u8 = 0;
 const BYTES: u8 = 1;
 
 fn encode(entries: &Entries) -> Zeroizing<Vec<u8>> {
-    let size: usize = entries.iter().map(|((scope, name), secret)| size(scope, name, secret)).sum();
+    let size: usize = entries.iter().map(|((scope, name), entry)| size(scope, name, &entry.secret)).sum();
     // As large as it gets, so that nothing is moved while it grows and left behind.
     let mut text = Zeroizing::new(Vec::with_capacity(4 + size));
     text.extend((entries.len() as u32).to_le_bytes());
-    for ((scope, name), secret) in entries {
+    for ((scope, name), Entry { secret, version, put_unix_ms }) in entries {
         let (tag, owner) = parts(scope);
         text.push(tag);
         for part in [owner, name] {
             text.extend((part.len() as u32).to_le_bytes());
             text.extend(part.as_bytes());
         }
+        text.extend(version.to_le_bytes());
+        text.extend(put_unix_ms.to_le_bytes());
         text.push(match **secret {
             Secret::String(_) => STRING,
             Secret::Bytes(_) => BYTES,
@@ -90,7 +108,7 @@ fn encode(entries: &Entries) -> Zeroizing<Vec<u8>> {
 
 /// The bytes that a secret takes in the file.
 pub(super) fn size(scope: &Scope, name: &str, secret: &Secret) -> usize {
-    14 + parts(scope).1.len() + name.len() + secret.bytes().len()
+    30 + parts(scope).1.len() + name.len() + secret.bytes().len()
 }
 
 fn parts(scope: &Scope) -> (u8, &str) {
@@ -101,7 +119,7 @@ fn parts(scope: &Scope) -> (u8, &str) {
     }
 }
 
-fn decode(text: &[u8]) -> Option<Entries> {
+fn decode(text: &[u8], has_notes: bool) -> Option<Entries> {
     let mut reader = Reader(text);
     let mut entries = Entries::new();
     for _ in 0..reader.u32()? {
@@ -112,12 +130,13 @@ fn decode(text: &[u8]) -> Option<Entries> {
             SHARED => Scope::Shared,
             _ => return None,
         };
+        let (version, put_unix_ms) = if has_notes { (reader.u64()?, reader.u64()?) } else { (1, 0) };
         let secret = match (reader.u8()?, reader.bytes()?) {
             (STRING, bytes) => Secret::String(Zeroizing::new(std::str::from_utf8(bytes).ok()?.to_string())),
             (BYTES, bytes) => Secret::Bytes(Zeroizing::new(bytes.to_vec())),
             _ => return None,
         };
-        entries.insert((scope, name), Arc::new(secret));
+        entries.insert((scope, name), Entry { secret: Arc::new(secret), version, put_unix_ms });
     }
     reader.0.is_empty().then_some(entries)
 }
@@ -135,6 +154,12 @@ impl<'t> Reader<'t> {
         let (number, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u32::from_le_bytes(*number))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
     }
 
     fn bytes(&mut self) -> Option<&'t [u8]> {

@@ -2,7 +2,7 @@
 
 use super::error::SecretsError;
 use super::key::{Key, Keys, make_folder, open_private, sync_folder, with_suffix, write_private};
-use super::seal::{Entries, Unsealable, seal, size, unseal};
+use super::seal::{Entries, Entry, Unsealable, seal, size, unseal};
 use super::secret::{SECRET_BYTES_MAX, Scope, Secret};
 use crate::lock::lock;
 use arc_swap::ArcSwap;
@@ -62,29 +62,47 @@ impl Vault {
     }
 
     pub(super) fn get(&self, scope: Scope, name: String) -> Option<Arc<Secret>> {
-        self.entries.load().get(&(scope, name)).cloned()
+        self.entries.load().get(&(scope, name)).map(|entry| entry.secret.clone())
     }
 
     pub(super) fn list(&self) -> Vec<(Scope, String)> {
         self.entries.load().keys().cloned().collect()
     }
 
-    pub(super) fn put(&self, scope: &Scope, name: &str, secret: Secret) -> Result<(), SecretsError> {
+    /// All of them without their values.
+    pub(super) fn notes(&self) -> Vec<(Scope, String, u64, u64)> {
+        let note = |((scope, name), entry): (&(Scope, String), &Entry)| {
+            (scope.clone(), name.clone(), entry.version, entry.put_unix_ms)
+        };
+        self.entries.load().iter().map(note).collect()
+    }
+
+    /// Keeps a secret; returns its version.
+    pub(super) fn put(
+        &self,
+        scope: &Scope,
+        name: &str,
+        secret: Secret,
+        put_unix_ms: u64,
+    ) -> Result<u64, SecretsError> {
         check_name(name)?;
         let bytes = secret.bytes().len();
         if bytes > SECRET_BYTES_MAX {
             return Err(SecretsError::TooLarge { bytes, bytes_max: SECRET_BYTES_MAX });
         }
         self.change(|entries| {
-            entries.insert((scope.clone(), name.into()), Arc::new(secret));
+            let key = (scope.clone(), name.to_string());
+            let version = entries.get(&key).map_or(1, |entry| entry.version.saturating_add(1));
+            entries.insert(key, Entry { secret: Arc::new(secret), version, put_unix_ms });
             if entries.len() > SECRETS_MAX {
                 return Err(SecretsError::Full { max: SECRETS_MAX, unit: "secrets" });
             }
-            let total: usize = entries.iter().map(|((scope, name), secret)| size(scope, name, secret)).sum();
+            let total: usize =
+                entries.iter().map(|((scope, name), entry)| size(scope, name, &entry.secret)).sum();
             if total > TOTAL_BYTES_MAX {
                 return Err(SecretsError::Full { max: TOTAL_BYTES_MAX, unit: "bytes" });
             }
-            Ok(())
+            Ok(version)
         })
     }
 
@@ -99,13 +117,13 @@ impl Vault {
     }
 
     /// What is changed is shown when it is durable, and not at all if it cannot be written.
-    fn change(
+    fn change<T>(
         &self,
-        change: impl FnOnce(&mut Entries) -> Result<(), SecretsError>,
-    ) -> Result<(), SecretsError> {
+        change: impl FnOnce(&mut Entries) -> Result<T, SecretsError>,
+    ) -> Result<T, SecretsError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Entries::clone(&self.entries.load());
-        change(&mut entries)?;
+        let changed = change(&mut entries)?;
         let sealed = seal(&self.key, &entries)?;
         let new = with_suffix(&self.path, ".new");
         let written = write_private(&new, &sealed)
@@ -113,7 +131,7 @@ impl Vault {
             .and_then(|()| sync_folder(&self.folder));
         written.map_err(|e| SecretsError::io(&self.path, e))?;
         self.entries.store(Arc::new(entries));
-        Ok(())
+        Ok(changed)
     }
 }
 

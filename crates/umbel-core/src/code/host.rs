@@ -88,4 +88,14 @@ codes! {
         why: "Every connection is an open file, and some are kept for the platform itself, so that it can always be asked and stopped. The soft limit is raised to the hard one at the start.",
         help: "raise the hard limit of open files before the platform is started: `ulimit -Hn 16384`, or `LimitNOFILE=16384` of a systemd unit",
     }
+    818 NO_KEEPER NotFound {
+        title: "nothing here keeps secrets",
+        why: "Secrets are kept by the builtin `secrets`, and this build is without it.",
+        help: "use a build with the feature `secrets`",
+    }
+    819 NOT_PRIVATE Internal {
+        title: "the platform cannot keep its memory to itself",
+        why: "Secrets are in its memory, so it leaves no core files and lets other processes of its user not read it; the system refused that.",
+        help: "the cause says what the system answered; `umbel up` in another environment may be allowed to",
+    }
 }

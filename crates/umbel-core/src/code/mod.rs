@@ -16,6 +16,7 @@ pub mod cron;
 pub mod guest;
 pub mod host;
 pub mod identity;
+pub mod invoke;
 pub mod keyvalue;
 pub mod lattice;
 pub mod manager;
@@ -75,6 +76,7 @@ pub const AREAS: &[(u16, &str, &[Code])] = &[
     (4, "runtime", runtime::ALL),
     (5, "call", call::ALL),
     (5, "guest", guest::ALL),
+    (5, "invoke", invoke::ALL),
     (6, "lattice", lattice::ALL),
     (7, "supervisor", supervisor::ALL),
     (8, "host", host::ALL),

@@ -63,4 +63,9 @@ codes! {
         why: "Address space is short (ulimit -v, or vm.max_map_count), so fewer instances can run at once, or each is allocated on demand.",
         help: "raise the limit: `ulimit -v unlimited`, `sysctl vm.max_map_count=262144`",
     }
+    413 WIT Invalid {
+        title: "the interfaces of the component cannot be told as WIT",
+        why: "What the file says of its types breaks the rules of WIT, or telling it would take more than 20 s, 1 GiB of memory or 4 MiB of text.",
+        help: "check the file with `wasm-tools component wit FILE`; the cause says what is wrong",
+    }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use umbel_host::worker::CompileProcesses;
-use umbel_runtime::compile::{Exit, Job, Worker};
+use umbel_runtime::compile::{Exit, Job, Task, Worker};
 use umbel_runtime::config::CompileLimits;
 use umbel_runtime::engine::Layout;
 
@@ -21,6 +21,7 @@ impl Scripts {
 
     fn job(&self, limits: CompileLimits) -> Job {
         Job {
+            task: Task::Compile,
             input: self.0.path().join("in.wasm"),
             output: self.0.path().join("out.cwasm"),
             what: "hello".into(),

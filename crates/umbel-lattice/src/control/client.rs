@@ -9,7 +9,9 @@ use super::message::{
 use super::response::CtlResponse;
 use super::view::{Host, Inventory};
 use crate::extension::{
-    ComponentInspect, EventsReply, EventsRequest, LogLine, LogsRequest, Pinned, ReferenceRequest,
+    CallReply, CallRequest, Checked, ComponentInspect, EventsReply, EventsRequest, ExplainRequest, Explained,
+    LogLine, LogsRequest, Pinned, ReferenceRequest, SecretKey, SecretPut, SecretView, UsageReport, WitReply,
+    WitRequest,
 };
 use crate::message::to_json;
 use crate::subjects::{ctl, umbel};
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::id::{HostId, LatticeName};
 use umbel_core::link::{Link, LinkKey, Values};
+use zeroize::Zeroizing;
 
 type Result<T, E = ControlError> = std::result::Result<T, E>;
 
@@ -164,6 +167,54 @@ impl Client {
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
     }
 
+    /// Ours: keeps a secret on the host. The value is wiped when nobody holds the message any more.
+    pub async fn put_secret(
+        &self,
+        host: &HostId,
+        put: &SecretPut,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Result<String> {
+        let subject = umbel::secret_put(self.name(), host);
+        let message = put.message(subject.clone(), value);
+        let reply = self.lattice.request_message(message, self.timeout).await?;
+        Ok(answered::<Value>(&subject, &reply)?.message)
+    }
+
+    /// Ours: deletes a secret of the host.
+    pub async fn del_secret(&self, host: &HostId, key: &SecretKey) -> Result<String> {
+        self.command(umbel::secret_del(self.name(), host), to_json(key)).await
+    }
+
+    /// Ours: the names of the host's secrets.
+    pub async fn secrets(&self, host: &HostId) -> Result<Vec<SecretView>> {
+        self.expect(umbel::secret_list(self.name(), host), Bytes::new()).await
+    }
+
+    /// Ours: what components and the process of the host have used.
+    pub async fn usage(&self, host: &HostId) -> Result<UsageReport> {
+        self.expect(umbel::usage(self.name(), host), Bytes::new()).await
+    }
+
+    /// Ours: why the links of a component or provider of the host work, or do not.
+    pub async fn explain_links(&self, host: &HostId, request: &ExplainRequest) -> Result<Explained> {
+        self.expect(umbel::link_explain(self.name(), host), to_json(request)).await
+    }
+
+    /// Ours: whether the host sees anything against a link.
+    pub async fn check_link(&self, host: &HostId, link: &Link) -> Result<Checked> {
+        self.expect(umbel::link_check(self.name(), host), to_json(&link_body(link))).await
+    }
+
+    /// Ours: a component's interfaces as WIT.
+    pub async fn wit(&self, host: &HostId, request: &WitRequest) -> Result<WitReply> {
+        self.expect(umbel::wit(self.name(), host), to_json(request)).await
+    }
+
+    /// Ours: calls a function that a component of the host exports.
+    pub async fn call(&self, host: &HostId, request: &CallRequest) -> Result<CallReply> {
+        self.expect(umbel::call(self.name(), host), to_json(request)).await
+    }
+
     /// Ours: log lines that the host remembers.
     pub async fn logs(&self, host: &HostId, request: &LogsRequest) -> Result<Vec<LogLine>> {
         self.expect(umbel::logs(self.name(), host), to_json(request)).await
@@ -181,11 +232,7 @@ impl Client {
     /// One request, its whole answer.
     async fn ask<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<CtlResponse<T>> {
         let reply = self.lattice.request(&subject, body, self.timeout).await?;
-        let answer: CtlResponse<T> = parse_answer(&subject, &reply)?;
-        if !answer.success {
-            return Err(ControlError::refused(answer.message, answer.problem));
-        }
-        Ok(answer)
+        answered(&subject, &reply)
     }
 
     /// One request that is answered with a message for people.
@@ -214,6 +261,15 @@ impl Client {
         }
         Ok(all)
     }
+}
+
+/// A whole answer, unless it is a refusal.
+fn answered<T: DeserializeOwned>(subject: &str, reply: &Message) -> Result<CtlResponse<T>> {
+    let answer: CtlResponse<T> = parse_answer(subject, reply)?;
+    if !answer.success {
+        return Err(ControlError::refused(answer.message, answer.problem));
+    }
+    Ok(answer)
 }
 
 pub(crate) fn parse_answer<T: DeserializeOwned>(subject: &str, reply: &Message) -> Result<T> {

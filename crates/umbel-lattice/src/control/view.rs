@@ -201,6 +201,8 @@ pub struct Usage {
     pub calls: u64,
     /// Calls that run now.
     pub calls_in_flight: u64,
+    /// Calls that wait for an instance.
+    pub calls_waiting: u64,
     /// Calls that were refused because a limit was reached.
     pub refused: u64,
     /// Calls that ended in a trap.
@@ -215,6 +217,10 @@ pub struct Usage {
     pub log_bytes: u64,
     /// Bytes of log that were dropped because of the limit.
     pub log_bytes_dropped: u64,
+    /// Times a call waited because the CPU share was used up.
+    pub cpu_throttled: u64,
+    /// Times an instance did not get memory because of the limit.
+    pub memory_refused: u64,
 }
 
 impl Usage {

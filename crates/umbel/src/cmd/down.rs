@@ -100,5 +100,5 @@ fn is_zombie(pid: Pid) -> bool {
 }
 
 fn show(context: &Context, message: String) -> Result<(), Failure> {
-    context.show(&Done { message }, |done, _| format!("{}\n", done.message), |_| Vec::new())
+    context.show(&Done::new(message), |done, _| format!("{}\n", done.message), |_| Vec::new())
 }

@@ -3,14 +3,17 @@
 use crate::context::{Context, absolute};
 use crate::fail::Failure;
 use crate::names;
-use crate::render::table::{Cell, cell, render as table, state};
+use crate::render::table::{Cell, cell, render as table, state, toned};
 use crate::render::{Style, Tone, tone_of};
 use crate::text::{self, neutral};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 use umbel_api::client::Client;
-use umbel_api::document::{Application, ApplicationVersion, Component, Document, Inspection, Part, Provider};
+use umbel_api::document::{
+    Application, ApplicationVersion, Component, Document, ExplainedLink, Inspection, Need, Part, Provider,
+};
+use umbel_api::query::ExplainQuery;
 use umbel_core::code::api;
 use umbel_core::{Problem, limits::Limits};
 
@@ -42,8 +45,7 @@ impl Document for ApplicationDetails {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
     let what = args.what.as_str();
-    let is_reference = what.contains(['/', ':']) || what.starts_with('.') || what.ends_with(".wasm");
-    if is_reference {
+    if is_reference(what) {
         return artifact(context, &client, what).await;
     }
     let applications = client.applications().await?.items;
@@ -63,11 +65,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         return show_application(context, &client, application).await;
     }
     if let Some(component) = components.into_iter().find(|component| component.id == name) {
-        return context.show(
-            component,
-            |c, style| render_component(context, c, style),
-            |c| vec![c.id.clone()],
-        );
+        return show_component(context, &client, component).await;
     }
     match providers.into_iter().find(|provider| provider.id == name) {
         Some(provider) => context.show(provider, render_provider, |provider| vec![provider.id.clone()]),
@@ -75,11 +73,64 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
 }
 
+/// A component with its links.
+#[derive(Debug, Serialize, Deserialize)]
+struct ComponentDetails {
+    #[serde(flatten)]
+    component: Component,
+    links: Vec<ExplainedLink>,
+}
+
+impl Document for ComponentDetails {
+    const TYPE: &'static str = Component::TYPE;
+}
+
+async fn show_component(context: &Context, client: &Client, component: &Component) -> Result<(), Failure> {
+    let query = ExplainQuery { source_id: component.id.clone(), contract: None, name: None };
+    let links = client.explain_links(&query).await?.links;
+    let details = ComponentDetails { component: component.clone(), links };
+    context.show(
+        &details,
+        |details, style| {
+            let links = render_links(&details.links, style);
+            render_component(context, &details.component, style) + &links
+        },
+        |details| vec![details.component.id.clone()],
+    )
+}
+
+/// Who serves each import; `umbel link explain` says more.
+fn render_links(links: &[ExplainedLink], style: Style) -> String {
+    if links.is_empty() {
+        return String::new();
+    }
+    let row = |link: &ExplainedLink| {
+        let target = link.target.as_ref().map(|target| target.id.as_str()).unwrap_or_default();
+        let verdict = match (link.works, &link.problem) {
+            (true, _) => toned("works", Tone::Good),
+            (false, Some(problem)) => toned(problem.code.to_string(), Tone::Bad),
+            (false, None) => toned("not used", Tone::Faint),
+        };
+        vec![cell(&link.import), cell(&link.name), cell(target), verdict]
+    };
+    let rows: Vec<Vec<Cell>> = links.iter().map(row).collect();
+    format!("\n{}", table(&["IMPORT", "LINK", "TARGET", "STATE"], &rows, style))
+}
+
+/// Whether it can only be a path or a reference: no name of what runs looks so.
+pub(super) fn is_reference(what: &str) -> bool {
+    what.contains(['/', ':']) || what.starts_with('.') || what.ends_with(".wasm")
+}
+
 /// A path is made absolute: the host reads the file, from another folder.
-async fn artifact(context: &Context, client: &Client, what: &str) -> Result<(), Failure> {
+pub(super) fn reference(what: &str) -> Result<String, Failure> {
     let is_path = !what.contains(':')
         && (what.starts_with(['.', '/']) || Path::new(what).exists() || what.ends_with(".wasm"));
-    let reference = if is_path { absolute(Path::new(what))?.display().to_string() } else { what.to_string() };
+    if is_path { Ok(absolute(Path::new(what))?.display().to_string()) } else { Ok(what.to_string()) }
+}
+
+async fn artifact(context: &Context, client: &Client, what: &str) -> Result<(), Failure> {
+    let reference = reference(what)?;
     let inspection = context.progress.spin("looking into it", client.inspect(&reference)).await?;
     context.show(&inspection, render_artifact, |inspection| vec![inspection.digest.clone()])
 }
@@ -266,7 +317,23 @@ fn render_artifact(inspection: &Inspection, style: Style) -> String {
     if let Some(claims) = &inspection.claims {
         facts.add("claims", text::json_line(claims));
     }
-    facts.0
+    facts.0 + &render_needs(&inspection.needs, style)
+}
+
+/// Who could serve each import that needs a link.
+fn render_needs(needs: &[Need], style: Style) -> String {
+    let row = |need: &Need| {
+        let able = match need.served_by.as_slice() {
+            [] => toned("nothing that runs here", Tone::Faint),
+            able => cell(able.join(", ")),
+        };
+        vec![cell(&need.import), able]
+    };
+    let rows: Vec<Vec<Cell>> = needs.iter().filter(|need| !need.by_host).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(&["NEEDS A LINK", "COULD BE SERVED BY"], &rows, style))
 }
 
 #[cfg(test)]

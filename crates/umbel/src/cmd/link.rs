@@ -1,5 +1,7 @@
 //! `umbel link`: who serves an import.
 
+pub(super) mod explain;
+
 use crate::context::Context;
 use crate::fail::Failure;
 use crate::names;
@@ -18,6 +20,7 @@ use umbel_core::{Problem, link::DEFAULT_LINK_NAME};
 
 Examples:
   umbel link list
+  umbel link explain hello-web
   umbel link put hello-web http-client wasi:http/outgoing-handler
   umbel link del hello-web wasi:http"
 )]
@@ -30,6 +33,8 @@ pub(crate) struct Args {
 enum Verb {
     /// List all links
     List,
+    /// Tell why a link works or not, who serves it, and the command that mends what is wrong
+    Explain(explain::Explain),
     /// Put a link; one with the same source, name and package is replaced
     Put(Put),
     /// Delete a link
@@ -89,12 +94,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             }
             context.show(&links, render, names_of)
         }
+        Verb::Explain(args) => explain::run(context, &client, args).await,
         Verb::Put(put) => {
             let (namespace, package, interfaces) = contract(&put.contract)?;
             let ids = ids(&client).await?;
             let link = PutLink {
-                source_id: meant(context, &put.source, &ids)?,
-                target: meant(context, &put.target, &ids)?,
+                source_id: meant(&put.source, &ids)?,
+                target: meant(&put.target, &ids)?,
                 name: Some(put.name),
                 wit_namespace: namespace,
                 wit_package: package,
@@ -141,14 +147,9 @@ async fn ids(client: &Client) -> Result<Vec<String>, Failure> {
 }
 
 /// A link may be put before what it joins is started, so an id that is not known is taken as it is.
-fn meant(context: &Context, typed: &str, ids: &[String]) -> Result<String, Failure> {
+fn meant(typed: &str, ids: &[String]) -> Result<String, Failure> {
     match names::resolve(typed, ids.iter().map(String::as_str), "component or provider", api::NO_SUCH_NAME) {
-        Err(problem) if problem.code == api::NO_SUCH_NAME => {
-            context
-                .progress
-                .note(&format!("note: nothing runs with the id `{}` yet", crate::text::neutral(typed)));
-            Ok(typed.to_string())
-        }
+        Err(problem) if problem.code == api::NO_SUCH_NAME => Ok(typed.to_string()),
         outcome => Ok(outcome?),
     }
 }
@@ -200,6 +201,9 @@ fn names_of(links: &LinkList) -> Vec<String> {
 }
 
 fn show(context: &Context, done: Done) -> Result<(), Failure> {
+    for warning in &done.warnings {
+        context.progress.note(&format!("note: {}", crate::text::neutral(warning)));
+    }
     context.show(&done, |done, _| format!("{}\n", crate::text::neutral(&done.message)), |_| Vec::new())
 }
 

@@ -1,5 +1,6 @@
 //! One file per verb: what can be typed, what it means, and what it does.
 
+pub(crate) mod call;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
@@ -14,12 +15,15 @@ pub(crate) mod logs;
 pub(crate) mod open;
 pub(crate) mod ps;
 pub(crate) mod rollback;
+pub(crate) mod secret;
+pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod undeploy;
 pub(crate) mod up;
 pub(crate) mod version;
 mod wait;
 mod watch;
+pub(crate) mod wit;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -35,12 +39,16 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Undeploy(args) => undeploy::run(context, args).await,
         Command::Rollback(args) => rollback::run(context, args).await,
         Command::Ps(args) => ps::run(context, args).await,
+        Command::Top(args) => top::run(context, args).await,
         Command::Tree(args) => tree::run(context, args).await,
         Command::Logs(args) => logs::run(context, args).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Inspect(args) => inspect::run(context, args).await,
+        Command::Wit(args) => wit::run(context, args).await,
+        Command::Call(args) => call::run(context, args).await,
         Command::Open(args) => open::run(context, args).await,
         Command::Link(args) => link::run(context, args).await,
+        Command::Secret(args) => secret::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Help(args) => help::run(context, &args),
         Command::Explain(args) => explain::run(context, args),

@@ -124,6 +124,7 @@ fn components(components: &[Component], style: Style) -> String {
                 cell(&component.id),
                 state(&component.state),
                 number(format!("{}/{}", usage.calls_in_flight, component.instances_max)),
+                number(usage.calls_waiting.to_string()),
                 number(usage.calls.to_string()),
                 number((usage.traps + usage.refused).to_string()),
                 number(text::bytes(usage.memory_bytes)),
@@ -131,7 +132,7 @@ fn components(components: &[Component], style: Style) -> String {
             ]
         })
         .collect();
-    table(&["COMPONENT", "STATE", "BUSY", "CALLS", "FAILED", "MEMORY", "IMAGE"], &rows, style)
+    table(&["COMPONENT", "STATE", "BUSY", "WAITING", "CALLS", "FAILED", "MEMORY", "IMAGE"], &rows, style)
 }
 
 fn providers(providers: &[Provider], style: Style) -> String {

@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         format!("`{name}` is undeployed; `{}` deploys it again", context.command(&format!("deploy {name}")))
     };
     context.show(
-        &Done { message },
+        &Done::new(message),
         |done, _| format!("{}\n", text::neutral(&done.message)),
         |_| vec![name.clone()],
     )

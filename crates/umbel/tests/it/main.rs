@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 mod alone;
+mod call;
 mod platform;
+mod secret;
 mod told;
+mod top;
 
 use std::path::Path;
 use umbel_testkit::Platform;

@@ -68,7 +68,7 @@ async fn the_contract_is_kept() {
     let secrets = open(folder.path());
     let server = server(&secrets).await;
     check(&server, &|scope, name, secret| match secret {
-        Some(secret) => secrets.put(scope, name, secret).expect("put"),
+        Some(secret) => drop(secrets.put(scope, name, secret).expect("put")),
         None => secrets.del(scope, name).expect("del"),
     })
     .await;
@@ -160,7 +160,7 @@ async fn wrong_config_is_refused_without_repeating_it() {
 async fn limits_are_kept_and_nothing_is_changed_when_they_are_hit() {
     let folder = tempfile::tempdir().expect("a folder");
     let secrets = open(folder.path());
-    let put = |name: &str, bytes: usize| secrets.put(&app("app"), name, vec![7; bytes].into());
+    let put = |name: &str, bytes: usize| secrets.put(&app("app"), name, vec![7; bytes].into()).map(drop);
     put("largest", 64 << 10).expect("a secret of the limit");
     put(&"n".repeat(256), 0).expect("a name of the limit");
     let code_of =

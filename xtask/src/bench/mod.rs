@@ -30,6 +30,9 @@ const FIGURES: &[(&str, Figure)] = &[
     ("launch", figures::launch::measure),
     ("scale", figures::scale::measure),
     ("update", figures::update::measure),
+    ("calls", figures::calls::measure),
+    ("relink", figures::relink::measure),
+    ("many", figures::many::measure),
 ];
 
 type Figure = fn(&Bench, &mut Report) -> Result<()>;

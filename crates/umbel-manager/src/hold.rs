@@ -6,6 +6,7 @@
 
 use crate::desired::{Annotations, Desired, DesiredPart, is_ours};
 use crate::plan::{Plan, Step, World, part_subject};
+use crate::status::Failures;
 use std::collections::BTreeSet;
 use umbel_core::id::HostId;
 use umbel_core::link::{Link, LinkKey};
@@ -23,10 +24,10 @@ pub struct Parted {
     pub awaited: Vec<String>,
 }
 
-/// Parts the steps of a plan into those that may be done now and those that have to wait.
-pub fn part(desired: &Desired, world: &World, plan: &Plan) -> Parted {
+/// Parts the steps of a plan into those that may be done now and those that have to wait. No stop waits for a link whose change failed.
+pub fn part(desired: &Desired, world: &World, plan: &Plan, failures: &Failures) -> Parted {
     let planned = plan.steps.iter().filter(|step| step.phase() < 3).map(Step::subject).collect();
-    let mut holder = Holder { desired, world, plan, planned, awaited: Vec::new() };
+    let mut holder = Holder { desired, world, plan, failures, planned, awaited: Vec::new() };
     holder.awaited = desired.parts.iter().filter(|part| !holder.is_up(part)).collect();
     let (later, now) = plan.steps.iter().cloned().partition(|step| holder.has_to_wait(step));
     Parted { now, later, awaited: holder.awaited.iter().map(|part| part.name.clone()).collect() }
@@ -36,6 +37,7 @@ struct Holder<'a> {
     desired: &'a Desired,
     world: &'a World,
     plan: &'a Plan,
+    failures: &'a Failures,
     /// Parts that are still to be ordered.
     planned: BTreeSet<String>,
     awaited: Vec<&'a DesiredPart>,
@@ -47,9 +49,15 @@ impl Holder<'_> {
             Step::PutLink(link) => self.would_turn_away(link),
             Step::DelLink(_) => self.is_incomplete(),
             Step::StopComponent(scale) => {
-                self.is_still_needed(scale.component_id.as_str(), PartKind::Component)
+                let id = scale.component_id.as_str();
+                self.is_still_needed(id, PartKind::Component) || self.is_still_asked(id)
             }
-            Step::StopProvider(stop) => self.is_still_needed(stop.provider_id.as_str(), PartKind::Provider),
+            // Not before what it leads to.
+            Step::StopProvider(stop) => {
+                let mut stops = self.plan.steps.iter().filter(|step| matches!(step, Step::StopComponent(_)));
+                self.is_still_needed(stop.provider_id.as_str(), PartKind::Provider)
+                    || stops.any(|step| self.has_to_wait(step))
+            }
             // Parts and links that were not changed yet may name it.
             Step::DelConfig { .. } => {
                 let others = |step: &Step| !matches!(step, Step::DelConfig { .. });
@@ -77,6 +85,28 @@ impl Holder<'_> {
         let Some(old) = self.existing(&link.key()) else { return false };
         let of_old_source = self.awaits(&link.source_id) && self.serves(&link.source_id);
         of_old_source || (self.awaits(&link.target) && self.serves(&old.target))
+    }
+
+    /// Whether a link leads there that is about to change, or a provider has not followed such a change yet: it would go on sending
+    /// calls to what has stopped.
+    fn is_still_asked(&self, id: &str) -> bool {
+        let changed = |step: &Step| match step {
+            Step::PutLink(link) => Some(link.key()),
+            Step::DelLink(key) => Some(key.clone()),
+            _ => None,
+        };
+        let leads_there = |key: LinkKey| self.existing(&key).is_some_and(|link| link.target == id);
+        let steps = self.plan.steps.iter().filter(|step| !self.failures.contains_key(&step.subject()));
+        steps.filter_map(changed).any(leads_there) || self.is_still_shown(id)
+    }
+
+    /// Whether a provider serves the component at an address, and has no link to it any more.
+    fn is_still_shown(&self, id: &str) -> bool {
+        let Some(links) = &self.world.links else { return false };
+        let providers = self.world.hosts.values().flat_map(|inventory| &inventory.providers);
+        providers
+            .filter(|view| view.endpoints.iter().any(|endpoint| endpoint.component == id))
+            .any(|view| !links.iter().any(|link| link.source_id == view.id.as_str() && link.target == id))
     }
 
     fn existing(&self, key: &LinkKey) -> Option<&Link> {

@@ -156,7 +156,7 @@ async fn round(
         store.forget(name).await?;
         return Ok(Round { status: None, again_in: None, is_gone: true });
     }
-    let parted = hold::part(&desired, &world, &plan);
+    let parted = hold::part(&desired, &world, &plan, &memory.failures());
     let due = memory.due(&parted.now, shared.clock.now(), &shared.options);
     let did_something = !due.is_empty() && is_current(shared, &record).await?;
     if did_something {
@@ -181,8 +181,10 @@ async fn round(
     let again_in = match (did_something, plan.steps.is_empty()) {
         (true, _) => Some(shared.options.coalesce),
         (false, false) => {
-            // Events tell when what others wait for runs. They can be lost.
-            let waits = (!parted.later.is_empty()).then_some(shared.options.resend_after);
+            // Events tell when what others wait for runs; they can be lost. Nothing tells when a provider has followed a link.
+            let options = &shared.options;
+            let soon = if parted.awaited.is_empty() { options.coalesce * 10 } else { options.resend_after };
+            let waits = (!parted.later.is_empty()).then_some(soon);
             memory.next_due(shared.clock.now(), &shared.options).into_iter().chain(waits).min()
         }
         (false, true) => None,

@@ -236,7 +236,7 @@ impl Viewer<'_> {
         let worst =
             self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
         let is_surplus_left = !self.plan.steps.is_empty();
-        let parted = hold::part(self.desired, self.world, self.plan);
+        let parted = hold::part(self.desired, self.world, self.plan, self.failures);
         let awaited = parted.awaited.join("`, `");
         let mut status = match worst {
             Some(worst) if severity(worst.kind) > severity(StatusType::Deployed) => worst.clone(),

@@ -190,12 +190,15 @@ async fn whoever_calls_a_component_that_starts_is_told_so() {
 #[tokio::test]
 async fn an_update_to_a_broken_image_keeps_the_old_one_serving() {
     let mut bed = Bed::start().await;
-    bed.run("hello", &example("hello")).await;
+    let mut scale = bed.scale_of("hello", &example("hello"));
+    scale.generation = Some(1);
+    bed.run_scale(&scale).await;
     let broken = file(&bed, "broken.wasm", b"#!/bin/sh");
     let nothing = file(&bed, "nothing.wasm", b"\0asm\x0d\0\x01\0");
     for (image, expected) in [(broken, "UM0401"), (nothing, "UM0405"), ("/nowhere.wasm".into(), "UM0")] {
         let mut scale = bed.scale_of("hello", &image);
         scale.allow_update = true;
+        scale.generation = Some(2);
         bed.client.scale(&scale).await.unwrap();
         let view = bed
             .see("hello", "the problem shows", |v| {
@@ -205,6 +208,7 @@ async fn an_update_to_a_broken_image_keeps_the_old_one_serving() {
             })
             .await;
         assert_eq!(view.state, PartState::Running);
+        assert_eq!((view.generation, view.generation_serving), (Some(2), Some(1)));
         assert_eq!(view.image_ref, example("hello").to_str().unwrap());
         assert_eq!(bed.get("hello", "/").await.unwrap(), HELLO);
         let event = bed.event("component_scale_failed", "hello").await;
@@ -216,6 +220,7 @@ async fn an_update_to_a_broken_image_keeps_the_old_one_serving() {
     bed.client.scale(&scale).await.unwrap();
     let view = bed.see("hello", "it is well again", |v| v.problem.is_none()).await;
     assert_eq!(view.image_ref, guest("hello-v2").to_str().unwrap());
+    assert_eq!((view.generation, view.generation_serving), (Some(2), Some(2)));
 }
 
 #[tokio::test]

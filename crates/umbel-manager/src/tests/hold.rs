@@ -3,11 +3,12 @@ use super::world::{HELLO, Model, desired, hello, host_id, inventory, nothing};
 use crate::desired::Desired;
 use crate::hold::{Parted, part};
 use crate::plan::{Step, plan};
+use crate::status::Failures;
 use crate::store::Owned;
 use proptest::prelude::*;
 use umbel_core::Problem;
 use umbel_core::code::runtime;
-use umbel_lattice::control::{ComponentView, PartState};
+use umbel_lattice::control::{ComponentView, Endpoint, PartState};
 
 /// One component of that name behind an HTTP server.
 fn serving(name: &str) -> String {
@@ -21,7 +22,7 @@ fn serving(name: &str) -> String {
 
 fn parted(model: &Model, wanted: &Desired) -> Parted {
     let world = model.seen_by(wanted);
-    part(wanted, &world, &plan(wanted, &world))
+    part(wanted, &world, &plan(wanted, &world), &Failures::new())
 }
 
 /// Does what may be done until nothing may be done any more. New components come to the state that `comes` says.
@@ -161,13 +162,31 @@ fn what_is_wanted_to_stop_stops_whatever_else_fails() {
 }
 
 #[test]
-fn configs_go_last() {
+fn links_go_first_and_configs_last() {
     let mut model = Model::new(vec![inventory("NA", &[])]);
     let (_, owned) = go(&mut model, &|owned| desired(HELLO, 1, "one", owned), Owned::default(), &running);
-    let end = parted(&model, &nothing(&hello().name, 2, owned));
-    assert_eq!(kinds(&end.now), ["DelLink", "StopComponent", "StopProvider"]);
-    assert_eq!(kinds(&end.later), ["DelConfig", "DelConfig", "DelConfig"]);
+    let wanted = nothing(&hello().name, 2, owned);
+    let end = parted(&model, &wanted);
+    let configs = ["DelConfig", "DelConfig", "DelConfig"];
+    assert_eq!(kinds(&end.now), ["DelLink"]);
+    assert_eq!(kinds(&end.later), [&["StopComponent", "StopProvider"][..], &configs].concat());
     assert!(end.awaited.is_empty());
+    // A link that cannot be deleted keeps nothing running.
+    let world = model.seen_by(&wanted);
+    let failures = [(end.now[0].subject(), Problem::new(runtime::NOT_WASM, "it is damaged"))].into();
+    let end = part(&wanted, &world, &plan(&wanted, &world), &failures);
+    assert_eq!(kinds(&end.now), ["DelLink", "StopComponent", "StopProvider"]);
+    // And a provider that has not followed yet is waited for.
+    model.links.clear();
+    let url = "http://hello.localhost:8000".to_owned();
+    let shown = vec![Endpoint { component: "hello-hello".into(), url }];
+    model.hosts.get_mut(&host_id("NA")).unwrap().providers[0].endpoints = shown;
+    let end = parted(&model, &wanted);
+    assert_eq!((end.now.len(), end.awaited.len()), (0, 0));
+    model.hosts.get_mut(&host_id("NA")).unwrap().providers[0].endpoints.clear();
+    let end = parted(&model, &wanted);
+    assert_eq!(kinds(&end.now), ["StopComponent", "StopProvider"]);
+    assert_eq!(kinds(&end.later), configs);
 }
 
 #[test]

@@ -205,7 +205,16 @@ fn answer(state: &mut State, host: &str, lattice: &LatticeName, message: &Messag
     let quiet = |body| Some((body, Vec::new()));
     match (kind, verb) {
         ("host", "ping") => quiet(ping(state, host, lattice)),
-        ("host", "get") => quiet(CtlResponse::with(state.host(host).clone()).to_bytes()),
+        ("host", "get") => {
+            let (mut inventory, links) = (state.host(host).clone(), &state.links);
+            for view in &mut inventory.providers {
+                let leads = |to: &Endpoint| {
+                    links.iter().any(|link| link.source_id == view.id.as_str() && link.target == to.component)
+                };
+                view.endpoints.retain(leads);
+            }
+            quiet(CtlResponse::with(inventory).to_bytes())
+        }
         ("component", "scale") => Some(scale(state, host, parse_request(message).ok()?)),
         ("provider", "start") => quiet(start(state, host, parse_request(message).ok()?)),
         ("provider", "stop") => quiet(stop(state, host, &parse_request(message).ok()?)),

@@ -1,7 +1,7 @@
 //! Why a link works, or does not: for each import of a component who serves it, whether the contract is the same, and what would mend it.
 
 use crate::door::{HTTP_OUTGOING, mismatch};
-use crate::provider::ProviderSlot;
+use crate::provider::{self, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::{Revision, Slot, not_running};
 use std::sync::Arc;
@@ -268,9 +268,9 @@ impl Asker<'_> {
     }
 
     fn factory(&self, import: &str) -> Option<&'static str> {
-        let factories = self.shared.factories.iter();
-        let mut able = factories.filter(|factory| factory.contracts().iter().any(|c| c.covers(import)));
-        able.next().map(|factory| factory.name())
+        let mut factories = self.shared.factories.iter();
+        let able = factories.find(|factory| provider::serves(&***factory, import));
+        able.map(|factory| factory.name())
     }
 }
 

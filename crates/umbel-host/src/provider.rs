@@ -14,6 +14,7 @@ use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_lattice::control::{PartState, StartProvider};
 use umbel_provider::{Factory, Provider, StartContext};
 use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
+use umbel_wit::InterfaceName;
 
 /// The id of the providers' supervisor.
 pub const BRANCH: &str = "providers";
@@ -56,7 +57,7 @@ impl ProviderSlot {
 
     /// Whether providers of its kind serve the import.
     pub fn serves(&self, import: &str) -> bool {
-        self.factory.contracts().iter().any(|contract| contract.covers(import))
+        serves(&*self.factory, import)
     }
 
     /// The provider, while it runs.
@@ -72,6 +73,15 @@ impl ProviderSlot {
     fn set(&self, state: PartState, problem: Option<Problem>) {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = (state, problem);
     }
+}
+
+/// Interfaces that providers call and do not serve, whatever package they are of.
+const INWARD: [&str; 3] = ["incoming-handler", "handler", "run"];
+
+/// Whether providers of the factory serve the import. What they bring calls of is among their contracts too.
+pub fn serves(factory: &dyn Factory, import: &str) -> bool {
+    let name = InterfaceName::new(import);
+    !INWARD.contains(&name.interface()) && factory.contracts().iter().any(|contract| contract.covers(import))
 }
 
 /// The child of one provider.

@@ -217,30 +217,6 @@ fn host(subject: &str, payload: &Bytes, memory: &Memory) -> Value {
         [.., "link", "put" | "del"] | [.., "config", "put" | "del", _] | [.., "drain"] => done,
         [.., "config", "get", "missing"] => json!({"success": true, "message": "Configuration not found"}),
         [.., "config", "get", _] => ok(json!({"k": "v"})),
-        [.., "secret", "put" | "del"] => json!({"success": true, "message": "kept"}),
-        [.., "secret", "list"] => {
-            ok(json!([{"owner": {"application": "shop"}, "name": "a/b", "version": 2, "put_unix_ms": 5},
-            {"owner": "shared", "name": "c", "version": 1}]))
-        }
-        [.., "usage"] => ok(json!({"pid": 7, "at_us": 1_000, "cpu_us": 30, "components": [
-            {"id": "hello-web", "state": "running", "usage": {"calls": 4, "calls_waiting": 1}}],
-            "threads": [{"group": "data-path", "threads": 2, "cpu_us": 30, "waited_us": 1}],
-            "memory": {"resident_bytes": 6, "instances_bytes": 1, "code_bytes": 2, "rest_bytes": 3}})),
-        [.., "link", "check"] => ok(json!({"warnings": ["nothing runs with the id `b` yet"]})),
-        [.., "link", "explain"] => {
-            ok(json!({"source": "a", "state": "running", "by_host": ["wasi:io/poll@0.2.0"], "links": [
-                {"import": "wasi:http/outgoing-handler@0.2.0", "name": "default", "path": {"kind": "fresh-instance", "calls": 3},
-                 "target": {"id": "b", "kind": "component", "state": "running", "distance": "any", "is_local": true}},
-                {"import": "acme:demo/x", "name": "default", "problem": {"code": "UM0550", "kind": "unavailable", "message": "m", "help": "h"}},
-            ]}))
-        }
-        [.., "wit"] => ok(json!({"digest": "sha256:00", "wit": "package root:component;\n"})),
-        [.., "call"] => {
-            let request: Value = serde_json::from_slice(payload).unwrap();
-            ok(
-                json!({"function": "a:b/c.d", "result": request["args"], "wave": "x", "is_err": false, "took_us": 7}),
-            )
-        }
         [.., "tree"] => {
             ok(json!({"id": "host", "kind": "supervisor", "state": {"name": "running"}, "restarts": 0,
             "since_unix_ms": 3, "children": [{"id": "web", "kind": "component", "restarts": 2, "since_unix_ms": 4,
@@ -274,6 +250,38 @@ fn host(subject: &str, payload: &Bytes, memory: &Memory) -> Value {
             };
             let oldest = memory.events.first().map_or(1, |event| event.seq);
             ok(json!({"events": events, "oldest_seq": oldest}))
+        }
+        _ => extension(&words, payload),
+    }
+}
+
+/// Our own requests that need no memory.
+fn extension(words: &[&str], payload: &Bytes) -> Value {
+    let ok = |response: Value| json!({"success": true, "message": "", "response": response});
+    match words {
+        [.., "secret", "put" | "del"] => json!({"success": true, "message": "kept"}),
+        [.., "secret", "list"] => {
+            ok(json!([{"owner": {"application": "shop"}, "name": "a/b", "version": 2, "put_unix_ms": 5},
+            {"owner": "shared", "name": "c", "version": 1}]))
+        }
+        [.., "usage"] => ok(json!({"pid": 7, "at_us": 1_000, "cpu_us": 30, "components": [
+            {"id": "hello-web", "state": "running", "usage": {"calls": 4, "calls_waiting": 1}}],
+            "threads": [{"group": "data-path", "threads": 2, "cpu_us": 30, "waited_us": 1}],
+            "memory": {"resident_bytes": 6, "instances_bytes": 1, "code_bytes": 2, "rest_bytes": 3}})),
+        [.., "link", "check"] => ok(json!({"warnings": ["nothing runs with the id `b` yet"]})),
+        [.., "link", "explain"] => {
+            ok(json!({"source": "a", "state": "running", "by_host": ["wasi:io/poll@0.2.0"], "links": [
+                {"import": "wasi:http/outgoing-handler@0.2.0", "name": "default", "path": {"kind": "fresh-instance", "calls": 3},
+                 "target": {"id": "b", "kind": "component", "state": "running", "distance": "any", "is_local": true}},
+                {"import": "acme:demo/x", "name": "default", "problem": {"code": "UM0550", "kind": "unavailable", "message": "m", "help": "h"}},
+            ]}))
+        }
+        [.., "wit"] => ok(json!({"digest": "sha256:00", "wit": "package root:component;\n"})),
+        [.., "call"] => {
+            let request: Value = serde_json::from_slice(payload).unwrap();
+            ok(
+                json!({"function": "a:b/c.d", "result": request["args"], "wave": "x", "is_err": false, "took_us": 7}),
+            )
         }
         other => panic!("the host is not asked {other:?}"),
     }

@@ -128,6 +128,18 @@ async fn the_client_reads_every_answer() {
     assert_eq!(client.config("c").await.unwrap().values["k"], "v");
     assert_eq!(client.config("missing").await.unwrap_err().first.kind, Kind::NotFound);
 
+    assert_eq!(client.inspect("/a b.wasm").await.unwrap().reference, "/a b.wasm");
+    assert_eq!(client.inspect("/refused").await.unwrap_err().first.message, "no");
+    client.drain().await.unwrap();
+    client.shutdown("enough").await.unwrap();
+    assert_eq!(fake.stop_reason.borrow().as_deref(), Some("enough"));
+}
+
+/// Why links work, calls by hand and interfaces.
+#[tokio::test]
+async fn the_client_reads_explanations_calls_and_interfaces() {
+    let fake = Fake::start().await;
+    let client = fake.client();
     let query = ExplainQuery { source_id: "a".into(), contract: Some("wasi:http".into()), name: None };
     let explained = client.explain_links(&query).await.unwrap();
     let [works, broken] = explained.links.as_slice() else { panic!("{explained:?}") };
@@ -156,7 +168,12 @@ async fn the_client_reads_every_answer() {
     let of = WitRequest { component: Some("hello-web".into()), reference: None };
     assert_eq!(client.wit(&of).await.unwrap().digest, "sha256:00");
     assert_eq!(client.wit(&WitRequest::default()).await.unwrap_err().first.code, api::BAD_REQUEST);
+}
 
+#[tokio::test]
+async fn the_client_reads_use_and_the_names_of_secrets() {
+    let fake = Fake::start().await;
+    let client = fake.client();
     assert_eq!(client.usage().await.unwrap().items[0].components[0].usage.calls_waiting, 1);
     let secrets = client.secrets().await.unwrap().items;
     assert_eq!((secrets[0].owner.as_deref(), secrets[0].version), (Some("shop"), 2));
@@ -174,12 +191,6 @@ async fn the_client_reads_every_answer() {
         assert_eq!(problems.first.code, api::BAD_REQUEST);
         assert!(!problems.to_json().to_string().contains("canary"), "{problems}");
     }
-
-    assert_eq!(client.inspect("/a b.wasm").await.unwrap().reference, "/a b.wasm");
-    assert_eq!(client.inspect("/refused").await.unwrap_err().first.message, "no");
-    client.drain().await.unwrap();
-    client.shutdown("enough").await.unwrap();
-    assert_eq!(fake.stop_reason.borrow().as_deref(), Some("enough"));
 }
 
 #[tokio::test]

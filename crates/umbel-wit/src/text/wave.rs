@@ -78,12 +78,6 @@ fn type_of(ty: &Type) -> Option<WaveType> {
 }
 
 fn value(ty: &Type, wave: &Wave) -> Option<Value> {
-    let inner = |ty: &Option<Box<Type>>, wave: Option<Cow<'_, Wave>>| match (ty, wave) {
-        (Some(ty), Some(wave)) => value(ty, &wave).map(|value| Some(Box::new(value))),
-        (None, None) => Some(None),
-        _ => None,
-    };
-    let list = |ty: &Type| wave.unwrap_list().map(|wave| value(ty, &wave)).collect::<Option<Vec<_>>>();
     Some(match ty {
         Type::Bool => Value::Bool(wave.unwrap_bool()),
         Type::S8 => Value::S8(wave.unwrap_s8()),
@@ -98,6 +92,18 @@ fn value(ty: &Type, wave: &Wave) -> Option<Value> {
         Type::F64 => Value::F64(wave.unwrap_f64()),
         Type::Char => Value::Char(wave.unwrap_char()),
         Type::String => Value::String(wave.unwrap_string().into_owned()),
+        _ => return compound_value(ty, wave),
+    })
+}
+
+fn compound_value(ty: &Type, wave: &Wave) -> Option<Value> {
+    let inner = |ty: &Option<Box<Type>>, wave: Option<Cow<'_, Wave>>| match (ty, wave) {
+        (Some(ty), Some(wave)) => value(ty, &wave).map(|value| Some(Box::new(value))),
+        (None, None) => Some(None),
+        _ => None,
+    };
+    let list = |ty: &Type| wave.unwrap_list().map(|wave| value(ty, &wave)).collect::<Option<Vec<_>>>();
+    Some(match ty {
         Type::List(ty) if **ty == Type::U8 => {
             Value::bytes(wave.unwrap_list().map(|byte| byte.unwrap_u8()).collect::<Vec<u8>>())
         }
@@ -151,9 +157,7 @@ fn value(ty: &Type, wave: &Wave) -> Option<Value> {
             }
             Value::Flags(words)
         }
-        Type::ErrorContext | Type::Own(_) | Type::Borrow(_) | Type::Stream(_) | Type::Future(_) => {
-            return None;
-        }
+        _ => return None,
     })
 }
 

@@ -16,7 +16,7 @@ use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
 use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
 use umbel_lattice::control::Scale;
-use umbel_provider::http::{OutgoingOptions, Request, Response};
+use umbel_provider::http::{Handler, OutgoingOptions, Request, Response};
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target};
 use umbel_runtime::{Component, Image};
 use umbel_wit::InterfaceName;
@@ -188,6 +188,12 @@ impl HostCalls for Door {
             let problem = self.unlinked(HTTP_OUTGOING[0], HTTP_OUTGOING[0]);
             return async move { Err(problem) }.boxed();
         };
+        if provider.is_none()
+            && let Some(slot) = self.host.upgrade().and_then(|host| host.slot(target))
+        {
+            // A component that answers HTTP serves requests as well as the network does.
+            return slot.call(request);
+        }
         let outgoing = provider.as_ref().and_then(|slot| slot.running()).and_then(|p| p.http_outgoing());
         let Some(outgoing) = outgoing else {
             let message =

@@ -1,8 +1,10 @@
 //! Components that call one another over links.
 
 use crate::up;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use umbel_testkit::guest;
+use umbel_testkit::load::Load;
 
 /// A component that calls `acme:demo/greeter`, one that serves it, and the way in; what is linked is up to the test.
 fn manifest(traits: &str) -> String {
@@ -66,4 +68,76 @@ fn soon(what: &str, is: impl Fn() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(5), "{what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn an_outgoing_request_may_be_linked_to_a_component() {
+    let platform = up();
+    let manifest = format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: pair}}
+spec:
+  components:
+    - name: caller
+      type: component
+      properties: {{image: '{}', limits: {{outbound_hosts: [hello.internal]}}}}
+      traits:
+        - type: link
+          properties: {{target: {{name: hello}}, namespace: wasi, package: http, interfaces: [outgoing-handler]}}
+    - {{name: hello, type: component, properties: {{image: '{}'}}}}
+    - name: http
+      type: capability
+      properties: {{image: 'builtin:http-server'}}
+      traits:
+        - type: link
+          properties: {{target: {{name: caller}}, namespace: wasi, package: http, interfaces: [incoming-handler]}}
+",
+        guest("outgoing").display(),
+        umbel_testkit::example("hello").display(),
+    );
+    platform.deploy(&manifest).unwrap();
+    let said = platform.get("pair", "/?url=http://hello.internal/").unwrap().text();
+    assert_eq!(said, "status 200\n");
+    let said = platform.get("pair", "/?url=http://elsewhere.internal/").unwrap().text();
+    assert!(said.contains("HttpRequestDenied"), "{said}");
+}
+
+#[test]
+fn no_request_is_lost_while_its_link_changes() {
+    let platform = up();
+    let second = format!(
+        "    - name: second\n      type: component\n      properties: {{image: '{}'}}\n    - name: http\n",
+        guest("library").display()
+    );
+    platform.deploy(&manifest("").replace("    - name: http\n", &second)).unwrap();
+    let put = |target: &str| {
+        platform.succeed(&["link", "put", "pair-caller", target, "acme:demo/greeter"]).unwrap();
+    };
+    put("pair-greeter");
+    soon("the link leads to the greeter", || platform.get("pair", "/call").unwrap().status == 200);
+    let load = Load {
+        address: platform.address,
+        host: "pair.localhost".to_owned(),
+        path: "/call".to_owned(),
+        rate: 200.0,
+        connections: 8,
+        duration: Duration::from_secs(5),
+    };
+    let over = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for target in ["pair-second", "pair-greeter"].into_iter().cycle() {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                put(target);
+            }
+        });
+        let outcome = load.run(&AtomicBool::new(false));
+        over.store(true, Ordering::Relaxed);
+        outcome
+    });
+    assert_eq!(outcome.failed, 0, "{:?}", outcome.examples);
+    assert!(outcome.succeeded > 500, "{}", outcome.succeeded);
 }

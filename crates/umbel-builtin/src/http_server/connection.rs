@@ -171,20 +171,31 @@ pub(crate) async fn serve(mut stream: TcpStream, connection: Arc<Connection>) {
 async fn first_bytes(stream: &mut TcpStream, connection: &Connection) -> Option<(Vec<u8>, bool)> {
     let mut early = vec![0; H2_PREFACE.len()];
     let mut length = 0;
+    let mut is_last_look = false;
     while length < H2_PREFACE.len() && early[..length] == H2_PREFACE[..length] {
         let read = poll_fn(|cx| {
             connection.listen(cx);
-            if connection.command.load(Relaxed) != GO_ON {
-                return Poll::Ready(Ok(0));
+            let command = connection.command.load(Relaxed);
+            if command > CLOSE_GRACEFULLY {
+                return Poll::Ready(Ok(Some(0)));
             }
             let mut buffer = ReadBuf::new(&mut early[length..]);
-            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
-            Poll::Ready(io::Result::Ok(buffer.filled().len()))
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(read) => Poll::Ready(read.map(|()| Some(buffer.filled().len()))),
+                Poll::Pending if command == GO_ON => Poll::Pending,
+                Poll::Pending => Poll::Ready(io::Result::Ok(None)),
+            }
         });
         match read.await {
-            Ok(0) | Err(_) if length == 0 => return None,
-            Ok(0) | Err(_) => break,
-            Ok(more) => length += more,
+            // A request that has already come is answered, and the runtime may not have heard of it yet: it asks the kernel when
+            // everybody else has had a turn.
+            Ok(None) if !is_last_look => {
+                is_last_look = true;
+                tokio::task::yield_now().await;
+            }
+            Ok(None | Some(0)) | Err(_) if length == 0 => return None,
+            Ok(None | Some(0)) | Err(_) => break,
+            Ok(Some(more)) => length += more,
         }
     }
     early.truncate(length);
@@ -213,6 +224,10 @@ async fn serve_h1(wire: Wire, connection: Arc<Connection>) {
             GO_ON => {}
             CLOSE_GRACEFULLY if !closing => {
                 closing = true;
+                // One on which hyper has read nothing yet it closes at once, whatever waits to be read.
+                if Pin::new(&mut http).poll(cx).is_ready() {
+                    return Poll::Ready(GO_ON);
+                }
                 Pin::new(&mut http).graceful_shutdown();
             }
             CLOSE_GRACEFULLY => {}

@@ -50,7 +50,9 @@ async fn whoever_waits_to_be_accepted_at_a_stop_is_answered() {
         rustix::process::setrlimit(own, Rlimit { current: enough, ..files }).unwrap();
     }
     let cores = Cores::start(1, "test").unwrap();
-    let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
+    // What has come is answered even by connections that are told to close before they have looked.
+    let linger = Duration::from_millis(1);
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), drain_linger: linger, ..Config::default() };
     let bed = Bed::on(config, cores.clone()).await;
     bed.add("default", "app", says("x"), &[]).await.unwrap();
     // Nothing is accepted while the only core is held.

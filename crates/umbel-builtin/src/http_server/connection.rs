@@ -224,6 +224,10 @@ async fn serve_h1(wire: Wire, connection: Arc<Connection>) {
             GO_ON => {}
             CLOSE_GRACEFULLY if !closing => {
                 closing = true;
+                // One on which hyper has read nothing yet it closes at once, whatever waits to be read.
+                if Pin::new(&mut http).poll(cx).is_ready() {
+                    return Poll::Ready(GO_ON);
+                }
                 Pin::new(&mut http).graceful_shutdown();
             }
             CLOSE_GRACEFULLY => {}

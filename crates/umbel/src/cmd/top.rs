@@ -79,8 +79,8 @@ fn render(top: &Top, style: Style) -> String {
         .cpu
         .iter()
         .map(|part| {
-            let threads = part.threads.map(|n| n.to_string()).unwrap_or_default();
-            vec![cell(&part.part), percent(part.percent), number(threads)]
+            let threads = part.threads.map_or_else(|| cell(""), |n| number(n.to_string()));
+            vec![cell(&part.part), percent(part.percent), threads]
         })
         .chain([vec![toned("all", Tone::Strong), percent(top.cpu_percent)]])
         .collect();

@@ -3,6 +3,8 @@
 //! The kernel knows what is resident, and in which mapping; which mappings are the pool's is noted when the pool is made.
 
 use crate::engine::Engine;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::ops::Range;
 
 /// Mappings smaller than this are no part of a pool.
@@ -30,15 +32,19 @@ impl Resident {
 impl Engine {
     /// What is resident at this moment. Waits for the kernel, which walks all mappings.
     pub fn resident(&self) -> std::io::Result<Resident> {
-        Ok(sum(&std::fs::read_to_string("/proc/self/smaps")?, self.pool()))
+        // Line by line: a pool has thousands of mappings, and their text would itself be megabytes of memory.
+        sum(BufReader::new(File::open("/proc/self/smaps")?), self.pool())
     }
 }
 
-fn sum(smaps: &str, pool: &[Range<u64>]) -> Resident {
+fn sum(mut smaps: impl BufRead, pool: &[Range<u64>]) -> std::io::Result<Resident> {
     let mut resident = Resident::default();
-    let mut is_pool = false;
-    let mut is_code = false;
-    for line in smaps.lines() {
+    let (mut is_pool, mut is_code) = (false, false);
+    let mut bytes = Vec::new();
+    while smaps.read_until(b'\n', &mut bytes)? > 0 {
+        // A path may be anything.
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.trim_end_matches('\n');
         if let Some(rss) = line.strip_prefix("Rss:") {
             let kib: u64 = rss.trim().trim_end_matches(" kB").parse().unwrap_or(0);
             let place = match (is_pool, is_code) {
@@ -51,8 +57,9 @@ fn sum(smaps: &str, pool: &[Range<u64>]) -> Resident {
             is_pool = pool.iter().any(|pool| pool.start <= range.start && range.end <= pool.end);
             is_code = line.trim_end_matches(" (deleted)").ends_with(".cwasm");
         }
+        bytes.clear();
     }
-    resident
+    Ok(resident)
 }
 
 /// The addresses and permissions of a mapping, if the line is the head of one.
@@ -94,7 +101,7 @@ mod tests {
                      9000-a000 r-xp 00000000 00:01 8    /s/code/cd.cwasm (deleted)\nRss: 1 kB\n\
                      b000-c000 rw-p 00000000 00:00 0    [heap]\nRss: 32 kB\n";
         let pool = std::slice::from_ref(&(0x1000..0x4000));
-        let resident = sum(smaps, pool);
+        let resident = sum(smaps.as_bytes(), pool).unwrap();
         let expect = Resident { instances_bytes: 12 << 10, code_bytes: 17 << 10, rest_bytes: 32 << 10 };
         assert_eq!(resident, expect);
         assert_eq!(resident.total_bytes(), 61 << 10);

@@ -89,16 +89,16 @@ impl Writer<'_> {
         self.block(&format!("world {}", escaped(&world.name)), |out| {
             for (verb, items) in [("import", &world.imports), ("export", &world.exports)] {
                 for (key, item) in items {
-                    out.world_item(verb, key, item);
+                    out.world_item(verb, world.package, key, item);
                 }
             }
         });
     }
 
-    fn world_item(&mut self, verb: &str, key: &WorldKey, item: &WorldItem) {
+    fn world_item(&mut self, verb: &str, package: Option<PackageId>, key: &WorldKey, item: &WorldItem) {
         match (key, item) {
             (WorldKey::Interface(id), _) => {
-                let name = self.interface_name(*id);
+                let name = self.interface_name(*id, package);
                 self.line(&format!("{verb} {name};"));
             }
             (WorldKey::Name(name), WorldItem::Interface { id, .. }) => {
@@ -113,12 +113,12 @@ impl Writer<'_> {
         }
     }
 
-    fn interface_name(&self, id: InterfaceId) -> String {
+    /// The name of an interface as it is written within a package: there its own interfaces go without it.
+    fn interface_name(&self, id: InterfaceId, within: Option<PackageId>) -> String {
         let interface = &self.resolve.interfaces[id];
         let name = interface.name.as_deref().map(escaped).unwrap_or_default();
-        let Some(package) = interface.package.map(|package| &self.resolve.packages[package].name) else {
-            return name;
-        };
+        let foreign = interface.package.filter(|package| Some(*package) != within);
+        let Some(package) = foreign.map(|package| &self.resolve.packages[package].name) else { return name };
         let version = package.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
         format!("{}:{}/{name}{version}", escaped(&package.namespace), escaped(&package.name))
     }
@@ -173,7 +173,12 @@ impl Writer<'_> {
         let text = match (of.owner, other_name) {
             (TypeOwner::Interface(interface), Some(other)) if owner != of.owner => {
                 let renamed = if other == name { String::new() } else { format!(" as {name}") };
-                format!("use {}.{{{other}{renamed}}};", self.interface_name(interface))
+                let within = match owner {
+                    TypeOwner::Interface(id) => self.resolve.interfaces[id].package,
+                    TypeOwner::World(id) => self.resolve.worlds[id].package,
+                    TypeOwner::None => None,
+                };
+                format!("use {}.{{{other}{renamed}}};", self.interface_name(interface, within))
             }
             _ => format!("type {name} = {};", self.ty(&Type::Id(other))),
         };

@@ -178,6 +178,7 @@ async fn round(
             }
         }
     }
+    let status = status(&desired, &world, &plan, &memory.failures());
     let again_in = match (did_something, plan.steps.is_empty()) {
         (true, _) => Some(shared.options.coalesce),
         (false, false) => {
@@ -187,9 +188,10 @@ async fn round(
             let waits = (!parted.later.is_empty()).then_some(soon);
             memory.next_due(shared.clock.now(), &shared.options).into_iter().chain(waits).min()
         }
-        (false, true) => None,
+        // What was ordered is done, and what follows it is not: events tell, and can be lost.
+        (false, true) => (status.status.kind == umbel_lattice::wadm::StatusType::Reconciling)
+            .then_some(shared.options.resend_after),
     };
-    let status = status(&desired, &world, &plan, &memory.failures());
     Ok(Round { status: Some(status), again_in, is_gone: false })
 }
 

@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use umbel_core::Problem;
 use umbel_core::code::manager as code;
 use umbel_core::id::HostId;
+use umbel_core::link::Link;
 use umbel_lattice::control::{Endpoint, PartState};
 use umbel_lattice::wadm::{PartKind, PartStatus, ScalerStatus, Status, StatusInfo, StatusType};
 use umbel_manifest::{PartKind as Kind, Scale};
+
+/// The builtin that serves HTTP. Others, and hosts of wasmCloud 1.x, do not show addresses.
+const HTTP_SERVER: &str = "builtin:http-server";
 
 /// Problems of earlier steps by the subject of the step.
 pub type Failures = BTreeMap<String, Problem>;
@@ -190,7 +194,15 @@ impl Viewer<'_> {
             let subject = link_subject(&link.key());
             let contract = format!("{}:{}", link.contract.namespace, link.contract.package);
             let name = format!("{} -({contract})-> {}", link.source_id, link.target);
-            self.made(&name, &subject, PartKind::Link, "LinkScaler", to_put.contains(&subject));
+            let is_done = !to_put.contains(&subject);
+            self.made(
+                &name,
+                &subject,
+                PartKind::Link,
+                "LinkScaler",
+                is_done,
+                is_done && self.is_followed(link),
+            );
         }
     }
 
@@ -198,18 +210,44 @@ impl Viewer<'_> {
         let to_put: BTreeSet<String> = self.plan.steps.iter().map(Step::subject).collect();
         for name in self.desired.configs.keys() {
             let subject = config_subject(name);
-            self.made(name, &subject, PartKind::Config, "ConfigScaler", to_put.contains(&subject));
+            let is_done = !to_put.contains(&subject);
+            self.made(name, &subject, PartKind::Config, "ConfigScaler", is_done, is_done);
         }
     }
 
+    /// Whether whoever is to follow the link has done so. A server of HTTP is told of it and shows the address a moment later; until then
+    /// it answers that nobody is there.
+    fn is_followed(&self, link: &Link) -> bool {
+        if (link.contract.namespace.as_str(), link.contract.package.as_str()) != ("wasi", "http") {
+            return true;
+        }
+        let providers = self.world.hosts.values().flat_map(|inventory| &inventory.providers);
+        let mut servers = providers.filter(|view| {
+            view.id.as_str() == link.source_id
+                && view.image_ref == HTTP_SERVER
+                && view.state == PartState::Running
+                && view.problem.is_none()
+        });
+        servers.all(|view| view.endpoints.iter().any(|endpoint| endpoint.component == link.target))
+    }
+
     /// A link or config: it is there, or is to be put, or something stands in its way.
-    fn made(&mut self, name: &str, subject: &str, kind: PartKind, scaler_kind: &str, has_step: bool) {
+    fn made(
+        &mut self,
+        name: &str,
+        subject: &str,
+        kind: PartKind,
+        scaler_kind: &str,
+        is_done: bool,
+        is_followed: bool,
+    ) {
+        let has_step = !is_done;
         let in_the_way = self.plan.problems.get(subject).cloned();
         let failure = self.failures.get(subject).filter(|_| has_step).cloned();
-        let (state, status) = match (&in_the_way, has_step) {
+        let (state, status) = match (&in_the_way, is_followed) {
             (Some(_), _) => (PartState::Failed, StatusType::Failed),
-            (None, true) => (PartState::Starting, failure_kind(failure.as_ref())),
-            (None, false) => (PartState::Running, StatusType::Deployed),
+            (None, false) => (PartState::Starting, failure_kind(failure.as_ref())),
+            (None, true) => (PartState::Running, StatusType::Deployed),
         };
         let problem = in_the_way.or(failure);
         let message = problem.as_ref().map_or_else(String::new, |problem| problem.message.clone());

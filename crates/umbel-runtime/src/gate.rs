@@ -4,10 +4,11 @@ use crate::calls::Target;
 use crate::carry::handles::{self, Carried};
 use crate::carry::list::{FLAT_MAX, Values, with_count};
 use crate::carry::types;
+use crate::component::Component;
 use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::serve::Invocation;
-use crate::{calls, logs};
+use crate::{calls, lane, logs};
 use std::sync::Arc;
 use umbel_core::code::guest::{CONTRACT_MISMATCH, NOT_CARRIED, UNLINKED, UNSUPPORTED_CALL};
 use umbel_core::{Coded, Problem};
@@ -144,9 +145,15 @@ fn concurrent<const N: usize, const M: usize>(
     })
 }
 
+async fn invoke_apart(component: Component, invocation: Invocation) -> Result<Option<Value>, CallError> {
+    let id = component.id().to_string();
+    let outcome = lane::apart(async move { component.invoke(invocation).await }).await;
+    outcome.unwrap_or_else(|| Err(CallError::Trapped { component: id, reason: "the host panicked".into() }))
+}
+
 impl Gate {
     async fn pass(&self, mut store: StoreContextMut<'_, Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
-        let trip = self.leave(store.as_context_mut(), args)?;
+        let trip = self.leave(store.as_context_mut(), args, false)?;
         let outcome = match trip {
             Ok(trip) => trip.await,
             Err(problem) => Err(problem),
@@ -155,7 +162,8 @@ impl Gate {
     }
 
     async fn pass_concurrently(&self, accessor: &Accessor<Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
-        let trip = accessor.with(|mut access| self.leave(access.as_context_mut(), args))?;
+        // This is polled by the event loop of the importer's store.
+        let trip = accessor.with(|mut access| self.leave(access.as_context_mut(), args, true))?;
         let outcome = match trip {
             Ok(trip) => trip.await,
             Err(problem) => Err(problem),
@@ -168,6 +176,7 @@ impl Gate {
         &self,
         mut store: StoreContextMut<'_, Ctx>,
         mut args: Vec<Value>,
+        is_apart: bool,
     ) -> Result<Result<impl Future<Output = Result<Option<Value>, Problem>> + Send + use<>, Problem>> {
         if let Some(ty) = &self.not_carried {
             let text = format!("`{}` of `{}` passes `{ty}`", self.function, self.import);
@@ -189,14 +198,19 @@ impl Gate {
             _ => None,
         };
         let parent = ctx.call.clone();
+
         let (import, interface, function) =
             (self.import.clone(), self.interface.clone(), self.function.clone());
         Ok(Ok(async move {
             match target {
                 Target::Component(component) => {
                     let parent = Some(parent);
-                    let invocation = Invocation { import, function, args, parent, session };
-                    component.invoke(invocation).await.map_err(|error| Problem::from(&error as &dyn Coded))
+                    let invocation = Invocation { import, function, args, parent, session, is_apart };
+                    let outcome = match is_apart {
+                        false => component.invoke(invocation).await,
+                        true => invoke_apart(component, invocation).await,
+                    };
+                    outcome.map_err(|error| Problem::from(&error as &dyn Coded))
                 }
                 Target::Server(server, link) => {
                     let version = import.version;

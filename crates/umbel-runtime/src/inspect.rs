@@ -37,8 +37,10 @@ fn look(what: &str, head: &[u8], is_whole: bool) -> Result<(), LoadError> {
     let mut rest = head;
     let mut parser = Parser::new(0);
     let mut module = None;
-    // What is wrong or cut off is for `check` to say, which sees the whole file.
-    while let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, is_whole) {
+    loop {
+        let parsed = parser.parse(rest, is_whole).map_err(|error| damaged(&what, &error))?;
+        // What is cut off here may go on in the file.
+        let Chunk::Parsed { consumed, payload } = parsed else { break };
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } => module = Some(Module::default()),
             Payload::ImportSection(imports) => {
@@ -64,6 +66,14 @@ fn look(what: &str, head: &[u8], is_whole: bool) -> Result<(), LoadError> {
     }
     // What it exports is further on.
     module.map_or(Ok(()), |module| module.verdict(what, None))
+}
+
+fn damaged(what: &str, error: &wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Damaged {
+        what: what.to_string(),
+        offset: error.offset() as u64,
+        reason: error.message().to_string(),
+    }
 }
 
 /// What a core module imports.
@@ -109,11 +119,7 @@ pub(crate) fn is_module(bytes: &[u8]) -> bool {
 pub fn check(what: &str, bytes: &[u8]) -> Result<(), LoadError> {
     look(what, bytes, true)?;
     for payload in Parser::new(0).parse_all(bytes) {
-        payload.map_err(|e| LoadError::Damaged {
-            what: what.to_string(),
-            offset: e.offset() as u64,
-            reason: e.message().to_string(),
-        })?;
+        payload.map_err(|error| damaged(what, &error))?;
     }
     Ok(())
 }

@@ -41,6 +41,30 @@ pub(crate) async fn nested<T>(
     Driven::new(shared, call, work).await
 }
 
+/// Runs something on a task of its own, which ends when this is dropped; nothing if it panicked. The event loop of one store cannot run within
+/// that of another.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task is owned: by the future, which ends it when it is dropped"
+)]
+pub(crate) fn apart<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Option<T>> + Send {
+    let task = Apart(tokio::spawn(work));
+    async move {
+        let mut task = task;
+        (&mut task.0).await.ok()
+    }
+}
+
+struct Apart<T>(JoinHandle<T>);
+
+impl<T> Drop for Apart<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Drives a call that is part of no other.
 pub(crate) fn place<T, F>(shared: &Arc<Shared>, call: &Arc<Call>, work: F) -> Placed<T, F>
 where

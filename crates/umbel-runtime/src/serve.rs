@@ -148,6 +148,8 @@ pub(crate) struct Invocation {
     pub parent: Option<Arc<Call>>,
     /// The importer's session with this component, if it has one.
     pub session: Option<Arc<Session>>,
+    /// Whether it has a task of its own.
+    pub is_apart: bool,
 }
 
 impl Exports for Instance {
@@ -188,7 +190,7 @@ impl Component {
         session: Option<Arc<Session>>,
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
-        let is_part = invocation.parent.is_some();
+        let is_part = invocation.parent.is_some() && !invocation.is_apart;
         let call =
             Call::nested(&inner.engine, inner.shared.limits().call_ms_max, invocation.parent.as_deref());
         if call.depth() > DEPTH_MAX {
@@ -269,7 +271,7 @@ impl Component {
             let ran = lane::nested(&shared, &call, work).await;
             ran.err().map(|error| Problem::from(&error as &dyn Coded))
         };
-        given.driven_by(drive.boxed());
+        given.driven_by(drive);
     }
 
     fn find(&self, invocation: &Invocation) -> Option<(&Exported, &Export)> {
@@ -339,8 +341,14 @@ impl Serve for Component {
     fn call(&self, call: umbel_wit::Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
         let component = self.clone();
         let import = InterfaceName { unversioned: call.interface.to_string(), version: call.version };
-        let invocation =
-            Invocation { import, function: call.function, args: call.args, parent: None, session: None };
+        let invocation = Invocation {
+            import,
+            function: call.function,
+            args: call.args,
+            parent: None,
+            session: None,
+            is_apart: false,
+        };
         let patience = call.patience;
         let work = async move {
             let id = component.id().to_string();

@@ -1,9 +1,10 @@
 //! `stream<u8>` between stores: what a guest writes becomes [`ByteStream`], and the other way round.
 //!
-//! A stream outlives the call that passes it, and its producer must be driven for as long: whoever reads drives it. Other element types have
+//! A stream outlives the call that passes it, and its producer is driven by a task of its own for as long as anybody reads. Other element types have
 //! no size at compile time, which the engine's streams want, so a contract with them is refused when it is linked.
 
 use crate::ctx::Ctx;
+use crate::lane;
 use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, Shared};
@@ -59,9 +60,9 @@ impl Given {
             .map(drop)
     }
 
-    /// Says what drives them.
-    pub(crate) fn driven_by(&self, drive: BoxFuture<'static, Option<Problem>>) {
-        let _ = self.drive.set(drive.shared());
+    /// Says what drives them; it ends when nobody holds one of the streams any more.
+    pub(crate) fn driven_by(&self, drive: impl Future<Output = Option<Problem>> + Send + 'static) {
+        let _ = self.drive.set(lane::apart(drive).map(Option::flatten).boxed().shared());
     }
 }
 
@@ -163,7 +164,7 @@ impl StreamProducer<Ctx> for Producing {
     }
 }
 
-/// A stream that drives its producer while it is read.
+/// A stream and what drives its producer, which tells how that ended.
 struct Driven {
     receiver: mpsc::Receiver<Bytes>,
     drive: Option<Arc<OnceLock<Drive>>>,
@@ -173,32 +174,14 @@ impl futures::Stream for Driven {
     type Item = Result<Bytes, Problem>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            let waited = match self.receiver.poll_next_unpin(cx) {
-                Poll::Ready(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
-                Poll::Ready(None) => false,
-                Poll::Pending => true,
-            };
-            let drive = self.drive.as_ref().and_then(|drive| drive.get().cloned());
-            let Some(mut drive) = drive else {
-                return if waited { Poll::Pending } else { Poll::Ready(None) };
-            };
-            match drive.poll_unpin(cx) {
-                // What came by this poll is there now, or will wake us.
-                Poll::Pending if waited => match self.receiver.poll_next_unpin(cx) {
-                    Poll::Ready(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => return Poll::Pending,
-                },
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(outcome) => {
-                    self.drive = None;
-                    if let Some(problem) = outcome {
-                        self.receiver.close();
-                        return Poll::Ready(Some(Err(problem)));
-                    }
-                }
-            }
+        if let Some(piece) = ready!(self.receiver.poll_next_unpin(cx)) {
+            return Poll::Ready(Some(Ok(piece)));
         }
+        // No more comes: because that was all, or because the producer failed.
+        let drive = self.drive.as_ref().and_then(|drive| drive.get().cloned());
+        let Some(mut drive) = drive else { return Poll::Ready(None) };
+        let problem = ready!(drive.poll_unpin(cx));
+        self.drive = None;
+        Poll::Ready(problem.map(Err))
     }
 }

@@ -191,7 +191,7 @@ fn what_cannot_be_opened_is_told_and_left_as_it_is() {
         (good[..good.len() - 1].into(), code::SEALED),
         ([&good[..30], &[good[30] ^ 1], &good[31..]].concat(), code::SEALED),
         (Vec::new(), code::VERSION),
-        (b"umbel-secrets-2\nand more".into(), code::VERSION),
+        (b"umbel-secrets-3\nand more".into(), code::VERSION),
         (b"{}".into(), code::VERSION),
     ];
     for (bytes, code) in damaged {

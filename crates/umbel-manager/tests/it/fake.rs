@@ -212,6 +212,13 @@ fn answer(state: &mut State, host: &str, lattice: &LatticeName, message: &Messag
                     links.iter().any(|link| link.source_id == view.id.as_str() && link.target == to.component)
                 };
                 view.endpoints.retain(leads);
+                let of_it = links.iter().filter(|link| link.source_id == view.id.as_str());
+                for link in of_it.filter(|link| link.contract.package == "http") {
+                    if !view.endpoints.iter().any(|shown| shown.component == link.target) {
+                        let url = format!("http://{}.localhost:8000", link.target);
+                        view.endpoints.push(Endpoint { component: link.target.clone(), url });
+                    }
+                }
             }
             quiet(CtlResponse::with(inventory).to_bytes())
         }

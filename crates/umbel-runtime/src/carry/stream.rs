@@ -79,7 +79,7 @@ pub(super) fn take(
         given.ended.push(ended);
         given.drive.clone()
     });
-    Ok(Driven { receiver, drive }.boxed())
+    Ok(Driven { receiver, drive, ending: None }.boxed())
 }
 
 /// Gives a store a stream of bytes.
@@ -168,6 +168,8 @@ impl StreamProducer<Ctx> for Producing {
 struct Driven {
     receiver: mpsc::Receiver<Bytes>,
     drive: Option<Arc<OnceLock<Drive>>>,
+    /// What is waited for at the end: kept, because it wakes only those who still hold it.
+    ending: Option<Drive>,
 }
 
 impl futures::Stream for Driven {
@@ -178,10 +180,12 @@ impl futures::Stream for Driven {
             return Poll::Ready(Some(Ok(piece)));
         }
         // No more comes: because that was all, or because the producer failed.
-        let drive = self.drive.as_ref().and_then(|drive| drive.get().cloned());
-        let Some(mut drive) = drive else { return Poll::Ready(None) };
-        let problem = ready!(drive.poll_unpin(cx));
-        self.drive = None;
+        if let Some(drive) = self.drive.take() {
+            self.ending = drive.get().cloned();
+        }
+        let Some(ending) = &mut self.ending else { return Poll::Ready(None) };
+        let problem = ready!(ending.poll_unpin(cx));
+        self.ending = None;
         Poll::Ready(problem.map(Err))
     }
 }

@@ -18,7 +18,8 @@ async fn bytes_come_through_in_order_and_whole() {
     let (user, server) = pair(&rig, Limits::default()).await;
     for bytes in [0u64, 1, 255, 65_536, 65_537, 1 << 20, 5_000_001] {
         for way in ["give", "echo"] {
-            let said = user.get(&format!("/{way}?bytes={bytes}")).await.expect("it answers");
+            let said = user.get(&format!("/{way}?bytes={bytes}")).await;
+            let said = said.unwrap_or_else(|error| panic!("{way} of {bytes}: {error}"));
             assert_eq!(said, format!("{bytes} bytes, 0 of them wrong"), "{way}");
         }
         let said = user.get(&format!("/take?bytes={bytes}")).await.expect("it answers");

@@ -82,11 +82,14 @@ fn a_folder_that_is_not_there_is_a_coded_problem_and_mended_by_making_it() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server of the test's own, which ends with the test's process"
+)]
 fn sockets_reach_what_is_granted_by_address_and_by_name() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, other_port) = (listener.local_addr().unwrap().port(), other.local_addr().unwrap().port());
-    // Ends with the test's process: it waits for as many as come.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             stream.unwrap().write_all(b"hello").unwrap();

@@ -28,8 +28,6 @@ const HEAVY_MS: u64 = 1_000;
 thread_local! {
     /// Time of calls within the step that this thread is at: it is booked to their components, not to the caller.
     static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    /// Whether this is a thread of the background, which often waits for a core: time is taken by the thread's clock there.
-    static BACKGROUND: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Drives a call within a call, on the task of the outer one.
@@ -38,7 +36,9 @@ pub(crate) async fn nested<T>(
     call: &Arc<Call>,
     work: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    Driven::new(shared, call, work).await
+    let mut driven = Driven::new(shared, call, work);
+    driven.is_nested = true;
+    driven.await
 }
 
 /// Runs something on a task of its own, which ends when this is dropped; nothing if it panicked. The event loop of one store cannot run within
@@ -157,6 +157,8 @@ pub(crate) struct Driven<F> {
     has_computed: bool,
     /// Whether it goes on in the background.
     is_moved: bool,
+    /// Whether it is part of another: where that is driven is decided for both.
+    is_nested: bool,
 }
 
 /// How the time of a step is taken.
@@ -207,6 +209,7 @@ impl<F> Driven<F> {
             watch: Watch::Wall,
             has_computed: false,
             is_moved: false,
+            is_nested: false,
         }
     }
 
@@ -229,9 +232,7 @@ impl<F> Driven<F> {
         F: Future<Output = T>,
     {
         if self.is_moved {
-            BACKGROUND.set(true);
-        }
-        if BACKGROUND.get() {
+            // In the background a thread often waits for a core.
             self.watch = Watch::Thread;
         }
         let outer = NESTED.take();
@@ -240,6 +241,9 @@ impl<F> Driven<F> {
         let spent = begun.elapsed();
         self.shared.budget.charge_cpu(spent.saturating_sub(NESTED.get()));
         NESTED.set(outer + spent);
+        if self.is_nested {
+            return polled;
+        }
         if spent >= TURN_MAX {
             match self.watch {
                 // The next step tells.

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    keep_errors_cheap();
     // A compile process is this program with one hidden word before anything else is read.
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == umbel_runtime::compile::WORKER_ARG) {
@@ -44,6 +45,16 @@ fn main() -> ExitCode {
     match run(&context, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail::end(failure, cli.global.output),
+    }
+}
+
+/// With `RUST_BACKTRACE` set, as developers have it, the engine would record a backtrace for every error that it makes and drops: as
+/// expensive as making an instance. Panics keep theirs.
+#[expect(unsafe_code, reason = "the environment is changed before there is a second thread")]
+fn keep_errors_cheap() {
+    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
+        // SAFETY: nothing else runs yet that could read the environment at the same time.
+        unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
     }
 }
 

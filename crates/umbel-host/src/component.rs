@@ -95,7 +95,7 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
     if slot.current.load().is_none() {
         slot.update(|s| s.state = PartState::Starting);
     }
-    check_grants(want)?;
+    check_grants(shared, want)?;
     let Fetched { artifact, claims } = fetch(shared, want.component_ref.clone(), want.digest.clone()).await?;
     let digest = artifact.digest.to_string();
     if slot.current.load().is_none() && !shared.images.is_compiled(&digest) {
@@ -116,20 +116,33 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
     Ok(Loaded { image, digest, claims, public_key })
 }
 
-/// Whether the folders that it is granted are there now. One that goes later is missed by the guest alone.
-fn check_grants(want: &Scale) -> Result<(), Problem> {
-    for folder in want.grants.iter().flat_map(|grants| &grants.folders) {
-        let path = Path::new(&folder.path);
-        let found = match path.is_absolute() {
-            true => std::fs::read_dir(path).map(drop).map_err(|error| error.to_string()),
-            false => Err("it is not absolute, and the manifest came without a folder of its own".into()),
-        };
-        if let Err(cause) = found {
-            let message = format!("{} cannot be given the folder `{}`", want.component_id, folder.path);
-            return Err(Problem::new(guest::GRANT_UNUSABLE, message).with_cause(cause));
-        }
+/// Whether the folders that it is granted can be given now, all problems at once. One that goes later is missed by the guest alone.
+fn check_grants(shared: &Shared, want: &Scale) -> Result<(), Problem> {
+    let folders = want.grants.iter().flat_map(|grants| &grants.folders);
+    let causes: Vec<String> = folders
+        .filter_map(|folder| {
+            Some(format!("`{}`: {}", folder.path, unusable(shared, Path::new(&folder.path))?))
+        })
+        .collect();
+    if causes.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("{} cannot be given {} of its folders", want.component_id, causes.len());
+    Err(Problem::new(guest::GRANT_UNUSABLE, message).with_cause(causes.join("; ")))
+}
+
+/// Why a folder cannot be granted, if it cannot.
+fn unusable(shared: &Shared, path: &Path) -> Option<String> {
+    if !path.is_absolute() {
+        return Some("it is not absolute, and the manifest came without a folder of its own".into());
+    }
+    if let Err(error) = std::fs::read_dir(path) {
+        return Some(error.to_string());
+    }
+    // Whoever has the platform's keys and secrets is the platform.
+    let (folder, state) = (path.canonicalize().ok()?, shared.state.path().canonicalize().ok()?);
+    let overlaps = state.starts_with(&folder) || folder.starts_with(&state);
+    overlaps.then(|| "the platform's own state, with its keys and secrets, is in it".into())
 }
 
 /// Puts the new revision into the slot: from this moment calls go there. The old one drains.

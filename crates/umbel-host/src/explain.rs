@@ -7,6 +7,7 @@ use crate::slot::{Revision, Slot, not_running};
 use std::sync::Arc;
 use umbel_core::Problem;
 use umbel_core::code::{guest, invoke};
+use umbel_core::id::ComponentId;
 use umbel_core::limits::InstanceMode;
 use umbel_core::link::{Contract, DEFAULT_LINK_NAME, Distance, Link};
 use umbel_lattice::control::{PartState, ProviderKind};
@@ -346,8 +347,17 @@ pub fn check(shared: &Shared, link: &Link) -> Result<Checked, Problem> {
         (&link.target, target.is_some() || to.is_some()),
     ] {
         if !is_known {
+            ComponentId::new(id).map_err(|error| Problem::from(&error))?;
             warnings.push(format!("nothing runs with the id `{id}` yet"));
         }
+    }
+    let tables = shared.tables.borrow().clone();
+    let is_there = tables.links_of(&link.source_id).iter().any(|old| old.key() == link.key());
+    let application = source.as_ref().and_then(|slot| slot.desired.borrow().application.clone());
+    if let Some(application) = application.filter(|_| is_there) {
+        warnings.push(format!(
+            "`{application}` has a link of this name and package; if its manifest has it, that one is put back within seconds: change the manifest to keep the change"
+        ));
     }
     if from.is_some() && to.is_some() {
         let text = format!(

@@ -77,7 +77,12 @@ fn read_folder(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Folder> {
     let at = at.unwrap_or(path);
     if path.is_empty() || at.is_empty() || path.contains('\0') || at.contains('\0') {
         let message = format!("`{}` has an empty path, or one with a NUL", fields.path);
-        report.add(manifest::INVALID_VALUE, fields.at, message);
+        report.add_with_help(
+            manifest::INVALID_VALUE,
+            fields.at,
+            message,
+            "write for example `{path: ./data, at: /data}`",
+        );
         return None;
     }
     Some(Folder { path: path.to_owned(), at: at.to_owned(), writable })

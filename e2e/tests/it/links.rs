@@ -141,3 +141,30 @@ fn no_request_is_lost_while_its_link_changes() {
     assert_eq!(outcome.failed, 0, "{:?}", outcome.examples);
     assert!(outcome.succeeded > 500, "{}", outcome.succeeded);
 }
+
+#[test]
+fn a_link_by_hand_in_the_place_of_the_manifest_s_is_warned_of_and_an_impossible_id_refused() {
+    let platform = up();
+    platform.deploy(&manifest(LINK)).unwrap();
+    let put =
+        |source: &str| platform.run(&["link", "put", source, "pair-greeter", "acme:demo/greeter"]).unwrap();
+    let ran = put("pair-caller");
+    assert!(ran.code == 0 && ran.stderr.contains("change the manifest"), "{ran:?}");
+    let ran = put("../x");
+    assert!(ran.code != 0 && ran.stderr.contains("UM0102"), "{ran:?}");
+}
+
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let platform = up();
+    let mut watch = platform.command(&["tree", "-w"]);
+    let mut watch = watch.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut reader = std::io::BufReader::new(watch.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut reader, &mut String::new()).unwrap();
+    drop(reader);
+    let start = Instant::now();
+    while watch.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it goes on without a reader");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

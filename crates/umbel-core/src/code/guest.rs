@@ -120,8 +120,8 @@ codes! {
     }
     576 GRANT_UNUSABLE Invalid {
         title: "what the manifest grants cannot be given",
-        why: "A folder that a component is granted is not there, is no folder, or may not be opened by the host; its path is not absolute.",
-        help: "make the folder, or correct `grants.folders` of the manifest",
+        why: "A folder that a component is granted is not there, is no folder, or may not be opened by the host; its path is not absolute; or the platform's own state, with its keys and secrets, is in it.",
+        help: "the cause says which and why: make the folder, or correct `grants.folders` of the manifest",
     }
     577 SOCKET_DENIED Denied {
         title: "the component may not use that address",

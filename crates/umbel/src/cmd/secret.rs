@@ -119,8 +119,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 
 /// A name is a part of a path, where none would be another path.
 fn check(name: &str) -> Result<(), Problem> {
-    let is_name = !name.is_empty();
-    is_name.then_some(()).ok_or_else(|| Problem::new(secrets::NAME, "a secret needs a name"))
+    if name.is_empty() {
+        return Err(Problem::new(secrets::NAME, "a secret needs a name"));
+    }
+    if name.contains('=') {
+        // What follows may be the value, so it is not said again.
+        let problem = Problem::new(secrets::NAME, "the name of a secret has no `=`");
+        return Err(problem.with_help(
+            "give the name alone, and the value on standard input: `umbel secret put NAME --application APP < FILE`",
+        ));
+    }
+    Ok(())
 }
 
 fn show(context: &Context, done: &Done) -> Result<(), Failure> {

@@ -180,10 +180,11 @@ fn a_module_of_preview_1_runs_as_often_as_its_restart_says() {
 #[test]
 fn the_platform_s_own_state_is_granted_to_nobody() {
     let platform = up();
-    for path in [platform.state().display().to_string(), "/".to_string()] {
+    let state = platform.state().display().to_string();
+    for (version, path) in [("v1", state.as_str()), ("v2", "/")] {
         let grants = format!("grants: {{folders: [{{path: {path}, at: /all}}]}}");
         let file = platform.folder().join("granted.yaml");
-        std::fs::write(&file, application(NAME, "v1", &guest(NAME), &[&grants])).unwrap();
+        std::fs::write(&file, application(NAME, version, &guest(NAME), &[&grants])).unwrap();
         let ran = platform.run(&["deploy", "-f", file.to_str().unwrap(), "--timeout", "10s"]).unwrap();
         assert!(ran.stderr.contains("UM0576") && ran.stderr.contains("keys and secrets"), "{path}: {ran:?}");
         assert_ne!(platform.get(NAME, "/list?path=/all").unwrap().status, 200, "{path}");

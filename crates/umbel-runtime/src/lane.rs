@@ -57,6 +57,7 @@ pub(crate) fn apart<T: Send + 'static>(
     }
 }
 
+/// A task that ends when this is dropped.
 struct Apart<T>(JoinHandle<T>);
 
 impl<T> Drop for Apart<T> {
@@ -96,16 +97,10 @@ pub(crate) enum Placed<T, F> {
     There(Moved<T>),
 }
 
-/// A task that ends when this is dropped.
+/// A call in the background.
 pub(crate) struct Moved<T> {
-    task: JoinHandle<Result<T, CallError>>,
+    task: Apart<Result<T, CallError>>,
     shared: Arc<Shared>,
-}
-
-impl<T> Drop for Moved<T> {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl<T, F> Future for Placed<T, F>
@@ -132,7 +127,7 @@ where
                     }
                 }
                 Placed::There(moved) => {
-                    let polled = Pin::new(&mut moved.task).poll(cx);
+                    let polled = Pin::new(&mut moved.task.0).poll(cx);
                     return polled.map(|joined| match joined {
                         Ok(result) => result,
                         Err(end) if end.is_cancelled() => {
@@ -224,7 +219,7 @@ impl<F> Driven<F> {
         };
         self.is_moved = true;
         let shared = self.shared.clone();
-        Placed::There(Moved { task: background.spawn(self), shared })
+        Placed::There(Moved { task: Apart(background.spawn(self)), shared })
     }
 
     fn step<T>(&mut self, cx: &mut Context<'_>) -> Poll<T>

@@ -247,7 +247,7 @@ impl Component {
         Ok(result)
     }
 
-    /// Keeps the instance for as long as the streams that it gave are read: whoever reads drives it.
+    /// Keeps the instance for as long as the streams that it gave are read, on a task of its own.
     fn drive(
         &self,
         mut warm: Warm<Instance>,
@@ -267,8 +267,8 @@ impl Component {
             }
         };
         let drive = async move {
-            // Whoever reads slowly is not the producer's fault; one that does not give anything is ended.
-            let ran = lane::nested(&shared, &call, work).await;
+            // Every piece moves the deadline on; a stream that nobody reads, or that gives nothing, ends with the time of a call.
+            let ran = lane::place(&shared, &call, work).await;
             ran.err().map(|error| Problem::from(&error as &dyn Coded))
         };
         given.driven_by(drive);

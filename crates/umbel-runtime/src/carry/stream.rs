@@ -3,7 +3,9 @@
 //! A stream outlives the call that passes it, and its producer is driven by a task of its own for as long as anybody reads. Other element types have
 //! no size at compile time, which the engine's streams want, so a contract with them is refused when it is linked.
 
+use crate::body::BodyWatch;
 use crate::ctx::Ctx;
+use crate::guest::Call;
 use crate::lane;
 use bytes::Bytes;
 use futures::channel::mpsc;
@@ -68,13 +70,15 @@ impl Given {
 
 /// Takes a stream out of a store, as bytes for another. `given` keeps account of those whose producer is to be driven.
 pub(super) fn take(
-    store: impl AsContextMut<Data = Ctx>,
+    mut store: impl AsContextMut<Data = Ctx>,
     reader: &Reader,
     given: Option<&mut Given>,
 ) -> Result<ByteStream> {
     let (sender, receiver) = mpsc::channel(PIECES);
     let (alive, ended) = mpsc::channel(0);
-    reader.take()?.pipe(store, Consuming { sender, _alive: alive })?;
+    // The producer's call has ended; what goes on is the stream.
+    let call = given.is_some().then(|| store.as_context_mut().data().call.clone());
+    reader.take()?.pipe(store, Consuming { sender, call, _alive: alive })?;
     let drive = given.map(|given| {
         given.ended.push(ended);
         given.drive.clone()
@@ -90,6 +94,8 @@ pub(super) fn put(store: impl AsContextMut<Data = Ctx>, stream: ByteStream) -> R
 /// What a guest writes, piece by piece.
 struct Consuming {
     sender: mpsc::Sender<Bytes>,
+    /// Whose deadline each piece moves on.
+    call: Option<Arc<Call>>,
     // Dropped when the guest has written all, or nobody reads on.
     _alive: mpsc::Sender<()>,
 }
@@ -114,6 +120,9 @@ impl StreamConsumer<Ctx> for Consuming {
         let written = source.remaining();
         let piece = Bytes::copy_from_slice(&written[..written.len().min(PIECE)]);
         source.mark_read(piece.len());
+        if let Some(call) = &self.call {
+            call.progressed();
+        }
         if !piece.is_empty() && self.sender.start_send(piece).is_err() {
             return Poll::Ready(Ok(StreamResult::Dropped));
         }

@@ -302,3 +302,39 @@ async fn limits_may_be_as_large_or_small_as_their_type() {
     subject.at_rest().await;
     assert!(subject.outside.lines().is_empty() && subject.usage().log_bytes_dropped > 0);
 }
+
+#[tokio::test]
+async fn one_component_holds_half_of_the_memory_of_all_at_most() {
+    let rig = Rig::new(|config| config.guest_memory_bytes_max = 64 << 20);
+    let limits = Limits { memory_bytes_max: 1 << 30, ..Limits::default() };
+    let subject = subject(&rig, "grow", limits).await;
+    // It is told that there is no more, or ends for want of it.
+    if let Err(error) = subject.get("/?touch=1").await {
+        assert_eq!(error.code().to_string(), "UM0575", "{error}");
+    }
+    let most = subject.usage().memory_bytes_max_seen;
+    assert!((16 << 20..=32 << 20).contains(&most), "{most} bytes");
+    subject.at_rest().await;
+    // What it gave back is there again.
+    drop(subject.get("/?touch=1").await);
+    assert!(subject.usage().memory_bytes_max_seen >= most);
+}
+
+#[tokio::test]
+async fn a_call_that_computes_goes_on_in_the_background() {
+    let rig = Rig::new(|_| ());
+    let background =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
+    rig.images.engine().move_long_calls_to(background.handle().clone());
+    let limits = Limits { call_ms_max: 1_000, ..Limits::default() };
+    let subject = subject(&rig, "spin", limits).await;
+    assert_eq!(subject.get("/?quick=1").await.expect("it answers"), "quick\n");
+    assert_eq!(background.metrics().num_alive_tasks(), 0, "a short call stays where it came in");
+    let (code, ()) = tokio::join!(
+        subject.code("/"),
+        wait_for("the long one has moved", || background.metrics().num_alive_tasks() == 1)
+    );
+    assert_eq!(code, "UM0552", "its deadline holds there too");
+    subject.at_rest().await;
+    background.shutdown_background();
+}

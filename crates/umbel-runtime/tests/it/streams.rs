@@ -2,6 +2,7 @@
 
 use crate::rig::{Rig, Subject, guest_path, subject};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_runtime::calls::Target;
 
@@ -60,6 +61,18 @@ async fn a_producer_that_traps_ends_the_call_that_reads_and_says_so() {
     assert_eq!(server.usage().traps, 1);
     // The next call has nothing to do with it.
     assert_eq!(user.get("/give?bytes=3").await.expect("it answers"), "3 bytes, 0 of them wrong");
+    user.at_rest().await;
+    server.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_on_may_last_longer_than_a_call() {
+    let rig = Rig::shared();
+    let (user, server) = pair(&rig, Limits { call_ms_max: 50, ..Limits::default() }).await;
+    let (bytes, begun) = (512u64 << 20, Instant::now());
+    let said = user.get(&format!("/give?bytes={bytes}")).await.expect("it answers");
+    assert_eq!(said, format!("{bytes} bytes, 0 of them wrong"));
+    assert!(begun.elapsed() > Duration::from_millis(100), "it was too short to show anything");
     user.at_rest().await;
     server.at_rest().await;
 }

@@ -5,25 +5,33 @@
 
 use crate::error::HostError;
 use arc_swap::ArcSwap;
+use rpds::HashTrieMapSync;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Parts that are gone, and whose generation is remembered.
 const GONE_MAX: usize = 4_096;
 
-/// Parts by id. Replaced whole when one comes or goes.
-type Map<S> = HashMap<Arc<str>, Arc<S>>;
+/// Parts by id. Replaced when one comes or goes; the old one and the new one share all but the way to that part.
+type Map<S> = HashTrieMapSync<Arc<str>, Arc<S>>;
 
 /// The parts of one kind.
 pub struct Parts<S> {
     map: ArcSwap<Map<S>>,
+    changed: watch::Sender<()>,
     turns: Turns,
     gone: Mutex<Gone>,
 }
 
 impl<S> Default for Parts<S> {
     fn default() -> Parts<S> {
-        Parts { map: ArcSwap::default(), turns: Turns::default(), gone: Mutex::default() }
+        Parts {
+            map: ArcSwap::from_pointee(Map::new_sync()),
+            changed: watch::Sender::new(()),
+            turns: Turns::default(),
+            gone: Mutex::default(),
+        }
     }
 }
 
@@ -45,18 +53,18 @@ impl<S> Parts<S> {
 
     /// Adds a part, or puts it in the place of the one of that id.
     pub fn add(&self, id: &str, part: &Arc<S>) {
-        self.change(|map| drop(map.insert(id.into(), part.clone())));
+        self.change(|map| map.insert(id.into(), part.clone()));
         self.gone().forget(id);
     }
 
     /// Removes a part that could not be started.
     pub fn remove(&self, id: &str) {
-        self.change(|map| drop(map.remove(id)));
+        self.change(|map| map.remove(id));
     }
 
     /// Removes a part, if it is there, and remembers what it was stopped for: an older order must not start it again.
     pub fn bury(&self, id: &str, last: Order<'_>) {
-        self.change(|map| drop(map.remove(id)));
+        self.change(|map| map.remove(id));
         self.gone().remember(id, last);
     }
 
@@ -65,12 +73,14 @@ impl<S> Parts<S> {
         self.gone().check(id, order)
     }
 
-    fn change(&self, change: impl Fn(&mut Map<S>)) {
-        self.map.rcu(|old| {
-            let mut new = HashMap::clone(old);
-            change(&mut new);
-            new
-        });
+    /// Told when one comes or goes.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn change(&self, change: impl Fn(&Map<S>) -> Map<S>) {
+        self.map.rcu(|map| change(map));
+        self.changed.send_replace(());
     }
 
     fn gone(&self) -> MutexGuard<'_, Gone> {

@@ -282,16 +282,17 @@ impl Targets for HostTargets {
 /// The child that resolves links anew when links, configs or providers change.
 pub async fn rebind(shared: Arc<Shared>, cx: umbel_supervisor::ChildContext) -> Result<(), Problem> {
     let mut tables = shared.tables.subscribe();
-    let mut parts = shared.parts.subscribe();
+    // Not the components: those that links lead to are found at each call.
+    let mut providers = shared.providers.changes();
     cx.ready.notify();
     loop {
         tokio::select! {
             () = cx.stop.requested() => return Ok(()),
             changed = tables.changed() => if changed.is_err() { return Ok(()) },
-            changed = parts.changed() => if changed.is_err() { return Ok(()) },
+            changed = providers.changed() => if changed.is_err() { return Ok(()) },
         }
         tables.borrow_and_update();
-        parts.borrow_and_update();
+        providers.borrow_and_update();
         for slot in shared.slots.all().values() {
             if let Some(revision) = slot.current.load_full() {
                 shared.bind(&revision);

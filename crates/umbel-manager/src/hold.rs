@@ -5,8 +5,9 @@
 //! planned anew in each round, so nothing has to remember it. Pure.
 
 use crate::desired::{Annotations, Desired, DesiredPart, is_ours};
-use crate::plan::{Plan, Step, World, part_subject};
+use crate::plan::{Plan, Step, part_subject};
 use crate::status::Failures;
+use crate::world::World;
 use std::collections::BTreeSet;
 use umbel_core::id::HostId;
 use umbel_core::link::{Link, LinkKey};
@@ -120,9 +121,8 @@ impl Holder<'_> {
     /// Whether something runs under the id, of whatever version.
     fn serves(&self, id: &str) -> bool {
         self.world.hosts.values().any(|inventory| {
-            let components = inventory.components.iter().map(|view| (view.id.as_str(), view.state));
-            let providers = inventory.providers.iter().map(|view| (view.id.as_str(), view.state));
-            components.chain(providers).any(|(other, state)| other == id && is_up(state))
+            inventory.component(id).is_some_and(|view| is_up(view.state))
+                || inventory.provider(id).is_some_and(|view| is_up(view.state))
         })
     }
 
@@ -144,12 +144,12 @@ impl Holder<'_> {
         }
         match part.kind {
             PartKind::Component => {
-                let view = inventory.components.iter().find(|view| view.id.as_str() == part.id);
+                let view = inventory.component(&part.id);
                 view.is_some_and(|view| self.is_ours(&view.annotations) && is_up(view.state) && follows(view))
             }
             // The problem of a provider that runs is a link that it does not take: changing that link may be the cure.
             PartKind::Provider => {
-                let view = inventory.providers.iter().find(|view| view.id.as_str() == part.id);
+                let view = inventory.provider(&part.id);
                 view.is_some_and(|view| self.is_ours(&view.annotations) && is_up(view.state))
             }
         }

@@ -11,7 +11,7 @@
 //!                                        └─▶ view (failures by step) ─▶ status, list
 //! ```
 //!
-//! Read in this order: [`store`] what is kept · [`desired`] what an application wants · [`place`] on which hosts · [`plan`] the
+//! Read in this order: [`store`] what is kept · [`desired`] what an application wants · [`world`] what is there · [`place`] on which hosts · [`plan`] the
 //! steps · [`hold`] which of them wait · [`execute`] · `reconcile` one round for one application · [`task`] when · [`put`] how a manifest becomes a
 //! version · [`server`] the requests · [`status`] how it is.
 
@@ -29,6 +29,7 @@ pub mod server;
 pub mod status;
 pub mod store;
 pub mod task;
+pub mod world;
 
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,14 @@
 
 use crate::desired::Desired;
 use crate::error::ManagerError;
-use crate::plan::World;
+use crate::world::{HostView, World};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use umbel_core::Clock;
 use umbel_core::id::HostId;
-use umbel_lattice::control::{Client, ControlError, Inventory};
+use umbel_lattice::control::{Client, ControlError};
 
 /// Requests to hosts under way at once.
 const CONCURRENCY: usize = 32;
@@ -29,7 +29,7 @@ pub struct Observer {
 const RECENT: Duration = Duration::from_millis(20);
 
 struct Seen {
-    inventory: Inventory,
+    host: Arc<HostView>,
     at: Instant,
 }
 
@@ -76,7 +76,7 @@ impl Observer {
         let ids = self.hosts().await?;
         let reads = ids.iter().cloned().map(|id| {
             let client = self.client.clone();
-            async move { client.inventory(&id).await }
+            async move { client.inventory(&id).await.map(|inventory| Arc::new(HostView::from(inventory))) }
         });
         let inventories = futures::stream::iter(reads.collect::<Vec<_>>());
         let inventories: Vec<_> = inventories.buffer_unordered(CONCURRENCY).collect().await;
@@ -84,11 +84,11 @@ impl Observer {
         let links = if ids.is_empty() { None } else { Some(Arc::new(self.client.links().await?)) };
         let now = self.clock.now();
         let mut seen = self.lock();
-        for inventory in inventories.into_iter().flatten() {
-            seen.insert(inventory.host_id.clone(), Seen { inventory, at: now });
+        for host in inventories.into_iter().flatten() {
+            seen.insert(host.host_id.clone(), Seen { host, at: now });
         }
         seen.retain(|_, host| now.duration_since(host.at) <= self.grace);
-        let hosts = seen.iter().map(|(id, host)| (id.clone(), host.inventory.clone())).collect();
+        let hosts = seen.iter().map(|(id, host)| (id.clone(), host.host.clone())).collect();
         Ok(World { hosts: Arc::new(hosts), links, configs: BTreeMap::new() })
     }
 

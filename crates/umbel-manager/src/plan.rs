@@ -12,25 +12,15 @@
 use crate::desired::{Annotations, Desired, DesiredPart, is_ours};
 use crate::place::{Placement, Site, place};
 use crate::store::Owned;
-use std::collections::BTreeMap;
+use crate::world::{HostView, World};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use umbel_core::Problem;
 use umbel_core::code::manager as code;
 use umbel_core::id::{ComponentId, HostId, ProviderId};
 use umbel_core::link::{Link, LinkKey, Values};
-use umbel_lattice::control::{Inventory, PartState, Scale, StartProvider, StopProvider};
+use umbel_lattice::control::{PartState, Scale, StartProvider, StopProvider};
 use umbel_manifest::PartKind;
-
-/// What is there.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct World {
-    /// What runs on each host.
-    pub hosts: Arc<BTreeMap<HostId, Inventory>>,
-    /// All links; `None` when nobody could tell. Nothing is planned for links then.
-    pub links: Option<Arc<Vec<Link>>>,
-    /// The configs that were looked at; `None` is one that does not exist. Nothing is planned for those not looked at.
-    pub configs: BTreeMap<String, Option<Values>>,
-}
 
 /// One thing to do. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,15 +220,12 @@ impl Planner<'_> {
     }
 
     fn sites(&self, part: &DesiredPart, loads: &BTreeMap<&HostId, usize>) -> BTreeMap<HostId, Site> {
-        let site = |(host, inventory): (&HostId, &Inventory)| {
-            let has_part = match part.kind {
-                PartKind::Component => inventory.components.iter().any(|view| {
-                    view.id.as_str() == part.id && is_ours(view.annotations.as_ref(), &self.desired.name)
-                }),
-                PartKind::Provider => inventory.providers.iter().any(|view| {
-                    view.id.as_str() == part.id && is_ours(view.annotations.as_ref(), &self.desired.name)
-                }),
+        let site = |(host, inventory): (&HostId, &Arc<HostView>)| {
+            let annotations = match part.kind {
+                PartKind::Component => inventory.component(&part.id).map(|view| view.annotations.as_ref()),
+                PartKind::Provider => inventory.provider(&part.id).map(|view| view.annotations.as_ref()),
             };
+            let has_part = annotations.is_some_and(|found| is_ours(found, &self.desired.name));
             (host.clone(), Site { labels: inventory.labels.clone(), load: loads[host], has_part })
         };
         self.world.hosts.iter().map(site).collect()
@@ -257,7 +244,7 @@ impl Planner<'_> {
         scale.digest = part.digest.clone();
         scale.generation = Some(self.desired.generation);
         scale.application = Some(self.desired.name.to_string());
-        let found = self.world.hosts[host].components.iter().find(|view| view.id.as_str() == part.id);
+        let found = self.world.hosts[host].component(&part.id);
         let Some(view) = found else {
             self.plan.steps.push(Step::StartComponent(scale));
             return;
@@ -283,7 +270,7 @@ impl Planner<'_> {
         start.annotations = Some(part.annotations.clone());
         start.generation = Some(self.desired.generation);
         start.application = Some(self.desired.name.to_string());
-        let found = self.world.hosts[host].providers.iter().find(|view| view.id.as_str() == part.id);
+        let found = self.world.hosts[host].provider(&part.id);
         let Some(view) = found else {
             self.plan.steps.push(Step::StartProvider(start));
             return;
@@ -318,9 +305,11 @@ impl Planner<'_> {
         let name = &self.desired.name;
         let ours = |annotations: Option<&Annotations>| is_ours(annotations, name);
         let mut steps = Vec::new();
+        let wanted: HashSet<_> =
+            self.desired.parts.iter().map(|part| (part.id.as_str(), part.kind)).collect();
         for (host, inventory) in self.world.hosts.iter() {
             let is_wanted = |id: &str, kind: PartKind| {
-                self.desired.parts.iter().any(|part| part.id == id && part.kind == kind)
+                wanted.contains(&(id, kind))
                     && self.plan.placements.get(id).is_some_and(|placement| placement.contains_key(host))
             };
             for view in inventory.components.iter().filter(|view| ours(view.annotations.as_ref())) {

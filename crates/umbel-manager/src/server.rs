@@ -6,11 +6,12 @@ use crate::catalog::Catalog;
 use crate::desired::Desired;
 use crate::error::ManagerError;
 use crate::observe::Observer;
-use crate::plan::{World, plan};
+use crate::plan::plan;
 use crate::put::Putter;
 use crate::status::{Failures, status};
 use crate::store::{AppRecord, Owned};
 use crate::task::{View, Wake};
+use crate::world::World;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -328,8 +329,7 @@ impl Server {
         for part in status.parts.iter_mut().filter(is_held_back) {
             let wanted = desired.parts.iter().find(|wanted| wanted.id == part.id);
             let inventory = part.host_id.as_ref().and_then(|host| world.hosts.get(host));
-            let view = inventory
-                .and_then(|inventory| inventory.components.iter().find(|view| view.id.as_str() == part.id));
+            let view = inventory.and_then(|inventory| inventory.component(&part.id));
             if let (Some(wanted), Some(view)) = (wanted, view) {
                 part.serving = self.catalog.serving(record, wanted, view).await;
             }

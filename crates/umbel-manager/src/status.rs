@@ -2,7 +2,8 @@
 
 use crate::desired::Desired;
 use crate::hold;
-use crate::plan::{Plan, Step, World, config_subject, link_subject, part_subject};
+use crate::plan::{Plan, Step, config_subject, link_subject, part_subject};
+use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use umbel_core::Problem;
 use umbel_core::code::manager as code;
@@ -133,22 +134,18 @@ impl Viewer<'_> {
         has_step: bool,
     ) -> (Seen, StatusType) {
         let seen = self.world.hosts.get(host).and_then(|inventory| match kind {
-            Kind::Component => {
-                inventory.components.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
-                    state: view.state,
-                    problem: view.problem.clone(),
-                    instances: Some(view.max_instances),
-                    endpoints: Vec::new(),
-                })
-            }
-            Kind::Provider => {
-                inventory.providers.iter().find(|view| view.id.as_str() == id).map(|view| Seen {
-                    state: view.state,
-                    problem: view.problem.clone(),
-                    instances: None,
-                    endpoints: view.endpoints.clone(),
-                })
-            }
+            Kind::Component => inventory.component(id).map(|view| Seen {
+                state: view.state,
+                problem: view.problem.clone(),
+                instances: Some(view.max_instances),
+                endpoints: Vec::new(),
+            }),
+            Kind::Provider => inventory.provider(id).map(|view| Seen {
+                state: view.state,
+                problem: view.problem.clone(),
+                instances: None,
+                endpoints: view.endpoints.clone(),
+            }),
         });
         let failure = self.failures.get(subject).filter(|_| has_step).cloned();
         let Some(mut seen) = seen else {

@@ -142,7 +142,7 @@ pub struct Part {
 }
 
 /// What a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartKind {
     /// `type: component` (`actor` in older manifests).
     Component,

@@ -139,7 +139,7 @@ fn without_hosts_nothing_is_done_and_nothing_forgotten() {
     let mut model = Model::new(vec![inventory("NA", &[])]);
     let (_, owned) = converge(&mut model, |owned| desired(HELLO, 1, "one", owned), Owned::default());
     let wanted = desired(HELLO, 1, "one", owned.clone());
-    let blind = crate::plan::World::default();
+    let blind = crate::world::World::default();
     let found = plan(&wanted, &blind);
     assert!(found.steps.is_empty());
     assert_eq!(found.owned, owned);

@@ -1,8 +1,9 @@
 //! A model of a lattice: hosts that do at once what steps say, and refuse what is older than what they have.
 
 use crate::desired::Desired;
-use crate::plan::{Step, World};
+use crate::plan::Step;
 use crate::store::{Owned, Pin, VersionRecord};
+use crate::world::{HostView, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use umbel_core::id::{AppName, HostId};
@@ -45,7 +46,9 @@ impl Model {
     pub(super) fn seen_by(&self, desired: &Desired) -> World {
         let configs =
             desired.config_names().map(|name| (name.clone(), self.configs.get(name).cloned())).collect();
-        World { hosts: Arc::new(self.hosts.clone()), links: Some(Arc::new(self.links.clone())), configs }
+        let hosts = self.hosts.iter();
+        let hosts = hosts.map(|(id, host)| (id.clone(), Arc::new(HostView::from(host.clone())))).collect();
+        World { hosts: Arc::new(hosts), links: Some(Arc::new(self.links.clone())), configs }
     }
 
     /// Does a step.

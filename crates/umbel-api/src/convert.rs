@@ -52,6 +52,7 @@ fn usage(usage: &Usage) -> doc::Usage {
         refused: usage.refused,
         traps: usage.traps,
         cpu_us: usage.cpu_us,
+        cpu_background_us: usage.cpu_background_us,
         memory_bytes: usage.memory_bytes,
         memory_bytes_max_seen: usage.memory_bytes_max_seen,
         log_bytes: usage.log_bytes,

@@ -74,17 +74,14 @@ impl Endpoint {
 
 fn is_within(address: IpAddr, net: IpAddr, bits: u8) -> bool {
     // An IPv4 address in IPv6's clothes is that address.
-    let (address, net) = (address.to_canonical(), net.to_canonical());
-    let bits = u32::from(bits);
-    match (address, net) {
-        (IpAddr::V4(address), IpAddr::V4(net)) => {
-            (address.to_bits() ^ net.to_bits()).checked_shr(32 - bits).is_none_or(|rest| rest == 0)
-        }
-        (IpAddr::V6(address), IpAddr::V6(net)) => {
-            (address.to_bits() ^ net.to_bits()).checked_shr(128 - bits).is_none_or(|rest| rest == 0)
-        }
-        _ => false,
-    }
+    let (differ, width) = match (address.to_canonical(), net) {
+        (IpAddr::V4(address), IpAddr::V4(net)) => (u128::from(address.to_bits() ^ net.to_bits()), 32),
+        (IpAddr::V6(address), IpAddr::V6(net)) => (address.to_bits() ^ net.to_bits(), 128),
+        _ => return false,
+    };
+    // More bits than the address has are no range, and cover nothing.
+    let Some(rest) = u32::checked_sub(width, u32::from(bits)) else { return false };
+    differ.checked_shr(rest).is_none_or(|first| first == 0)
 }
 
 impl FromStr for Endpoint {
@@ -118,7 +115,13 @@ fn host_of(text: &str) -> Result<EndpointHost, String> {
             None => most,
             Some(bits) => bits.parse().ok().filter(|bits| *bits <= most).ok_or("it has too many bits")?,
         };
-        return Ok(EndpointHost::Net(address, bits));
+        return match (address.to_canonical(), bits) {
+            (mapped @ IpAddr::V4(_), 96..) if address.is_ipv6() => Ok(EndpointHost::Net(mapped, bits - 96)),
+            (IpAddr::V4(_), _) if address.is_ipv6() => {
+                Err("its range is wider than the IPv4 addresses that it maps".into())
+            }
+            _ => Ok(EndpointHost::Net(address, bits)),
+        };
     }
     let is_name = bits.is_none()
         && bare.is_none()

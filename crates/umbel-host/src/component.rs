@@ -1,25 +1,30 @@
 //! The child that runs one component: loads what is desired, puts it into the slot, replaces it without losing a call.
 
 use crate::door::{Bindings, Door};
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, blocking, fetch};
 use crate::shared::Shared;
 use crate::slot::{Revision, Slot, limits_of};
 use arc_swap::ArcSwap;
-use std::path::Path;
+use futures::future::BoxFuture;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::code::guest;
 use umbel_core::event::{ComponentScaleFailed, ComponentScaled, Fact};
+use umbel_core::grants::Grants;
 use umbel_core::limits::RestartMode;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
-use umbel_runtime::{Budget, Component, Image};
+use umbel_runtime::{Around, Budget, Component, Granted, Image};
 use umbel_supervisor::{Backoff, ChildContext, ChildSpec, Intensity, Restart};
 
 /// The id of the components' supervisor.
 pub const BRANCH: &str = "components";
 /// What calls that are ended get to notice it; less than what the supervisor waits beyond the drain.
 const END_GRACE: Duration = Duration::from_millis(1_500);
+
+/// Between finding a component and asking its budget.
+const FOUND_GRACE: Duration = Duration::from_millis(2);
 
 /// The child of one slot.
 pub fn child(shared: &Arc<Shared>, slot: &Arc<Slot>) -> ChildSpec {
@@ -39,6 +44,7 @@ pub fn child(shared: &Arc<Shared>, slot: &Arc<Slot>) -> ChildSpec {
 struct Loaded {
     image: Arc<Image>,
     digest: String,
+    granted: Granted,
     claims: Option<umbel_core::event::ComponentClaims>,
     public_key: Option<String>,
 }
@@ -47,46 +53,60 @@ struct Loaded {
 /// each would hold room for the largest of them.
 async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(), Problem> {
     let mut desired = slot.desired.subscribe();
+    // What runs to its end goes on until what takes its place is loaded.
+    let mut command = Command::none();
     loop {
         let want = desired.borrow_and_update().clone();
-        let load = async {
-            let loaded = load(&shared, &slot, &want).await;
-            shared.caught_up().await;
-            loaded
-        };
-        let loaded = tokio::select! {
-            loaded = Box::pin(load) => loaded,
-            () = cx.stop.requested() => return Box::pin(finish(&shared, &slot)).await,
-        };
-        // The same order, sent again while it was worked on, has its answer in this.
-        let is_newest = *desired.borrow_and_update() == want;
-        match loaded {
-            Ok(loaded) => {
-                let revision = Box::pin(install(&shared, &slot, &want, loaded, &cx)).await;
-                if is_newest && revision.component.image().world().is_command() {
-                    match Box::pin(command(&shared, &slot, &revision, &cx, &mut desired)).await? {
-                        After::Again => continue,
-                        After::Ended => return Box::pin(finish(&shared, &slot)).await,
+        // The same order, sent again, does not run a command twice.
+        if !command.is_of(&want) {
+            let load = async {
+                let loaded = load(&shared, &slot, &want).await;
+                shared.caught_up().await;
+                loaded
+            };
+            let mut load = Box::pin(load);
+            let loaded = loop {
+                tokio::select! {
+                    loaded = &mut load => break loaded,
+                    ended = command.ended() => ended.note(&slot)?,
+                    () = cx.stop.requested() => return Box::pin(finish(&shared, &slot, command)).await,
+                }
+            };
+            drop(load);
+            // An order that came while this one was worked on; the same, sent again, has its answer in this.
+            let is_newest = *desired.borrow_and_update() == want;
+            match loaded {
+                Ok(loaded) => {
+                    command = Command::none();
+                    let revision = Box::pin(install(&shared, &slot, &want, loaded, &cx)).await;
+                    if is_newest && revision.component.image().world().is_command() {
+                        command = Command::of(&shared, &revision);
+                    }
+                }
+                Err(problem) => {
+                    Box::pin(refuse(&shared, &slot, &want, &problem, &cx)).await;
+                    // What a later try can mend is tried again by the supervisor; the rest waits for another order.
+                    if is_newest
+                        && slot.current.load().is_none()
+                        && (problem.kind.is_retryable() || problem.kind.is_ours())
+                    {
+                        return Err(problem);
                     }
                 }
             }
-            Err(problem) => {
-                Box::pin(refuse(&shared, &slot, &want, &problem, &cx)).await;
-                // What a later try can mend is tried again by the supervisor; the rest waits for another order.
-                if is_newest
-                    && slot.current.load().is_none()
-                    && (problem.kind.is_retryable() || problem.kind.is_ours())
-                {
-                    return Err(problem);
-                }
+            if !is_newest {
+                continue;
             }
         }
-        if !is_newest {
-            continue;
-        }
-        tokio::select! {
-            changed = desired.changed() => if changed.is_err() { return Box::pin(finish(&shared, &slot)).await },
-            () = cx.stop.requested() => return Box::pin(finish(&shared, &slot)).await,
+        loop {
+            tokio::select! {
+                changed = desired.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return Box::pin(finish(&shared, &slot, command)).await,
+                },
+                ended = command.ended() => ended.note(&slot)?,
+                () = cx.stop.requested() => return Box::pin(finish(&shared, &slot, command)).await,
+            }
         }
     }
 }
@@ -95,7 +115,7 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
     if slot.current.load().is_none() {
         slot.update(|s| s.state = PartState::Starting);
     }
-    check_grants(shared, want)?;
+    let granted = open_grants(shared, want).await?;
     let Fetched { artifact, claims } = fetch(shared, want.component_ref.clone(), want.digest.clone()).await?;
     let digest = artifact.digest.to_string();
     if slot.current.load().is_none() && !shared.images.is_compiled(&digest) {
@@ -113,36 +133,30 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
         }
         None => (None, None),
     };
-    Ok(Loaded { image, digest, claims, public_key })
+    Ok(Loaded { image, digest, granted, claims, public_key })
 }
 
-/// Whether the folders that it is granted can be given now, all problems at once. One that goes later is missed by the guest alone.
-fn check_grants(shared: &Shared, want: &Scale) -> Result<(), Problem> {
-    let folders = want.grants.iter().flat_map(|grants| &grants.folders);
-    let causes: Vec<String> = folders
-        .filter_map(|folder| {
-            Some(format!("`{}`: {}", folder.path, unusable(shared, Path::new(&folder.path))?))
+/// Opens the folders that it is granted, or tells all problems at once. One that goes later is missed by the guest alone.
+async fn open_grants(shared: &Shared, want: &Scale) -> Result<Granted, Problem> {
+    let Some(grants) = want.grants.clone() else { return Ok(Granted::default()) };
+    let id = want.component_id.clone();
+    let around =
+        Around { closed: shared.state.path().to_path_buf(), writable: writable_folders(shared, &grants) };
+    blocking(move || {
+        Granted::open(grants, around).map_err(|causes| {
+            let message = format!("{id} cannot be given {} of its folders", causes.len());
+            Problem::new(guest::GRANT_UNUSABLE, message).with_cause(causes.join("; "))
         })
-        .collect();
-    if causes.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{} cannot be given {} of its folders", want.component_id, causes.len());
-    Err(Problem::new(guest::GRANT_UNUSABLE, message).with_cause(causes.join("; ")))
+    })
+    .await
 }
 
-/// Why a folder cannot be granted, if it cannot.
-fn unusable(shared: &Shared, path: &Path) -> Option<String> {
-    if !path.is_absolute() {
-        return Some("it is not absolute, and the manifest came without a folder of its own".into());
-    }
-    if let Err(error) = std::fs::read_dir(path) {
-        return Some(error.to_string());
-    }
-    // Whoever has the platform's keys and secrets is the platform.
-    let (folder, state) = (path.canonicalize().ok()?, shared.state.path().canonicalize().ok()?);
-    let overlaps = state.starts_with(&folder) || folder.starts_with(&state);
-    overlaps.then(|| "the platform's own state, with its keys and secrets, is in it".into())
+/// The folders that components of this host may write to, also those of the order that is followed.
+fn writable_folders(shared: &Shared, own: &Grants) -> Vec<PathBuf> {
+    let orders: Vec<_> = shared.slots.all().values().map(|slot| slot.desired.borrow().clone()).collect();
+    let all = orders.iter().filter_map(|order| order.grants.as_ref()).chain([own]);
+    let folders = all.flat_map(|grants| &grants.folders).filter(|folder| folder.writable);
+    folders.map(|folder| PathBuf::from(&folder.path)).collect()
 }
 
 /// Puts the new revision into the slot: from this moment calls go there. The old one drains.
@@ -173,7 +187,7 @@ async fn install(
         want.instance_mode.unwrap_or_default(),
         budget,
         Arc::new(door),
-        want.grants.clone().unwrap_or_default(),
+        loaded.granted,
     );
     let revision = Arc::new(Revision { component, order: want.clone(), bindings });
     shared.bind(&revision);
@@ -235,76 +249,83 @@ async fn idle(budgets: &[Arc<Budget>], deadline: Duration) -> bool {
     tokio::time::timeout(deadline, all).await.is_ok()
 }
 
-type Orders = tokio::sync::watch::Receiver<Arc<Scale>>;
-
-enum After {
-    /// Another order has come.
-    Again,
-    /// Stopped.
-    Ended,
+/// A command or service of one revision. Dropping it ends the guest.
+struct Command {
+    order: Option<Arc<Scale>>,
+    // Nothing once its end was told.
+    run: Option<BoxFuture<'static, Result<(), Problem>>>,
 }
 
-/// Runs a command to its end, on the data path: here a busy one would keep the tree waiting. A failure is the supervisor's to repeat;
-/// after success the slot waits for another order.
-async fn command(
-    shared: &Shared,
-    slot: &Slot,
-    revision: &Revision,
-    cx: &ChildContext,
-    desired: &mut Orders,
-) -> Result<After, Problem> {
-    let (want, component) = (&revision.order, revision.component.clone());
-    let restart = want.restart.unwrap_or_default();
-    let run = shared.cores.run(shared.cores.quietest(), move || async move { component.run().await });
-    let run = async {
-        let result = run.await.map_err(|e| Problem::from(&e))?;
-        result.map_err(|e| Problem::from(&e as &dyn Coded))
-    };
-    tokio::select! {
-        result = run => match result {
-            Ok(()) if restart == RestartMode::Always => {
-                let problem = Problem::new(guest::SERVICE_ENDED, format!("{} ended, and is a service", slot.id));
-                slot.update(|s| s.problem = Some(problem.clone()));
-                slot.current.store(None);
-                return Err(problem);
-            }
-            Ok(()) => slot.update(|s| s.state = PartState::Completed),
-            Err(problem) if restart == RestartMode::Never => slot.update(|s| {
-                s.state = PartState::Failed;
-                s.problem = Some(problem);
-            }),
-            Err(problem) => {
-                slot.update(|s| {
-                    s.state = PartState::Failed;
-                    s.problem = Some(problem.clone());
-                });
-                slot.current.store(None);
-                return Err(problem);
-            }
-        },
-        after = another(desired, want) => return Ok(after),
-        () = cx.stop.requested() => return Ok(After::Ended),
+/// How a command has ended.
+struct Ended {
+    restart: RestartMode,
+    result: Result<(), Problem>,
+}
+
+impl Command {
+    fn none() -> Command {
+        Command { order: None, run: None }
     }
-    tokio::select! {
-        after = another(desired, want) => Ok(after),
-        () = cx.stop.requested() => Ok(After::Ended),
+
+    /// Starts it, on the data path: here a busy one would keep the tree waiting.
+    fn of(shared: &Arc<Shared>, revision: &Revision) -> Command {
+        let (cores, component) = (shared.cores.clone(), revision.component.clone());
+        let run = async move {
+            let run = cores.run(cores.quietest(), move || async move { component.run().await });
+            let result = run.await.map_err(|e| Problem::from(&e))?;
+            result.map_err(|e| Problem::from(&e as &dyn Coded))
+        };
+        Command { order: Some(revision.order.clone()), run: Some(Box::pin(run)) }
+    }
+
+    fn is_of(&self, order: &Scale) -> bool {
+        self.order.as_deref() == Some(order)
+    }
+
+    /// Its end, once; never, if nothing runs. Cancel-safe.
+    async fn ended(&mut self) -> Ended {
+        let (Some(run), Some(order)) = (&mut self.run, &self.order) else {
+            return std::future::pending().await;
+        };
+        let result = run.await;
+        let restart = order.restart.unwrap_or_default();
+        self.run = None;
+        Ended { restart, result }
     }
 }
 
-/// Waits for an order that differs: the same one, sent again, does not run a command twice.
-async fn another(desired: &mut Orders, want: &Arc<Scale>) -> After {
-    while desired.changed().await.is_ok() {
-        if *desired.borrow_and_update() != *want {
-            return After::Again;
+impl Ended {
+    /// Shows it. A failure is the supervisor's to repeat; after success the slot waits for another order.
+    fn note(self, slot: &Slot) -> Result<(), Problem> {
+        let problem = match (self.result, self.restart) {
+            (Ok(()), RestartMode::Always) => {
+                Problem::new(guest::SERVICE_ENDED, format!("{} ended, and is a service", slot.id))
+            }
+            (Ok(()), _) => {
+                slot.update(|s| s.state = PartState::Completed);
+                return Ok(());
+            }
+            (Err(problem), _) => problem,
+        };
+        slot.update(|s| {
+            s.state = PartState::Failed;
+            s.problem = Some(problem.clone());
+        });
+        if self.restart == RestartMode::Never {
+            return Ok(());
         }
+        slot.current.store(None);
+        Err(problem)
     }
-    After::Ended
 }
 
 /// Refuses new calls, lets those in flight finish within the host's drain time, and leaves.
-async fn finish(shared: &Shared, slot: &Slot) -> Result<(), Problem> {
+async fn finish(shared: &Shared, slot: &Slot, command: Command) -> Result<(), Problem> {
     slot.update(|s| s.state = PartState::Draining);
     slot.current.store(None);
+    drop(command);
+    // Whoever has just found what ran has yet to ask its budget.
+    tokio::time::sleep(FOUND_GRACE).await;
     let budgets: Vec<_> = slot.status().budgets().cloned().collect();
     for budget in &budgets {
         budget.stop();

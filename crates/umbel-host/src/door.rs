@@ -83,6 +83,12 @@ impl Bindings {
         }
     }
 
+    /// Whether one of the links leads to the component or provider.
+    pub fn lead_to(&self, id: &str) -> bool {
+        self.http.as_ref().is_some_and(|(_, target, _)| target == id)
+            || self.contracts.values().flatten().any(|bound| bound.link.target == id)
+    }
+
     /// Whether a link serves the import.
     pub fn serves(&self, import: &str) -> bool {
         let name = import.split('@').next().unwrap_or(import);

@@ -124,6 +124,7 @@ pub(crate) fn usage(slot: &Slot) -> Usage {
         refused: used.refused,
         traps: used.traps,
         cpu_us: used.cpu_us,
+        cpu_background_us: used.cpu_background_us,
         memory_bytes: used.memory_bytes,
         memory_bytes_max_seen: used.memory_bytes_max_seen,
         log_bytes: used.log_bytes,

@@ -98,6 +98,13 @@ async fn change_component(shared: &Arc<Shared>, slot: &Arc<Slot>, mut order: Sca
 async fn stop_component(shared: &Arc<Shared>, slot: &Arc<Slot>, order: &Scale) -> Said {
     let id = slot.id.as_str();
     let branch = shared.branch(component::BRANCH).map_err(problem)?;
+    // Links that lead elsewhere by now are followed before what they led to goes.
+    shared.caught_up().await;
+    for source in shared.slots.all().values().filter_map(|slot| slot.current.load_full()) {
+        if source.bindings.load().lead_to(id) {
+            shared.bind(&source);
+        }
+    }
     branch.remove_child(id).await.map_err(problem)?;
     let last = slot.desired.borrow().clone();
     let generation = order.generation.or(last.generation);

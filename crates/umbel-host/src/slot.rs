@@ -159,6 +159,7 @@ fn add(sum: &mut Usage, more: Usage) {
     sum.refused += more.refused;
     sum.traps += more.traps;
     sum.cpu_us += more.cpu_us;
+    sum.cpu_background_us += more.cpu_background_us;
     sum.log_bytes += more.log_bytes;
     sum.log_bytes_dropped += more.log_bytes_dropped;
     sum.cpu_throttled += more.cpu_throttled;

@@ -13,9 +13,10 @@ use umbel_lattice::extension::{ComponentUsage, MemoryUse, ThreadsUse, UsageRepor
 use umbel_runtime::Engine;
 
 /// Threads by the beginning of their names; the kernel keeps 15 bytes of one.
-const GROUPS: [(&str, &str); 2] = [("umbel-data-", "data-path"), ("umbel-control", "control-plane")];
+const GROUPS: [(&str, &str); 3] =
+    [("umbel-data-", "data-path"), ("umbel-backgroun", "long-calls"), ("umbel-control", "control-plane")];
 /// All other threads that live.
-const BACKGROUND: &str = "background";
+const OTHERS: &str = "background";
 /// What threads used that have ended.
 const ENDED: &str = "ended";
 
@@ -61,7 +62,7 @@ fn read(engine: &Engine) -> io::Result<Process> {
             sched.split_ascii_whitespace().map(|number| number.parse::<u64>().unwrap_or(0) / 1_000);
         let (ran_us, waited_us) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         let group =
-            GROUPS.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or(BACKGROUND, |(_, group)| group);
+            GROUPS.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or(OTHERS, |(_, group)| group);
         match threads.iter_mut().find(|known| known.group == group) {
             Some(known) => {
                 known.threads += 1;

@@ -31,6 +31,8 @@ pub struct Usage {
     pub traps: u64,
     /// CPU time of guest code and of making instances, in µs.
     pub cpu_us: u64,
+    /// That part of it which long calls took in the background, by the clock of its threads; the rest is by the clock on the wall.
+    pub cpu_background_us: u64,
     /// Bytes of linear memory of its instances now.
     pub memory_bytes: u64,
     /// The most of that at any time.
@@ -57,6 +59,7 @@ pub struct Budget {
     refused: AtomicU64,
     traps: AtomicU64,
     cpu_ns: AtomicU64,
+    cpu_background_ns: AtomicU64,
     cpu_throttled: AtomicU64,
     memory: AtomicI64,
     memory_seen: AtomicI64,
@@ -89,6 +92,7 @@ impl Budget {
             refused: AtomicU64::new(0),
             traps: AtomicU64::new(0),
             cpu_ns: AtomicU64::new(0),
+            cpu_background_ns: AtomicU64::new(0),
             cpu_throttled: AtomicU64::new(0),
             memory: AtomicI64::new(0),
             memory_seen: AtomicI64::new(0),
@@ -116,6 +120,7 @@ impl Budget {
             refused: self.refused.load(Relaxed),
             traps: self.traps.load(Relaxed),
             cpu_us: self.cpu_ns.load(Relaxed) / 1_000,
+            cpu_background_us: self.cpu_background_ns.load(Relaxed) / 1_000,
             memory_bytes: u64::try_from(self.memory.load(Relaxed)).unwrap_or(0),
             memory_bytes_max_seen: u64::try_from(self.memory_seen.load(Relaxed)).unwrap_or(0),
             log_bytes: self.log_bytes.load(Relaxed),
@@ -205,9 +210,12 @@ impl Budget {
     }
 
     /// Books CPU time.
-    pub(crate) fn charge_cpu(&self, spent: Duration) {
+    pub(crate) fn charge_cpu(&self, spent: Duration, in_background: bool) {
         let ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         self.cpu_ns.fetch_add(ns, Relaxed);
+        if in_background {
+            self.cpu_background_ns.fetch_add(ns, Relaxed);
+        }
         if self.limits.cpu_percent_max > 0 {
             self.cpu.take(ns as f64);
         }

@@ -7,6 +7,7 @@ use crate::calls::HostCalls;
 use crate::ctx::Shared;
 use crate::engine::Engine;
 use crate::error::CallError;
+use crate::granted::Granted;
 use crate::guest::{Call, Guest};
 use crate::handler;
 use crate::image::{Entry, Image};
@@ -16,7 +17,6 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use umbel_core::grants::Grants;
 use umbel_core::limits::InstanceMode;
 use wasmtime::component::Instance;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -70,10 +70,10 @@ impl Component {
         mode: InstanceMode,
         budget: Arc<Budget>,
         calls: Arc<dyn HostCalls>,
-        grants: Grants,
+        granted: Granted,
     ) -> Component {
         let shared =
-            Arc::new(Shared { id: id.to_string(), budget, calls, grants, heavy_until: AtomicU64::new(0) });
+            Arc::new(Shared { id: id.to_string(), budget, calls, granted, heavy_until: AtomicU64::new(0) });
         let inner = Inner {
             engine: engine.clone(),
             shared,

@@ -2,6 +2,7 @@
 
 use crate::budget::Budget;
 use crate::calls::HostCalls;
+use crate::granted::Granted;
 use crate::guest::Call;
 use crate::serve::Sessions;
 use crate::{body, calls, granted, logs, wasi_error};
@@ -10,7 +11,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use umbel_core::code::guest;
-use umbel_core::grants::Grants;
 use umbel_core::limits::Limits;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Result};
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     pub id: String,
     pub budget: Arc<Budget>,
     pub calls: Arc<dyn HostCalls>,
-    pub grants: Grants,
+    pub granted: Granted,
     /// Until when its calls begin in the background, in ms of the engine's clock.
     pub heavy_until: AtomicU64,
 }

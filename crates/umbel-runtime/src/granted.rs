@@ -1,8 +1,13 @@
 //! What a guest has of WASI: a log for its output, clocks, randomness, and what of the machine it was granted.
 
+mod folder;
+
+pub use folder::{Around, Granted};
+
 use crate::calls::{Level, Stream};
 use crate::ctx::Shared;
 use crate::logs::{self, LogPipe};
+use folder::Place;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use umbel_core::code::guest::{GRANT_UNUSABLE, SOCKET_DENIED};
@@ -11,7 +16,7 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
 pub(crate) fn wasi(shared: &Arc<Shared>) -> WasiCtx {
-    let grants = &shared.grants;
+    let grants = &shared.granted.grants;
     let mut wasi = WasiCtx::builder();
     wasi.stdout(LogPipe::new(shared, Stream::Stdout));
     wasi.stderr(LogPipe::new(shared, Stream::Stderr));
@@ -20,10 +25,11 @@ pub(crate) fn wasi(shared: &Arc<Shared>) -> WasiCtx {
     for (name, value) in &grants.env {
         wasi.env(name, value);
     }
-    for folder in &grants.folders {
+    for (folder, place) in grants.folders.iter().zip(shared.granted.folders()) {
         let access = if folder.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-        if let Err(error) = wasi.preopened_dir(&folder.path, &folder.at, access) {
-            let text = format!("{GRANT_UNUSABLE}: the folder `{}` cannot be opened: {error:#}", folder.path);
+        let mut open = |place: Place<'_>| wasi.preopened_dir(place.path(), &folder.at, access).map(drop);
+        if let Err(error) = place.and_then(|place| open(place).map_err(|error| format!("{error:#}"))) {
+            let text = format!("{GRANT_UNUSABLE}: the folder `{}` cannot be opened: {error}", folder.path);
             logs::log(shared, Level::Warn, Stream::Host, "grants", &text);
         }
     }
@@ -39,7 +45,7 @@ pub(crate) fn wasi(shared: &Arc<Shared>) -> WasiCtx {
 }
 
 async fn is_granted(shared: Arc<Shared>, address: SocketAddr, wanted: SocketAddrUse) -> bool {
-    let grants = &shared.grants;
+    let grants = &shared.granted.grants;
     let (endpoints, does) = match wanted {
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind | SocketAddrUse::TcpListen => {
             (&grants.listen, "listen at")
@@ -54,7 +60,7 @@ async fn is_granted(shared: Arc<Shared>, address: SocketAddr, wanted: SocketAddr
     let is_own = matches!(wanted, SocketAddrUse::TcpBind | SocketAddrUse::UdpBind)
         && address.port() == 0
         && address.ip().is_unspecified()
-        && !shared.grants.connect.is_empty();
+        && !grants.connect.is_empty();
     if is_own {
         return true;
     }

@@ -28,6 +28,8 @@ const HEAVY_MS: u64 = 1_000;
 thread_local! {
     /// Time of calls within the step that this thread is at: it is booked to their components, not to the caller.
     static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// Whether what runs on this thread was moved to the background, so that what is nested in it is there too.
+    static IN_BACKGROUND: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Drives a call within a call, on the task of the outer one.
@@ -227,14 +229,21 @@ impl<F> Driven<F> {
         F: Future<Output = T>,
     {
         if self.is_moved {
-            // In the background a thread often waits for a core.
+            IN_BACKGROUND.set(true);
+        }
+        let in_background = IN_BACKGROUND.get();
+        if in_background {
+            // There a thread often waits for a core.
             self.watch = Watch::Thread;
         }
         let outer = NESTED.take();
         let begun = self.watch.begin();
         let polled = self.work.as_mut().poll(cx);
         let spent = begun.elapsed();
-        self.shared.budget.charge_cpu(spent.saturating_sub(NESTED.get()));
+        self.shared.budget.charge_cpu(spent.saturating_sub(NESTED.get()), in_background);
+        if self.is_moved {
+            IN_BACKGROUND.set(false);
+        }
         NESTED.set(outer + spent);
         if self.is_nested {
             return polled;

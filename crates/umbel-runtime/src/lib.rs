@@ -52,4 +52,5 @@ pub use component::Component;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{CallError, LoadError};
+pub use granted::{Around, Granted};
 pub use image::{Image, Images, World};

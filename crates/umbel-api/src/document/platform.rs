@@ -120,6 +120,8 @@ pub struct Usage {
     pub traps: u64,
     /// CPU time, in microseconds.
     pub cpu_us: u64,
+    /// That part of it which long calls took in the background, in microseconds.
+    pub cpu_background_us: u64,
     /// Memory that its instances hold now.
     pub memory_bytes: u64,
     /// The most that its instances held.

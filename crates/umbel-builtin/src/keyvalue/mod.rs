@@ -74,6 +74,7 @@ impl Factory for Keyvalue {
         let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout));
         let store = Store::open(cx.folder.join(FILE), settings, watchers.clone()).await;
         let store = Arc::new(store.map_err(|error| Problem::from(&error))?);
+        watchers.tell_of(&store);
         let server = Arc::new(Server::new(store.clone()));
         Ok(Arc::new(KeyvalueProvider { id: cx.id, store, watchers, server }))
     }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_wit::serve::{Args, Link};
@@ -25,19 +26,21 @@ use umbel_wit::{Call, Serve, Value};
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
 
+/// How long a batch reads without letting others have the thread.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
 /// Most keys of one batch.
 const BATCH_KEYS_MAX: usize = 10_000;
 
-/// An open bucket: a resource of the contract.
-#[derive(Debug)]
+/// An open bucket: a resource of the contract. It stays in the store that it was opened in, wherever the link leads by then.
 pub(super) struct Bucket {
+    pub(super) store: Arc<Store>,
     pub(super) place: Arc<Place>,
 }
 
 /// A compare-and-swap that was begun: it succeeds while the entry has this version.
-#[derive(Debug)]
 struct Cas {
-    place: Arc<Place>,
+    bucket: Arc<Bucket>,
     key: String,
     version: u64,
 }
@@ -85,49 +88,47 @@ fn result(outcome: Outcome) -> Value {
     })
 }
 
-async fn answer(store: &Store, call: Call) -> Result<Value, Problem> {
+async fn answer(store: &Arc<Store>, call: Call) -> Result<Value, Problem> {
     let draft = Draft::of(&call);
     let mut args = Args::new(&call.function, call.args);
     let args = &mut args;
     let outcome = match (&*call.interface, &*call.function) {
-        ("wasi:keyvalue/store", "open") => open(&call.link, &args.string()?),
-        ("wasi:keyvalue/store", "[method]bucket.get") => get(store, bucket(args)?, &args.string()?),
-        ("wasi:keyvalue/store", "[method]bucket.exists") => exists(store, bucket(args)?, &args.string()?),
-        ("wasi:keyvalue/store", "[method]bucket.list-keys") => {
-            list(store, draft, bucket(args)?, args.option()?)
-        }
+        ("wasi:keyvalue/store", "open") => open(store, &call.link, &args.string()?),
+        ("wasi:keyvalue/store", "[method]bucket.get") => get(&*bucket(args)?, &args.string()?),
+        ("wasi:keyvalue/store", "[method]bucket.exists") => exists(&*bucket(args)?, &args.string()?),
+        ("wasi:keyvalue/store", "[method]bucket.list-keys") => list(draft, &*bucket(args)?, args.option()?),
         ("wasi:keyvalue/store", "[method]bucket.set") => {
-            let (place, item) = (bucket(args)?, (args.string()?, args.bytes()?));
-            set(store, place, vec![item]).await
+            let (bucket, item) = (bucket(args)?, (args.string()?, args.bytes()?));
+            set(&bucket, vec![item]).await
         }
         ("wasi:keyvalue/store", "[method]bucket.delete") => {
-            let (place, key) = (bucket(args)?, args.string()?);
-            delete(store, place, vec![key]).await
+            let (bucket, key) = (bucket(args)?, args.string()?);
+            delete(&bucket, vec![key]).await
         }
-        ("wasi:keyvalue/batch", "get-many") => get_many(store, bucket(args)?, args.strings()?),
+        ("wasi:keyvalue/batch", "get-many") => get_many(&*bucket(args)?, args.strings()?).await,
         ("wasi:keyvalue/batch", "set-many") => {
-            let (place, items) = (bucket(args)?, items(args)?);
-            set(store, place, items).await
+            let (bucket, items) = (bucket(args)?, items(args)?);
+            set(&bucket, items).await
         }
         ("wasi:keyvalue/batch", "delete-many") => {
-            let (place, keys) = (bucket(args)?, args.strings()?);
-            delete(store, place, keys).await
+            let (bucket, keys) = (bucket(args)?, args.strings()?);
+            delete(&bucket, keys).await
         }
         ("wasi:keyvalue/atomics", "increment") => {
-            let (place, key) = (bucket(args)?, args.string()?);
+            let (bucket, key) = (bucket(args)?, args.string()?);
             match draft {
-                Draft::One => increment(store, draft, place, key, args.u64()?.into()).await,
-                Draft::Two => increment(store, draft, place, key, args.s64()?.into()).await,
+                Draft::One => increment(draft, &bucket, key, args.u64()?.into()).await,
+                Draft::Two => increment(draft, &bucket, key, args.s64()?.into()).await,
             }
         }
-        ("wasi:keyvalue/atomics", "[static]cas.new") => begin_swap(store, bucket(args)?, args.string()?),
+        ("wasi:keyvalue/atomics", "[static]cas.new") => begin_swap(bucket(args)?, args.string()?),
         ("wasi:keyvalue/atomics", "[method]cas.current") => {
             let cas = args.resource::<Cas>()?;
-            get(store, cas.place.clone(), &cas.key)
+            get(&cas.bucket, &cas.key)
         }
         ("wasi:keyvalue/atomics", "swap") => {
             let (cas, value) = (args.resource::<Cas>()?, args.bytes()?);
-            return Ok(swap(store, &cas, value).await);
+            return Ok(swap(&cas, value).await);
         }
         (interface, function) => {
             let message = format!("`keyvalue` does not serve `{function}` of `{interface}`");
@@ -137,8 +138,8 @@ async fn answer(store: &Store, call: Call) -> Result<Value, Problem> {
     Ok(result(outcome))
 }
 
-fn bucket(args: &mut Args) -> Result<Arc<Place>, Problem> {
-    Ok(args.resource::<Bucket>()?.place.clone())
+fn bucket(args: &mut Args) -> Result<Arc<Bucket>, Problem> {
+    args.resource::<Bucket>()
 }
 
 /// A list of keys with their values.
@@ -160,10 +161,10 @@ fn args_mismatch() -> Problem {
     )
 }
 
-fn open(link: &Link, name: &str) -> Outcome {
+fn open(store: &Arc<Store>, link: &Link, name: &str) -> Outcome {
     let target = Target::read(&link.values)?;
     let place = Place::new(&target, link.application.as_deref(), &link.source_id, name)?;
-    Ok(Some(Value::Own(Resource::new(Bucket { place: Arc::new(place) }))))
+    Ok(Some(Value::Own(Resource::new(Bucket { store: store.clone(), place: Arc::new(place) }))))
 }
 
 fn check_key(key: &str) -> Result<(), KeyvalueError> {
@@ -187,19 +188,19 @@ fn check_bytes(bytes: usize) -> Result<(), KeyvalueError> {
     Ok(())
 }
 
-fn get(store: &Store, place: Arc<Place>, key: &str) -> Outcome {
+fn get(bucket: &Bucket, key: &str) -> Outcome {
     check_key(key)?;
-    let stored = store.read(|view| view.get(&place.bucket, key))?;
+    let stored = bucket.store.read(|view| view.get(&bucket.place.bucket, key))?;
     Ok(Some(Value::Option(stored.map(|stored| Box::new(Value::Bytes(stored.value))))))
 }
 
-fn exists(store: &Store, place: Arc<Place>, key: &str) -> Outcome {
+fn exists(bucket: &Bucket, key: &str) -> Outcome {
     check_key(key)?;
-    let version = store.read(|view| view.version(&place.bucket, key))?;
+    let version = bucket.store.read(|view| view.version(&bucket.place.bucket, key))?;
     Ok(Some((version > 0).into()))
 }
 
-fn list(store: &Store, draft: Draft, place: Arc<Place>, cursor: Option<Value>) -> Outcome {
+fn list(draft: Draft, bucket: &Bucket, cursor: Option<Value>) -> Outcome {
     let after = match cursor {
         None => 0,
         Some(Value::U64(after)) => after,
@@ -209,8 +210,8 @@ fn list(store: &Store, draft: Draft, place: Arc<Place>, cursor: Option<Value>) -
         })?,
         Some(_) => return Err(KeyvalueError::Cursor { text: "of another type".into() }),
     };
-    let max = store.settings().page_keys_max;
-    let (keys, next) = store.read(|view| view.keys(&place.bucket, after, max))?;
+    let max = bucket.store.settings().page_keys_max;
+    let (keys, next) = bucket.store.read(|view| view.keys(&bucket.place.bucket, after, max))?;
     let next = next.map(|next| match draft {
         Draft::One => Box::new(next.into()),
         Draft::Two => Box::new(next.to_string().into()),
@@ -219,13 +220,19 @@ fn list(store: &Store, draft: Draft, place: Arc<Place>, cursor: Option<Value>) -
     Ok(Some(Value::Record(vec![Value::List(keys), Value::Option(next)])))
 }
 
-fn get_many(store: &Store, place: Arc<Place>, keys: Vec<String>) -> Outcome {
+async fn get_many(bucket: &Bucket, keys: Vec<String>) -> Outcome {
     check_keys(keys.iter())?;
     let mut bytes = 0;
     let mut found = Vec::with_capacity(keys.len());
+    let mut begun = Instant::now();
     for key in keys {
+        if begun.elapsed() > TURN_MAX {
+            // Others on this thread come first: no epoch interrupts the host.
+            tokio::task::yield_now().await;
+            begun = Instant::now();
+        }
         // One by one, so that the limit is kept before the memory is used; not one snapshot, which the contract does not ask for.
-        let stored = store.read(|view| view.get(&place.bucket, &key))?;
+        let stored = bucket.store.read(|view| view.get(&bucket.place.bucket, &key))?;
         bytes += stored.as_ref().map_or(0, |stored| stored.value.len());
         check_bytes(bytes)?;
         let pair = |value| Box::new(Value::Tuple(vec![Value::String(key), Value::Bytes(value)]));
@@ -234,16 +241,16 @@ fn get_many(store: &Store, place: Arc<Place>, keys: Vec<String>) -> Outcome {
     Ok(Some(Value::List(found)))
 }
 
-async fn set(store: &Store, place: Arc<Place>, mut items: Vec<(String, Bytes)>) -> Outcome {
+async fn set(bucket: &Bucket, mut items: Vec<(String, Bytes)>) -> Outcome {
     check_keys(items.iter().map(|(key, _)| key))?;
     for (_, value) in &items {
-        check_value(store, value)?;
+        check_value(&bucket.store, value)?;
     }
     check_bytes(items.iter().map(|(key, value)| key.len() + value.len()).sum())?;
     if items.len() > 1 {
         keep_last(&mut items);
     }
-    store.write(place, Write::Set(items)).await.map(|_| None)
+    bucket.store.write(bucket.place.clone(), Write::Set(items)).await.map(|_| None)
 }
 
 fn check_value(store: &Store, value: &Bytes) -> Result<(), KeyvalueError> {
@@ -265,18 +272,19 @@ fn keep_last(items: &mut Vec<(String, Bytes)>) {
     });
 }
 
-async fn delete(store: &Store, place: Arc<Place>, keys: Vec<String>) -> Outcome {
+async fn delete(bucket: &Bucket, keys: Vec<String>) -> Outcome {
     check_keys(keys.iter())?;
-    store.write(place, Write::Delete(keys)).await.map(|_| None)
+    bucket.store.write(bucket.place.clone(), Write::Delete(keys)).await.map(|_| None)
 }
 
-async fn increment(store: &Store, draft: Draft, place: Arc<Place>, key: String, delta: i128) -> Outcome {
+async fn increment(draft: Draft, bucket: &Bucket, key: String, delta: i128) -> Outcome {
     check_key(&key)?;
     let (min, max) = match draft {
         Draft::One => (0, u64::MAX.into()),
         Draft::Two => (i64::MIN.into(), i64::MAX.into()),
     };
-    let done = store.write(place, Write::Increment { key, delta, min, max }).await?;
+    let write = Write::Increment { key, delta, min, max };
+    let done = bucket.store.write(bucket.place.clone(), write).await?;
     let Done::Number(number) = done else { return Err(KeyvalueError::NotANumber) };
     let overflow = |_| KeyvalueError::Overflow { number, delta };
     Ok(Some(match draft {
@@ -285,24 +293,25 @@ async fn increment(store: &Store, draft: Draft, place: Arc<Place>, key: String, 
     }))
 }
 
-fn begin_swap(store: &Store, place: Arc<Place>, key: String) -> Outcome {
+fn begin_swap(bucket: Arc<Bucket>, key: String) -> Outcome {
     check_key(&key)?;
-    let version = store.read(|view| view.version(&place.bucket, &key))?;
-    Ok(Some(Value::Own(Resource::new(Cas { place, key, version }))))
+    let version = bucket.store.read(|view| view.version(&bucket.place.bucket, &key))?;
+    Ok(Some(Value::Own(Resource::new(Cas { bucket, key, version }))))
 }
 
 /// `result<_, cas-error>`.
-async fn swap(store: &Store, cas: &Cas, value: Bytes) -> Value {
+async fn swap(cas: &Cas, value: Bytes) -> Value {
     const STORE_ERROR: u32 = 0;
     const CAS_FAILED: u32 = 1;
     let (key, version) = (cas.key.clone(), cas.version);
-    let done = match check_value(store, &value) {
-        Ok(()) => store.write(cas.place.clone(), Write::Swap { key, value, version }).await,
+    let bucket = &cas.bucket;
+    let done = match check_value(&bucket.store, &value) {
+        Ok(()) => bucket.store.write(bucket.place.clone(), Write::Swap { key, value, version }).await,
         Err(error) => Err(error),
     };
     match done {
         Ok(Done::Stale(version)) => {
-            let fresh = Cas { place: cas.place.clone(), key: cas.key.clone(), version };
+            let fresh = Cas { bucket: bucket.clone(), key: cas.key.clone(), version };
             Value::err(Value::case(CAS_FAILED, Value::Own(Resource::new(fresh))))
         }
         Ok(_) => Value::unit(),

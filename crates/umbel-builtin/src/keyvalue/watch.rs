@@ -6,11 +6,11 @@
 use super::config::Watching;
 use super::place::owner;
 use super::serve::Bucket;
-use super::store::Change;
+use super::store::{Change, Store};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use umbel_core::Problem;
@@ -35,6 +35,8 @@ const WAITING_KIB_MAX: u32 = 16 << 10;
 pub(super) struct Watchers {
     provider: String,
     targets: Arc<dyn Targets>,
+    // Weak, because the store tells the watchers.
+    store: OnceLock<Weak<Store>>,
     timeout_ms: Arc<AtomicU64>,
     tasks: Scope,
     by_link: Mutex<HashMap<LinkKey, Arc<Watcher>>>,
@@ -63,6 +65,7 @@ impl Watchers {
         let watchers = Watchers {
             provider: provider.to_string(),
             targets,
+            store: OnceLock::new(),
             timeout_ms: Arc::default(),
             tasks: Scope::new("keyvalue watchers"),
             by_link: Mutex::default(),
@@ -70,6 +73,11 @@ impl Watchers {
         };
         watchers.set_timeout(timeout);
         watchers
+    }
+
+    /// The store whose changes are told, for the buckets that go with them. Set once, before the first link.
+    pub(super) fn tell_of(&self, store: &Arc<Store>) {
+        self.store.get_or_init(|| Arc::downgrade(store));
     }
 
     pub(super) fn set_timeout(&self, timeout: Duration) {
@@ -97,6 +105,7 @@ impl Watchers {
                 component: watcher.component.clone(),
                 link: Arc::new(link),
                 targets: self.targets.clone(),
+                store: self.store.get().cloned().unwrap_or_default(),
                 timeout_ms: self.timeout_ms.clone(),
             };
             self.tasks.spawn(telling.run(waiting));
@@ -179,6 +188,7 @@ struct Telling {
     component: String,
     link: Arc<Link>,
     targets: Arc<dyn Targets>,
+    store: Weak<Store>,
     timeout_ms: Arc<AtomicU64>,
 }
 
@@ -206,7 +216,9 @@ impl Telling {
             let message = format!("`{}` does not run here, or does not export `{INTERFACE}`", self.component);
             Problem::new(guest::NOT_RUNNING, message)
         })?;
-        let mut args = vec![Value::Own(Resource::new(Bucket { place: change.place })), change.key.into()];
+        let Some(store) = self.store.upgrade() else { return Ok(()) };
+        let bucket = Bucket { store, place: change.place };
+        let mut args = vec![Value::Own(Resource::new(bucket)), change.key.into()];
         let function = if change.value.is_some() { "on-set" } else { "on-delete" };
         args.extend(change.value.map(Value::Bytes));
         let patience = Duration::from_millis(self.timeout_ms.load(Ordering::Relaxed));

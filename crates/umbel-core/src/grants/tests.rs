@@ -17,6 +17,11 @@ fn endpoints_cover_what_they_name() {
     check("127.0.0.1:80", "127.0.0.2:80", Ok(false));
     check("127.0.0.1:*", "127.0.0.1:9", Ok(true));
     check("127.0.0.1:80", "[::ffff:127.0.0.1]:80", Ok(true));
+    check("[::ffff:127.0.0.1]:80", "127.0.0.1:80", Ok(true));
+    check("[::ffff:127.0.0.1]:80", "127.0.0.2:80", Ok(false));
+    check("[::ffff:127.0.0.1]:80", "8.8.8.8:80", Ok(false));
+    check("[::ffff:10.0.0.0/104]:80", "10.255.0.1:80", Ok(true));
+    check("[::ffff:10.0.0.0/104]:80", "11.0.0.1:80", Ok(false));
     check("10.0.0.0/8:443", "10.255.0.1:443", Ok(true));
     check("10.0.0.0/8:443", "11.0.0.1:443", Ok(false));
     check("0.0.0.0/0:443", "11.0.0.1:443", Ok(true));
@@ -39,6 +44,7 @@ fn what_is_no_endpoint_is_refused_with_its_reason() {
         (":80", "neither"),
         ("::1:80", "brackets"),
         ("10.0.0.0/33:80", "bits"),
+        ("[::ffff:10.0.0.0/95]:80", "wider"),
         ("db.example/8:80", "neither"),
         ("http://db:80", "neither"),
         ("[db]:80", "neither"),
@@ -73,6 +79,18 @@ proptest! {
             let written = Endpoint { host, port };
             prop_assert_eq!(written.to_string().parse::<Endpoint>(), Ok(written));
         }
+    }
+
+    #[test]
+    fn a_mapped_range_is_the_range_that_it_maps(net: u32, address: u32, bits in 0u8..=32) {
+        let mapped = Ipv4Addr::from(net).to_ipv6_mapped();
+        let range: Endpoint = format!("[{mapped}/{}]:80", bits + 96).parse().expect("a range");
+        let address = SocketAddr::from((Ipv4Addr::from(address), 80));
+        let same = Endpoint { host: EndpointHost::Net(Ipv4Addr::from(net).into(), bits), port: None };
+        prop_assert_eq!(range.covers(address), same.covers(address));
+        // Made by hand, it has more bits than the address.
+        let by_hand = Endpoint { host: EndpointHost::Net(mapped.into(), bits + 96), port: None };
+        prop_assert_eq!(by_hand.covers(address), Ok(false));
     }
 
     #[test]

@@ -68,3 +68,41 @@ async fn a_command_in_a_loop_of_its_own_is_ended_by_a_stop() {
     assert!(bed.view("job").await.is_none());
     until("it has ended there", async || (cores.tasks(0) + cores.tasks(1) == 0).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_service_goes_on_until_what_takes_its_place_is_there() {
+    let bed = Bed::start_with(|config| config.drain = std::time::Duration::from_millis(100)).await;
+    let service = |number: u32| {
+        let text = format!(
+            "(component
+                (core module $m (func (export \"run\") (result i32) (loop br 0) i32.const {number} drop unreachable))
+                (core instance $i (instantiate $m))
+                (func $run (result (result)) (canon lift (core func $i \"run\")))
+                (instance $r (export \"run\" (func $run)))
+                (export \"wasi:cli/run@0.2.0\" (instance $r)))"
+        );
+        crate::bed::file(&bed, &format!("service{number}.wasm"), &wat::parse_str(text).unwrap())
+    };
+    let mut scale = bed.scale_of("service", &service(1));
+    scale.restart = Some(umbel_core::limits::RestartMode::Always);
+    scale.allow_update = true;
+    bed.client.scale(&scale).await.unwrap();
+    let first = bed.see("service", "it runs", |v| v.usage.calls_in_flight == 1).await;
+    scale.component_ref =
+        crate::bed::file(&bed, "broken.wasm", b"\0asm and no more").to_str().unwrap().into();
+    bed.client.scale(&scale).await.unwrap();
+    let kept = bed.see("service", "the order is refused", |v| v.problem.is_some()).await;
+    assert_eq!((kept.state, kept.usage.calls_in_flight, kept.usage.calls), (PartState::Running, 1, 0));
+    assert_eq!(kept.digest, first.digest);
+    // A good one takes its place, and the same order again changes nothing.
+    scale.component_ref = service(2).to_str().unwrap().into();
+    bed.client.scale(&scale).await.unwrap();
+    let changed = |v: &umbel_lattice::control::ComponentView| {
+        v.digest != first.digest && v.problem.is_none() && v.usage.calls == 1 && v.usage.calls_in_flight == 1
+    };
+    bed.see("service", "the new one runs", changed).await;
+    bed.client.scale(&scale).await.unwrap();
+    bed.client.scale(&bed.scale_of("other", &service(1))).await.unwrap();
+    bed.see("other", "it runs", |v| v.usage.calls_in_flight == 1).await;
+    bed.see("service", "it still runs", changed).await;
+}

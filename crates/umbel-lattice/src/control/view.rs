@@ -209,6 +209,8 @@ pub struct Usage {
     pub traps: u64,
     /// CPU time, in µs.
     pub cpu_us: u64,
+    /// That part of it which long calls took in the background, in µs.
+    pub cpu_background_us: u64,
     /// Bytes of linear memory now, all instances together.
     pub memory_bytes: u64,
     /// The most that one instance has held.

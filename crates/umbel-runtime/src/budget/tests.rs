@@ -76,7 +76,7 @@ fn log_bytes_above_the_rate_are_dropped_and_counted() {
 fn an_overdrawn_cpu_share_asks_for_a_pause() {
     let budget = Budget::new("hello", Limits { cpu_percent_max: 50, ..limits() });
     assert_eq!(budget.cpu_debt(), None);
-    budget.charge_cpu(Duration::from_secs(1));
+    budget.charge_cpu(Duration::from_secs(1), false);
     assert!(budget.cpu_debt().is_some());
     assert_eq!(budget.usage().cpu_throttled, 1);
 }

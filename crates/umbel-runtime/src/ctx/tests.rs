@@ -48,7 +48,7 @@ fn growth_that_is_refused_and_growth_that_fails_are_told_apart() {
         id: "subject".into(),
         budget: budget.clone(),
         calls: Arc::new(Nowhere),
-        grants: Grants::default(),
+        granted: Granted::default(),
         heavy_until: AtomicU64::new(0),
     });
     let engine = Engine::new(&Config { instances_max: 1, ..Config::new("unused") }).expect("an engine");

@@ -148,7 +148,7 @@ async fn a_stopped_budget_refuses_calls_and_lets_those_in_flight_end() {
         InstanceMode::Fresh,
         budget.clone(),
         outside,
-        umbel_core::grants::Grants::default(),
+        umbel_runtime::Granted::default(),
     );
     let mut running = component.http(get("/?ms=50")).boxed();
     drop(futures::poll!(&mut running));

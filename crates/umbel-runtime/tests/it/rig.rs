@@ -11,13 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use umbel_core::code::guest;
 use umbel_core::digest::Digest;
-use umbel_core::grants::Grants;
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_core::{Coded, Problem};
 use umbel_runtime::body::Body;
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target};
 use umbel_runtime::compile::{Exit, Job, Worker, work};
-use umbel_runtime::{Budget, CallError, Component, Config, Engine, Image, Images, LoadError, Usage};
+use umbel_runtime::{Budget, CallError, Component, Config, Engine, Granted, Image, Images, LoadError, Usage};
 use umbel_testkit::{example, guest as guest_file, wait_for};
 use umbel_wit::InterfaceName;
 
@@ -238,7 +237,7 @@ impl Subject {
         let outside = Arc::<Outside>::default();
         let budget = Budget::new("subject", limits);
         let component =
-            Component::new(engine, "subject", image, mode, budget, outside.clone(), Grants::default());
+            Component::new(engine, "subject", image, mode, budget, outside.clone(), Granted::default());
         Subject { component, outside }
     }
 

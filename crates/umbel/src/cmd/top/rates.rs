@@ -65,6 +65,8 @@ pub(super) struct MemoryPart {
 
 /// The threads that guests run on.
 const DATA_PATH: &str = "data-path";
+/// Those that calls which compute for long go on at.
+const LONG_CALLS: &str = "long-calls";
 
 /// What happened between two readings. A host that was not there before has no rates yet.
 pub(super) fn between(before: &UsageList, now: &UsageList) -> Top {
@@ -93,28 +95,28 @@ fn add(top: &mut Top, before: &HostUsage, now: &HostUsage) {
         .iter()
         .map(|now| (before.components.iter().find(|old| old.id == now.id), now))
         .collect();
-    let group =
-        |usage: &HostUsage, name: &str| usage.threads.iter().find(|group| group.group == name).cloned();
-    let data = (group(before, DATA_PATH), group(now, DATA_PATH));
-    let (ran, waited) = match data {
-        (old, Some(now)) => {
-            let (cpu, wait) = old.map_or((0, 0), |old| (old.cpu_us, old.waited_us));
-            (now.cpu_us.saturating_sub(cpu) as f64, now.waited_us.saturating_sub(wait) as f64)
-        }
-        _ => (0.0, 0.0),
-    };
-    let booked: f64 = pairs.iter().map(|(old, now)| since(*old, now, |usage| usage.usage.cpu_us)).sum();
-    // A component is booked the time on the clock, also while another process had its core: that part of it was no processor time.
+    let (ran, waited) = grown(before, now, DATA_PATH);
+    let (long, _) = grown(before, now, LONG_CALLS);
+    let booked: f64 = pairs.iter().map(|(old, now)| since(*old, now, on_data_path)).sum();
+    let booked_long: f64 = pairs.iter().map(|(old, now)| since(*old, now, in_background)).sum();
+    // On the data path a component is booked the time on the clock, also while another process had its core: that part of it was no
+    // processor time. In the background it is booked what its thread had.
     let on_core = if ran + waited > 0.0 { ran / (ran + waited) } else { 1.0 };
-    let share = if booked > 0.0 { on_core.min(ran / booked) } else { on_core };
-    top.components.extend(pairs.iter().map(|(old, now_of)| row(&spent, &now.host_id, *old, now_of, share)));
-    let guests = spent.percent(booked * share);
-    add_part(&mut top.cpu, "components", guests, None);
+    let shares = Shares {
+        data_path: if booked > 0.0 { on_core.min(ran / booked) } else { on_core },
+        background: if booked_long > long { long / booked_long } else { 1.0 },
+    };
+    top.components.extend(pairs.iter().map(|(old, now_of)| row(&spent, &now.host_id, *old, now_of, &shares)));
+    let guests = spent.percent(booked * shares.data_path);
+    let guests_long = spent.percent(booked_long * shares.background);
+    add_part(&mut top.cpu, "components", guests + guests_long, None);
     for group in &now.threads {
         let old = before.threads.iter().find(|old| old.group == group.group).map_or(0, |old| old.cpu_us);
         let mut percent = spent.percent(group.cpu_us.saturating_sub(old) as f64);
-        if group.group == DATA_PATH {
-            percent = (percent - guests).max(0.0);
+        match group.group.as_str() {
+            DATA_PATH => percent = (percent - guests).max(0.0),
+            LONG_CALLS => percent = (percent - guests_long).max(0.0),
+            _ => {}
         }
         add_part(&mut top.cpu, &name_of(&group.group), percent, (group.threads > 0).then_some(group.threads));
     }
@@ -135,6 +137,7 @@ fn add(top: &mut Top, before: &HostUsage, now: &HostUsage) {
 fn name_of(group: &str) -> String {
     match group {
         DATA_PATH => "data path, without components".into(),
+        LONG_CALLS => "long calls, without components".into(),
         "ended" => "threads that have ended".into(),
         other => other.replace('-', " "),
     }
@@ -169,6 +172,30 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
+/// How much of what is booked was processor time.
+struct Shares {
+    data_path: f64,
+    background: f64,
+}
+
+fn on_data_path(usage: &ComponentUsage) -> u64 {
+    usage.usage.cpu_us.saturating_sub(usage.usage.cpu_background_us)
+}
+
+fn in_background(usage: &ComponentUsage) -> u64 {
+    usage.usage.cpu_background_us
+}
+
+/// What the threads of a group ran and waited for a core, in µs.
+fn grown(before: &HostUsage, now: &HostUsage, name: &str) -> (f64, f64) {
+    let group = |usage: &HostUsage| {
+        let found = usage.threads.iter().find(|group| group.group == name);
+        found.map_or((0, 0), |group| (group.cpu_us, group.waited_us))
+    };
+    let (old, new) = (group(before), group(now));
+    (new.0.saturating_sub(old.0) as f64, new.1.saturating_sub(old.1) as f64)
+}
+
 /// How much a counter grew. It begins anew when its component does.
 fn since(
     before: Option<&ComponentUsage>,
@@ -184,16 +211,18 @@ fn row(
     host_id: &str,
     before: Option<&ComponentUsage>,
     now: &ComponentUsage,
-    share: f64,
+    shares: &Shares,
 ) -> Row {
     let rate = |counter: fn(&ComponentUsage) -> u64| spent.per_s(since(before, now, counter));
     let usage = &now.usage;
+    let cpu_us = since(before, now, on_data_path) * shares.data_path
+        + since(before, now, in_background) * shares.background;
     let mut row = Row {
         id: now.id.clone(),
         application: now.application.clone(),
         host_id: host_id.into(),
         state: now.state.clone(),
-        cpu_percent: rounded(spent.percent(since(before, now, |usage| usage.usage.cpu_us) * share)),
+        cpu_percent: rounded(spent.percent(cpu_us)),
         memory_bytes: usage.memory_bytes,
         calls_per_s: rate(|usage| usage.usage.calls),
         calls_in_flight: usage.calls_in_flight,
@@ -274,6 +303,23 @@ mod tests {
             "half of the time it had no core"
         );
         assert_eq!(top.components[0].calls_per_s, 90_000.0);
+    }
+
+    #[test]
+    fn a_component_that_computes_in_the_background_is_shown_with_it() {
+        let at = |at_us: u64, long_us: u64| {
+            let mut list = host(at_us, 100 + long_us, 1_000, 0, 0);
+            let host = &mut list.items[0];
+            host.components[0].usage.cpu_background_us = long_us;
+            let group = LONG_CALLS.into();
+            // Threads of low priority wait long for a core.
+            host.threads.push(ThreadsUse { group, threads: 2, cpu_us: long_us, waited_us: 3 * long_us });
+            host.cpu_us += long_us;
+            list
+        };
+        let top = between(&at(0, 0), &at(1_000_000, 900_000));
+        assert_eq!((top.components[0].cpu_percent, top.cpu_percent), (90.0, 90.0), "{top:?}");
+        assert_eq!(top.cpu.iter().map(|part| part.percent).sum::<f64>(), 90.0);
     }
 
     #[test]

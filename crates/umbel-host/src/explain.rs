@@ -4,6 +4,7 @@ use crate::door::{HTTP_OUTGOING, mismatch};
 use crate::provider::{self, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::{Revision, Slot, not_running};
+use crate::trouble::not_carried;
 use std::sync::Arc;
 use umbel_core::Problem;
 use umbel_core::code::{guest, invoke};
@@ -115,6 +116,7 @@ impl Asker<'_> {
             target: None,
         };
         let outcome = match &target.kind {
+            _ if let Some(problem) = self.refusal(link, import) => Err(problem),
             TargetKind::Component => self.component(link, import),
             TargetKind::Provider => self.provider(link, import),
             TargetKind::Unknown => Err(self.unknown(link, import)),
@@ -125,6 +127,13 @@ impl Asker<'_> {
         }
         view.target = Some(target);
         view
+    }
+
+    /// What keeps the link from being taken at all.
+    fn refusal(&self, link: &Link, import: &str) -> Option<Problem> {
+        let refused = |id: &str| self.shared.provider(id)?.refusal(&link.key());
+        let carried = || not_carried(self.source, self.image()?, import);
+        refused(&link.source_id).or_else(|| refused(&link.target)).or_else(carried)
     }
 
     /// A link that nothing of the source uses; of a provider, one that brings calls to a component.
@@ -146,6 +155,7 @@ impl Asker<'_> {
     fn inward(&self, import: &str, link: &Link) -> LinkView {
         let target = self.target(link);
         let problem = match self.shared.slot(&link.target) {
+            _ if let Some(problem) = self.refusal(link, import) => Some(problem),
             None => Some(self.unknown(link, import)),
             Some(slot) => match slot.current.load_full() {
                 None => Some(not_running(&slot)),
@@ -314,7 +324,7 @@ fn far(link: &Link, target: &Target) -> Option<String> {
 }
 
 /// What a component lacks of what it is linked to be called by.
-fn lacks(slot: &Slot, image: &Image, contract: &Contract) -> Option<Problem> {
+pub(crate) fn lacks(slot: &Slot, image: &Image, contract: &Contract) -> Option<Problem> {
     let has = image.exports().iter().any(|export| contract.covers(export));
     // A provider calls the handler that there is, of either generation.
     let has_http = image.world().is_http()
@@ -366,23 +376,19 @@ pub fn check(shared: &Shared, link: &Link) -> Result<Checked, Problem> {
         );
         return Err(Problem::new(invoke::LINK_OF_PROVIDERS, text));
     }
-    let importer = source.as_ref().and_then(|slot| slot.current.load_full());
-    if let Some(importer) = &importer {
+    let importer = source.as_ref().and_then(|slot| Some((slot, slot.current.load_full()?)));
+    if let Some((slot, importer)) = &importer {
         let image = importer.component.image();
         let carried: Vec<String> =
             needs(image).into_iter().filter(|import| link.contract.covers(import)).collect();
         if carried.is_empty() {
             warnings.push(format!("{} imports nothing of `{}`", link.source_id, link.contract));
         }
-        let asker = Asker {
-            shared,
-            source: &link.source_id,
-            slot: source.as_deref(),
-            revision: Some(importer),
-            links: &[],
-        };
         for import in &carried {
-            refuse_mismatch(&asker, link, import, to.as_deref(), target.as_deref())?;
+            if let Some(problem) = not_carried(&link.source_id, image, import) {
+                return Err(problem);
+            }
+            refuse_mismatch(shared, slot, importer, link, import, to.as_deref(), target.as_deref())?;
         }
     }
     if let (Some(_), Some(slot)) = (&from, &target)
@@ -395,13 +401,17 @@ pub fn check(shared: &Shared, link: &Link) -> Result<Checked, Problem> {
 }
 
 /// Refuses a link whose two ends run and do not have the same contract.
-fn refuse_mismatch(
-    asker: &Asker<'_>,
+pub(crate) fn refuse_mismatch(
+    shared: &Shared,
+    source: &Slot,
+    importer: &Revision,
     link: &Link,
     import: &str,
     provider: Option<&ProviderSlot>,
     component: Option<&Slot>,
 ) -> Result<(), Problem> {
+    let asker =
+        Asker { shared, source: &link.source_id, slot: Some(source), revision: Some(importer), links: &[] };
     if provider.is_some_and(|provider| !provider.serves(import)) {
         return asker.provider(link, import).map(drop);
     }

@@ -33,6 +33,7 @@ pub fn inventory(shared: &Shared) -> Inventory {
     Inventory {
         components,
         providers,
+        links_in_trouble: crate::trouble::links(shared),
         host_id: host.id,
         friendly_name: host.friendly_name,
         labels: host.labels,

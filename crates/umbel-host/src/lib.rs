@@ -36,6 +36,7 @@ pub mod slot;
 pub mod state;
 pub mod tables;
 pub mod tree;
+pub mod trouble;
 pub mod usage;
 pub mod worker;
 

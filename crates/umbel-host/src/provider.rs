@@ -3,8 +3,8 @@
 use crate::shared::{COALESCE, HostTargets, Shared};
 use crate::tables::Tables;
 use arc_swap::ArcSwapOption;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use umbel_core::Problem;
@@ -31,6 +31,18 @@ pub struct ProviderSlot {
     running: ArcSwapOption<Arc<dyn Provider>>,
     // Written by the provider's task alone; read by inventory.
     status: Mutex<(PartState, Option<Problem>)>,
+    // The links that it was offered last, and why it did not take them.
+    offered: Mutex<HashMap<LinkKey, (ResolvedLink, Option<Problem>)>>,
+}
+
+/// Whether a provider has taken a link.
+pub enum Taken {
+    /// As it is now.
+    Yes,
+    /// It was not offered yet, or is another one by now.
+    NotYet,
+    /// It cannot be.
+    Refused(Problem),
 }
 
 impl ProviderSlot {
@@ -42,6 +54,7 @@ impl ProviderSlot {
             factory,
             running: ArcSwapOption::empty(),
             status: Mutex::new((PartState::Starting, None)),
+            offered: Mutex::default(),
         }
     }
 
@@ -68,6 +81,24 @@ impl ProviderSlot {
     /// Its state, and why.
     pub fn status(&self) -> (PartState, Option<Problem>) {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it has taken the link as it is now.
+    pub fn has_taken(&self, link: &ResolvedLink) -> Taken {
+        match self.offered().get(&link.link.key()) {
+            Some((offered, None)) if offered == link => Taken::Yes,
+            Some((offered, Some(problem))) if offered == link => Taken::Refused(problem.clone()),
+            _ => Taken::NotYet,
+        }
+    }
+
+    /// Why it did not take the link, if it was offered it and did not.
+    pub fn refusal(&self, key: &LinkKey) -> Option<Problem> {
+        self.offered().get(key).and_then(|(_, problem)| problem.clone())
+    }
+
+    fn offered(&self) -> MutexGuard<'_, HashMap<LinkKey, (ResolvedLink, Option<Problem>)>> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, state: PartState, problem: Option<Problem>) {
@@ -214,6 +245,15 @@ impl Links {
         if frees {
             // What is gone may have been in the way.
             refused = self.put(refused.into_iter().map(|(key, offer, _)| (key, offer)).collect()).await;
+        }
+        {
+            let mut offered = slot.offered();
+            offered.clear();
+            let taken = self.known.values().map(|offer| (offer.link.link.key(), (offer.link.clone(), None)));
+            offered.extend(taken);
+            let refused = refused.iter();
+            offered
+                .extend(refused.map(|(key, offer, p)| (key.clone(), (offer.link.clone(), Some(p.clone())))));
         }
         problem = refused.into_iter().map(|(_, _, p)| p).next_back().or(problem);
         if let Some(problem) = &problem {

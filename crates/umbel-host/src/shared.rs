@@ -11,6 +11,7 @@ use crate::provider::ProviderSlot;
 use crate::slot::{Revision, Slot};
 use crate::state::StateDir;
 use crate::tables::{Records, Tables};
+use crate::trouble::Compared;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -96,6 +97,8 @@ pub struct Shared {
     pub stop_requested: Stop,
     /// Whether new work is refused.
     pub draining: AtomicBool,
+    /// What comparing the two ends of links has found.
+    pub compared: Compared,
     records: Records,
     root: OnceLock<Handle>,
 }
@@ -134,6 +137,7 @@ impl Host {
             event_inbox: Mutex::new(event_inbox),
             stop_requested: Stop::new(),
             draining: AtomicBool::new(false),
+            compared: Compared::default(),
             records,
             root: OnceLock::new(),
         })))

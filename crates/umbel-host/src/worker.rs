@@ -7,16 +7,25 @@ use umbel_runtime::compile::{Exit, Job, WORKER_ARG, Worker};
 use umbel_supervisor::Stop;
 use umbel_supervisor::process::{Limits, ProcessError, Spec, Status, run};
 
+/// What compiles within moments, in bytes of input: it does not wait until two large components are through.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
+
 /// Starts compile processes, a few at a time.
 pub struct CompileProcesses {
     program: PathBuf,
     places: Semaphore,
+    // One more, for small jobs.
+    place_for_small: Semaphore,
 }
 
 impl CompileProcesses {
-    /// Processes of `program`, at most `at_once` at the same moment.
+    /// Processes of `program`, at most `at_once` at the same moment, and one more for what is small.
     pub fn new(program: PathBuf, at_once: usize) -> CompileProcesses {
-        CompileProcesses { program, places: Semaphore::new(at_once.max(1)) }
+        CompileProcesses {
+            program,
+            places: Semaphore::new(at_once.max(1)),
+            place_for_small: Semaphore::new(1),
+        }
     }
 }
 
@@ -27,19 +36,26 @@ const SIGXFSZ: i32 = 25;
 #[async_trait]
 impl Worker for CompileProcesses {
     async fn run(&self, job: &Job) -> Result<Exit, String> {
-        let _place = self.places.acquire().await.map_err(|e| e.to_string())?;
+        let size = tokio::fs::metadata(&job.input).await.map_or(u64::MAX, |metadata| metadata.len());
+        let is_small = size <= SMALL_BYTES_MAX;
+        let place = tokio::select! {
+            biased;
+            place = self.places.acquire() => place,
+            place = self.place_for_small.acquire(), if is_small => place,
+        };
+        let _place = place.map_err(|e| e.to_string())?;
         let limits = Limits {
             as_bytes: Some(job.limits.memory_bytes),
             cpu_s: Some(job.limits.cpu.as_secs()),
             nofile: Some(64),
             fsize_bytes: Some(job.limits.code_bytes),
         };
-        // Below everything that serves requests.
+        // Below everything that serves requests, and the small ones first.
         let spec = Spec::new(&self.program)
             .arg(WORKER_ARG)
             .args(job.args())
             .limits(limits)
-            .nice(10)
+            .nice(if is_small { 5 } else { 10 })
             .deadline(job.limits.wall);
         match run(&spec, &Stop::new()).await {
             Ok(output) => Ok(match output.status {

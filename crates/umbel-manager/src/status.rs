@@ -9,7 +9,7 @@ use umbel_core::Problem;
 use umbel_core::code::manager as code;
 use umbel_core::id::HostId;
 use umbel_core::link::Link;
-use umbel_lattice::control::{Endpoint, PartState};
+use umbel_lattice::control::{Endpoint, LinkTrouble, PartState};
 use umbel_lattice::wadm::{PartKind, PartStatus, ScalerStatus, Status, StatusInfo, StatusType};
 use umbel_manifest::{PartKind as Kind, Scale};
 
@@ -192,14 +192,11 @@ impl Viewer<'_> {
             let contract = format!("{}:{}", link.contract.namespace, link.contract.package);
             let name = format!("{} -({contract})-> {}", link.source_id, link.target);
             let is_done = !to_put.contains(&subject);
-            self.made(
-                &name,
-                &subject,
-                PartKind::Link,
-                "LinkScaler",
-                is_done,
-                is_done && self.is_followed(link),
-            );
+            // What is to be put is another link than the one that is there.
+            let trouble = self.trouble(link).filter(|_| is_done);
+            let is_followed = is_done && trouble.is_none() && self.is_followed(link);
+            let problem = trouble.and_then(|trouble| trouble.problem.clone());
+            self.made(&name, &subject, PartKind::Link, "LinkScaler", is_done, is_followed, problem);
         }
     }
 
@@ -208,8 +205,15 @@ impl Viewer<'_> {
         for name in self.desired.configs.keys() {
             let subject = config_subject(name);
             let is_done = !to_put.contains(&subject);
-            self.made(name, &subject, PartKind::Config, "ConfigScaler", is_done, is_done);
+            self.made(name, &subject, PartKind::Config, "ConfigScaler", is_done, is_done, None);
         }
+    }
+
+    /// What a host says of a link that does not serve.
+    fn trouble(&self, link: &Link) -> Option<&LinkTrouble> {
+        let key = link.key();
+        let mut troubles = self.world.hosts.values().flat_map(|inventory| &inventory.links_in_trouble);
+        troubles.find(|trouble| trouble.key == key)
     }
 
     /// Whether whoever is to follow the link has done so. A server of HTTP is told of it and shows the address a moment later; until then
@@ -237,9 +241,10 @@ impl Viewer<'_> {
         scaler_kind: &str,
         is_done: bool,
         is_followed: bool,
+        trouble: Option<Problem>,
     ) {
         let has_step = !is_done;
-        let in_the_way = self.plan.problems.get(subject).cloned();
+        let in_the_way = self.plan.problems.get(subject).cloned().or(trouble);
         let failure = self.failures.get(subject).filter(|_| has_step).cloned();
         let (state, status) = match (&in_the_way, is_followed) {
             (Some(_), _) => (PartState::Failed, StatusType::Failed),

@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-/// Defines an imported function that goes where the link leads.
+/// Defines an imported function that goes where the link leads. Returns what of it no link carries, if anything: the type, as WIT.
 pub(crate) fn define(
     linker: &mut LinkerInstance<'_, Ctx>,
     import: &InterfaceName,
@@ -83,7 +83,8 @@ pub(crate) fn define(
     function: &str,
     ty: &Function,
     carried: &[String],
-) -> Result<()> {
+) -> Result<Option<String>> {
+    let not_carried = types::not_carried(ty, carried);
     let gate = Gate {
         import: import.clone(),
         interface: import.unversioned.as_str().into(),
@@ -91,13 +92,14 @@ pub(crate) fn define(
         link_name: link_name.map(str::to_string),
         has_handles: types::has_handles(ty),
         failure: Failure::of(ty),
-        not_carried: types::not_carried(ty, carried),
+        not_carried: not_carried.clone(),
     };
     let params = types::flat_count(ty.params.iter().map(|(_, ty)| ty));
     // What does not fit goes through memory, whatever the number is.
     let params = if params > FLAT_MAX { 0 } else { params };
     let has_result = ty.result.as_ref().is_some_and(|ty| types::flat_count([ty]) > 0);
-    with_count!(params, wrap(linker, function, Arc::new(gate), ty.is_async, has_result))
+    with_count!(params, wrap(linker, function, Arc::new(gate), ty.is_async, has_result))?;
+    Ok(not_carried)
 }
 
 /// Defines a resource of a contract that a link serves.

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::error::{Cause, LoadError};
-use crate::linker::Linker;
+use crate::linker::{Contract, Linker};
 use crate::serve::{self, Exported};
 use crate::wit;
 use futures::FutureExt;
@@ -74,7 +74,7 @@ pub struct Image {
     unlinked: Vec<String>,
     code_bytes: u64,
     needs: Needs,
-    pub(crate) contracts: BTreeMap<String, Interface>,
+    pub(crate) contracts: BTreeMap<String, Contract>,
     pub(crate) exported: Vec<Exported>,
     pub(crate) pre: InstancePre<Ctx>,
     pub(crate) entry: Entry,
@@ -122,9 +122,15 @@ impl Image {
         &self.unlinked
     }
 
+    /// A function of the import that no link can serve, and the type in it because of which, as WIT.
+    pub fn not_carried(&self, import: &str) -> Option<(&str, &str)> {
+        let (function, ty) = self.contracts.get(import)?.not_carried.as_ref()?;
+        Some((function, ty))
+    }
+
     /// What it imports of a contract that needs a link: functions and types.
     pub fn imported(&self, import: &str) -> Option<&Interface> {
-        self.contracts.get(import)
+        self.contracts.get(import).map(|contract| &contract.interface)
     }
 
     /// Bytes of machine code and data that are mapped.
@@ -332,7 +338,7 @@ impl Inner {
             unlinked: linked
                 .contracts
                 .iter()
-                .filter(|(_, c)| !c.functions.is_empty())
+                .filter(|(_, c)| !c.interface.functions.is_empty())
                 .map(|(n, _)| n.clone())
                 .collect(),
             code_bytes,

@@ -50,8 +50,15 @@ pub(crate) struct Linked {
     pub pre: InstancePre<Ctx>,
     pub imports: Vec<String>,
     /// Imports that need a link, with what they are made of.
-    pub contracts: BTreeMap<String, Interface>,
+    pub contracts: BTreeMap<String, Contract>,
     pub resources: Resources,
+}
+
+/// An import that needs a link.
+pub(crate) struct Contract {
+    pub interface: Interface,
+    /// A function that no link can serve, and the type in it because of which.
+    pub not_carried: Option<(String, String)>,
 }
 
 impl Linker {
@@ -104,7 +111,7 @@ impl Linker {
         resources: &Resources,
         name: &str,
         item: &ComponentExtern<'_>,
-    ) -> Result<Interface> {
+    ) -> Result<Contract> {
         // An import with a name of its own says which interface it is; the name is then the link's.
         let (import, link_name) = match item.implements {
             Some(interface) => (InterfaceName::new(interface), Some(name)),
@@ -116,11 +123,13 @@ impl Linker {
                 let carried =
                     resources.defined_by(|defining| !SERVED.iter().any(|s| defining.starts_with(s)));
                 let mut inner = linker.instance(name)?;
+                let mut not_carried = None;
                 for (export, item) in instance.exports(&self.engine) {
                     match item.ty {
                         ComponentItem::ComponentFunc(_) => {
                             let ty = &interface.functions[export];
-                            gate::define(&mut inner, &import, link_name, export, ty, &carried)?;
+                            let found = gate::define(&mut inner, &import, link_name, export, ty, &carried)?;
+                            not_carried = not_carried.or(found.map(|ty| (export.to_string(), ty)));
                         }
                         ComponentItem::Resource(ty) if carried.contains(&resources.defining(&ty)) => {
                             gate::define_resource(&mut inner, export)?;
@@ -130,12 +139,14 @@ impl Linker {
                         _ => wasmtime::bail!("`{export}` in it is neither a function nor a resource"),
                     }
                 }
-                Ok(interface)
+                Ok(Contract { interface, not_carried })
             }
             ComponentItem::ComponentFunc(function) => {
                 let function = resources.function(function);
-                gate::define(linker, &import, None, name, &function, &[])?;
-                Ok(Interface { functions: [(name.to_string(), function)].into(), resources: Vec::new() })
+                let found = gate::define(linker, &import, None, name, &function, &[])?;
+                let not_carried = found.map(|ty| (name.to_string(), ty));
+                let functions = [(name.to_string(), function)].into();
+                Ok(Contract { interface: Interface { functions, resources: Vec::new() }, not_carried })
             }
             _ => wasmtime::bail!("it is not an interface of functions and resources"),
         }

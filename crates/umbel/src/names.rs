@@ -1,4 +1,4 @@
-//! Names as people type them: any unique beginning of a name is the name.
+//! Names as people type them: to look at something, any unique beginning of its name is the name; to change something, only the name is.
 
 use umbel_core::code::api;
 use umbel_core::{Code, Problem};
@@ -37,6 +37,29 @@ pub(crate) fn resolve<'a>(
     }
 }
 
+/// Finds what `typed` names among `names`, for what changes it: a script that is run again must not mean something else by then.
+pub(crate) fn exact<'a>(
+    typed: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    what: &str,
+    missing: Code,
+) -> Result<String, Problem> {
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.contains(&typed) {
+        return Ok(typed.to_string());
+    }
+    let problem = Problem::new(missing, format!("there is no {what} `{}`", typed.escape_debug()));
+    // The name that it begins is likelier than one that is alike.
+    let begun: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(typed)).collect();
+    match begun.as_slice() {
+        [one] => {
+            let help = format!("did you mean `{}`? {}", crate::text::neutral(one), problem.help);
+            Err(problem.with_help(help))
+        }
+        _ => Err(suggest(problem, typed, names)),
+    }
+}
+
 /// The problem with the name that was probably meant, if there is one.
 pub(crate) fn suggest<'a>(
     problem: Problem,
@@ -54,7 +77,17 @@ pub(crate) fn suggest<'a>(
     }
 }
 
-/// Finds an application.
+/// Finds an application that is to be changed.
+pub(crate) async fn exact_application(
+    client: &umbel_api::client::Client,
+    typed: &str,
+) -> Result<String, crate::fail::Failure> {
+    let applications = client.applications().await?;
+    let names = applications.items.iter().map(|application| application.name.as_str());
+    Ok(exact(typed, names, "application", api::NO_SUCH_APPLICATION)?)
+}
+
+/// Finds an application that is to be looked at.
 pub(crate) async fn application(
     client: &umbel_api::client::Client,
     typed: &str,
@@ -67,6 +100,22 @@ pub(crate) async fn application(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn to_change_something_its_name_is_needed() {
+        let names = ["hello", "hello-2", "orders"];
+        let find = |typed| exact(typed, names, "application", api::NO_SUCH_APPLICATION);
+        assert_eq!(find("hello"), Ok("hello".into()));
+        for (typed, meant) in [("o", "orders"), ("hello-", "hello-2"), ("helol", "hello")] {
+            let problem = find(typed).unwrap_err();
+            assert_eq!(problem.code, api::NO_SUCH_APPLICATION);
+            assert!(
+                problem.help.starts_with(&format!("did you mean `{meant}`?")),
+                "{typed}: {}",
+                problem.help
+            );
+        }
+    }
 
     #[test]
     fn a_unique_beginning_is_enough() {

@@ -5,6 +5,7 @@ use crate::render::{Style, Tone};
 use crate::text;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use umbel_core::{Clock, SystemClock};
 
@@ -13,18 +14,21 @@ const QUIET_FOR: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(100);
 
 /// How progress is shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Progress {
     lines: bool,
     spinner: bool,
     style: Style,
+    // The spinner of this moment.
+    bar: Arc<Mutex<Option<ProgressBar>>>,
 }
 
 impl Progress {
     pub(crate) fn new(quiet: bool) -> Progress {
         let is_set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
         let terminal = std::io::stderr().is_terminal() && !is_set("CI");
-        Progress { lines: !quiet, spinner: !quiet && terminal, style: Style::of_stderr() }
+        let bar = Arc::default();
+        Progress { lines: !quiet, spinner: !quiet && terminal, style: Style::of_stderr(), bar }
     }
 
     /// Waits for the step, and tells about it: `doing` meanwhile, what `done` gives afterwards.
@@ -58,9 +62,22 @@ impl Progress {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_message(format!("{} …", text::neutral(doing)));
         bar.enable_steady_tick(TICK);
+        *self.bar() = Some(bar.clone());
         let value = step.await;
+        *self.bar() = None;
         bar.finish_and_clear();
         value
+    }
+
+    /// What is done by now, where a spinner shows it.
+    pub(crate) fn doing(&self, what: &str) {
+        if let Some(bar) = &*self.bar() {
+            bar.set_message(format!("{} …", text::neutral(what)));
+        }
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn done(&self, what: &str, took: Duration, command: Option<&str>) {

@@ -18,4 +18,6 @@ pub use message::{
     link_body, links_body,
 };
 pub use response::{CtlResponse, parse_request};
-pub use view::{ComponentView, Endpoint, Host, Inventory, PartState, ProviderKind, ProviderView, Usage};
+pub use view::{
+    ComponentView, Endpoint, Host, Inventory, LinkTrouble, PartState, ProviderKind, ProviderView, Usage,
+};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use umbel_core::Problem;
 use umbel_core::id::{ComponentId, HostId, LatticeName, ProviderId};
 use umbel_core::limits::Limits;
+use umbel_core::link::LinkKey;
 
 /// The answer to `host.ping`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Inventory {
     pub components: Vec<ComponentView>,
     /// Providers.
     pub providers: Vec<ProviderView>,
+    /// Links that do not serve, or not yet: an extension.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links_in_trouble: Vec<LinkTrouble>,
     /// The host.
     pub host_id: HostId,
     /// A name for people.
@@ -52,6 +56,16 @@ pub struct Inventory {
     pub uptime_human: String,
     /// Seconds.
     pub uptime_seconds: u64,
+}
+
+/// A link that does not serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkTrouble {
+    /// Which.
+    pub key: LinkKey,
+    /// Why not; without it, its provider has not looked at it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
 }
 
 /// How a component or provider is. Other hosts do not say.

@@ -19,6 +19,7 @@ pub(super) fn inventory(name: &str, labels: &[(&str, &str)]) -> Inventory {
     Inventory {
         components: Vec::new(),
         providers: Vec::new(),
+        links_in_trouble: Vec::new(),
         host_id: host_id(name),
         friendly_name: name.to_owned(),
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

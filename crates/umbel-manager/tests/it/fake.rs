@@ -122,6 +122,7 @@ impl FakeHosts {
         let inventory = Inventory {
             components: Vec::new(),
             providers: Vec::new(),
+            links_in_trouble: Vec::new(),
             host_id: id.clone(),
             friendly_name: plan.id.to_owned(),
             labels,

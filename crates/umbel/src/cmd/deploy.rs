@@ -75,7 +75,7 @@ impl Document for Outcome {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
     let (name, version) = match &args.application {
-        Some(typed) => (names::application(&client, typed).await?, args.version),
+        Some(typed) => (names::exact_application(&client, typed).await?, args.version),
         None => {
             let manifest = Manifest::read(args.file.as_deref())?;
             if args.dry_run {

@@ -8,7 +8,6 @@ use crate::names;
 use crate::render::table::{Cell, cell, render as table};
 use crate::text::bad_argument;
 use clap::{Subcommand, ValueEnum};
-use umbel_api::client::Client;
 use umbel_api::document::{Done, Link, LinkList, PutLink};
 use umbel_api::query::LinkQuery;
 use umbel_core::code::api;
@@ -43,9 +42,9 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Put {
-    /// The importer: the id of a component or provider, or a unique beginning of it
+    /// The importer: the id of a component or provider
     source: String,
-    /// The server: the id of a component or provider, or a unique beginning of it
+    /// The server: the id of a component or provider
     target: String,
     /// What it carries, e.g. wasi:http/outgoing-handler; several interfaces with commas
     #[arg(value_name = "CONTRACT")]
@@ -66,7 +65,7 @@ struct Put {
 
 #[derive(Debug, clap::Args)]
 struct Del {
-    /// The importer: the id of a component or provider, or a unique beginning of it
+    /// The importer: the id of a component or provider
     source: String,
     /// The package, e.g. wasi:http
     #[arg(value_name = "PACKAGE")]
@@ -97,10 +96,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Verb::Explain(args) => explain::run(context, &client, args).await,
         Verb::Put(put) => {
             let (namespace, package, interfaces) = contract(&put.contract)?;
-            let ids = ids(&client).await?;
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if put.name.is_empty() || !put.name.chars().all(is_name) {
+                let name = put.name.escape_debug();
+                return Err(
+                    bad_argument(format!("`{name}` is no name of a link: letters, digits, `-_.`")).into()
+                );
+            }
+            // What it joins may be started later.
             let link = PutLink {
-                source_id: meant(&put.source, &ids)?,
-                target: meant(&put.target, &ids)?,
+                source_id: put.source,
+                target: put.target,
                 name: Some(put.name),
                 wit_namespace: namespace,
                 wit_package: package,
@@ -116,7 +122,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
                 contract(&format!("{}/any", del.package.split('/').next().unwrap_or_default()))?;
             let links = client.links().await?;
             let sources = links.items.iter().map(|link| link.source_id.as_str());
-            let source_id = names::resolve(&del.source, sources, "link of", api::NO_SUCH_NAME)?;
+            let source_id = names::exact(&del.source, sources, "link of", api::NO_SUCH_NAME)?;
             let is_it = |link: &Link| {
                 link.source_id == source_id
                     && link.name == del.name
@@ -133,24 +139,6 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
                 LinkQuery { source_id, name: Some(del.name), wit_namespace: namespace, wit_package: package };
             show(context, client.delete_link(&query).await?)
         }
-    }
-}
-
-/// The ids of everything that runs.
-async fn ids(client: &Client) -> Result<Vec<String>, Failure> {
-    let hosts = client.hosts().await?.items.into_iter();
-    let ids = hosts.flat_map(|host| {
-        let components = host.components.into_iter().map(|component| component.id);
-        components.chain(host.providers.into_iter().map(|provider| provider.id)).collect::<Vec<_>>()
-    });
-    Ok(ids.collect())
-}
-
-/// A link may be put before what it joins is started, so an id that is not known is taken as it is.
-fn meant(typed: &str, ids: &[String]) -> Result<String, Failure> {
-    match names::resolve(typed, ids.iter().map(String::as_str), "component or provider", api::NO_SUCH_NAME) {
-        Err(problem) if problem.code == api::NO_SUCH_NAME => Ok(typed.to_string()),
-        outcome => Ok(outcome?),
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
-    let name = names::application(&client, &args.application).await?;
+    let name = names::exact_application(&client, &args.application).await?;
     let deployed = client.rollback(&name, args.version.as_deref()).await?;
     finish(context, &client, &name, deployed.version.unwrap_or_default(), &args.wait).await
 }

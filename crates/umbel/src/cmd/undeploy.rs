@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
-    let name = names::application(&client, &args.application).await?;
+    let name = names::exact_application(&client, &args.application).await?;
     let message = if args.delete {
         if !args.yes {
             confirm(&name)?;

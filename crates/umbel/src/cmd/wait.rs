@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use umbel_api::client::Client;
-use umbel_api::document::ApplicationStatus;
+use umbel_api::document::{ApplicationStatus, Part};
 use umbel_api::problem::Problems;
 use umbel_core::Problem;
 use umbel_core::code::api;
@@ -89,9 +89,11 @@ async fn settled(
         if last.status == "deployed" {
             return Ok(last.clone());
         }
-        // What will not come up by itself need not be waited for.
-        let is_failing = last.status == "failed"
-            || last.parts.iter().any(|part| matches!(part.state.as_str(), "failed" | "crash-loop"));
+        context.progress.doing(&doing(name, last));
+        // What will not come up by itself need not be waited for; nor what is refused while what it is to replace goes on.
+        let is_down = |part: &Part| matches!(part.state.as_str(), "failed" | "crash-loop");
+        let is_refused = |part: &Part| part.serving_version.is_some() && part.problem.is_some();
+        let is_failing = last.status == "failed" || last.parts.iter().any(|p| is_down(p) || is_refused(p));
         if !is_failing {
             failing_since = None;
         } else if failing_since.get_or_insert_with(Instant::now).elapsed() >= FAILURE_SETTLES {
@@ -100,6 +102,19 @@ async fn settled(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_LOOK);
     }
+}
+
+/// Parts that a line of progress names.
+const NAMED_MAX: usize = 4;
+
+/// What an application is waited for.
+fn doing(name: &str, status: &ApplicationStatus) -> String {
+    let parts_in = |state: &str| {
+        let named = status.parts.iter().filter(|part| part.state == state).map(|part| part.name.as_str());
+        let named: Vec<&str> = named.take(NAMED_MAX).collect();
+        (!named.is_empty()).then(|| format!("deploying {name}: {state} {}", named.join(", ")))
+    };
+    parts_in("compiling").or_else(|| parts_in("starting")).unwrap_or_else(|| format!("deploying {name}"))
 }
 
 /// Why an application is not healthy: what failed, each cause once, and what goes on meanwhile; then the help of the first
@@ -151,7 +166,18 @@ fn what_failed(name: &str, status: &ApplicationStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use umbel_api::document::Part;
+
+    #[test]
+    fn what_is_waited_for_is_named() {
+        let part =
+            |name: &str, state: &str| Part { name: name.into(), state: state.into(), ..Part::default() };
+        let status = |parts| ApplicationStatus { parts, ..ApplicationStatus::default() };
+        assert_eq!(doing("a", &status(vec![])), "deploying a");
+        let starting = vec![part("x", "running"), part("y", "starting")];
+        assert_eq!(doing("a", &status(starting.clone())), "deploying a: starting y");
+        let compiling = [starting, vec![part("py", "compiling"), part("js", "compiling")]].concat();
+        assert_eq!(doing("a", &status(compiling)), "deploying a: compiling py, js");
+    }
 
     #[test]
     fn a_failure_tells_the_reason_of_the_part_with_its_help() {

@@ -46,10 +46,20 @@ pub(super) async fn run(context: &Context, client: &Client, args: Explain) -> Re
 
 /// The id that is meant: of what runs, or of what has links.
 async fn source(client: &Client, typed: &str) -> Result<String, Failure> {
-    let mut ids = super::ids(client).await?;
+    let mut ids = ids(client).await?;
     ids.extend(client.links().await?.items.into_iter().map(|link| link.source_id));
     let ids = ids.iter().map(String::as_str);
     Ok(names::resolve(typed, ids, "component, provider or link of", api::NO_SUCH_NAME)?)
+}
+
+/// The ids of everything that runs.
+async fn ids(client: &Client) -> Result<Vec<String>, Failure> {
+    let hosts = client.hosts().await?.items.into_iter();
+    let ids = hosts.flat_map(|host| {
+        let components = host.components.into_iter().map(|component| component.id);
+        components.chain(host.providers.into_iter().map(|provider| provider.id)).collect::<Vec<_>>()
+    });
+    Ok(ids.collect())
 }
 
 /// The links, import by import.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 use umbel_artifact::Store;
 use umbel_core::event::{Event, Fact};
-use umbel_core::id::HostId;
+use umbel_core::id::{ComponentId, HostId};
 use umbel_core::nkey::KeyPair;
 use umbel_core::{Clock, Problem};
 use umbel_lattice::control::PartState;
@@ -28,6 +28,7 @@ use umbel_lattice::{Lattice, Message, subjects};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::Images;
+use umbel_runtime::calls::{Level, Stream};
 use umbel_supervisor::{Cores, Handle, Stop};
 use umbel_wit::Serve;
 
@@ -280,6 +281,19 @@ impl Targets for HostTargets {
         let slot = self.shared.slot(component);
         let of_component = slot.and_then(|slot| slot.desired.borrow().application.clone());
         of_component.or_else(|| self.provider.order().application.clone())
+    }
+
+    fn report(&self, component: &str, text: &str) {
+        let application = self.application_of(component);
+        let Ok(id) = ComponentId::new(component) else { return };
+        self.shared.logs.send(
+            &id,
+            application.as_deref(),
+            Level::Warn,
+            Stream::Host,
+            self.provider.id.as_str(),
+            text,
+        );
     }
 }
 

@@ -70,6 +70,13 @@ pub trait Targets: Send + Sync + 'static {
 
     /// The application that the component belongs to, for default host names.
     fn application_of(&self, component: &str) -> Option<String>;
+
+    /// Tells those who run the component what a call that the provider made of it came to: the text goes to the component's log. Not
+    /// for what may come a thousand times a second.
+    fn report(&self, component: &str, text: &str) {
+        // Where nobody keeps such a log.
+        let _ = (component, text);
+    }
 }
 
 /// How a provider is.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use umbel_core::{Clock, Problem};
+use umbel_core::{Clock, Coded, Problem};
 use umbel_supervisor::Stop;
 use umbel_supervisor::cores::Cores;
 use umbel_supervisor::scope::Spawner;
@@ -97,13 +97,17 @@ impl Running {
             }
             Ok(Err(failure)) => {
                 self.tally.failed.fetch_add(1, Relaxed);
-                self.tally.quiet.warn(&failure.error, failure.cause.as_ref());
+                self.report(&failure.error, failure.cause.as_ref());
             }
             Err(error) => {
                 self.tally.failed.fetch_add(1, Relaxed);
-                self.tally.quiet.warn(&error, None);
+                self.report(&error, None);
             }
         }
+    }
+
+    fn report(&self, error: &dyn Coded, cause: Option<&Problem>) {
+        self.tally.quiet.report(&*self.target.targets, &self.target.component, error, cause);
     }
 
     /// Notes that the job was run now, before it runs: one that brings the host down is not run again and again.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use umbel_core::Problem;
-use umbel_core::code::call;
+use umbel_core::code::{call, guest};
 
 /// What the client would like to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub(crate) fn status(problem: &Problem) -> StatusCode {
         StatusCode::METHOD_NOT_ALLOWED
     } else if problem.code == call::HTTP_HEAD_TOO_LARGE {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else if problem.code == guest::CONTRACT_MISMATCH || problem.code == guest::NOT_CARRIED {
+        // The client did nothing wrong: the component behind is linked to something that cannot serve it.
+        StatusCode::BAD_GATEWAY
     } else {
         StatusCode::from_u16(problem.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

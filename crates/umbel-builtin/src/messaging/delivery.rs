@@ -5,6 +5,7 @@ use super::error::MessagingError;
 use super::held::Meter;
 use super::message::Message;
 use super::space::Space;
+use super::stats::Tally;
 use super::subscription::{Sink, Subscription};
 use super::wasmcloud;
 use semver::Version;
@@ -125,17 +126,21 @@ impl Delivery {
             }
             Ok(Ok(Some(words))) => {
                 tally.failed.fetch_add(1, Relaxed);
-                tally.quiet.warn(&self.handler_error(&subject, words), None);
+                self.report(tally, &self.handler_error(&subject, words), None);
             }
             Ok(Err(problem)) => {
                 tally.failed.fetch_add(1, Relaxed);
-                tally.quiet.warn(&self.not_delivered(&subject), Some(&problem));
+                self.report(tally, &self.not_delivered(&subject), Some(&problem));
             }
             Err(_) => {
                 tally.timed_out.fetch_add(1, Relaxed);
-                tally.quiet.warn(&self.too_late(&subject), None);
+                self.report(tally, &self.too_late(&subject), None);
             }
         }
+    }
+
+    fn report(&self, tally: &Tally, error: &MessagingError, cause: Option<&Problem>) {
+        tally.quiet.report(&*self.targets, &self.component, error, cause);
     }
 
     /// What the handler said, if it returned an error.

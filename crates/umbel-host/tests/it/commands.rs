@@ -92,13 +92,13 @@ async fn a_service_goes_on_until_what_takes_its_place_is_there() {
         crate::bed::file(&bed, "broken.wasm", b"\0asm and no more").to_str().unwrap().into();
     bed.client.scale(&scale).await.unwrap();
     let kept = bed.see("service", "the order is refused", |v| v.problem.is_some()).await;
-    assert_eq!((kept.state, kept.usage.calls_in_flight, kept.usage.calls), (PartState::Running, 1, 0));
+    assert_eq!((kept.state, kept.usage.calls_in_flight, kept.usage.calls), (PartState::Running, 1, 1));
     assert_eq!(kept.digest, first.digest);
     // A good one takes its place, and the same order again changes nothing.
     scale.component_ref = service(2).to_str().unwrap().into();
     bed.client.scale(&scale).await.unwrap();
     let changed = |v: &umbel_lattice::control::ComponentView| {
-        v.digest != first.digest && v.problem.is_none() && v.usage.calls == 1 && v.usage.calls_in_flight == 1
+        v.digest != first.digest && v.problem.is_none() && v.usage.calls == 2 && v.usage.calls_in_flight == 1
     };
     bed.see("service", "the new one runs", changed).await;
     bed.client.scale(&scale).await.unwrap();

@@ -12,14 +12,30 @@ use umbel_core::{Code, Problem};
 /// Concepts, each with its text.
 const TOPICS: &[(&str, &str)] = &[
     ("application", include_str!("../topics/application.md")),
+    ("capabilities", include_str!("../topics/capabilities.md")),
     ("component", include_str!("../topics/component.md")),
     ("exit-codes", include_str!("../topics/exit-codes.md")),
+    ("grants", include_str!("../topics/grants.md")),
     ("host", include_str!("../topics/host.md")),
     ("lattice", include_str!("../topics/lattice.md")),
     ("limits", include_str!("../topics/limits.md")),
     ("link", include_str!("../topics/link.md")),
+    ("manifest", include_str!("../topics/manifest.md")),
     ("provider", include_str!("../topics/provider.md")),
     ("state", include_str!("../topics/state.md")),
+];
+
+/// Words for what another concept's text is about.
+const ALIASES: &[(&str, &str)] = &[
+    ("blobstore", "capabilities"),
+    ("config", "capabilities"),
+    ("cron", "capabilities"),
+    ("http-client", "capabilities"),
+    ("http-server", "capabilities"),
+    ("keyvalue", "capabilities"),
+    ("messaging", "capabilities"),
+    ("secret", "capabilities"),
+    ("secrets", "capabilities"),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +113,8 @@ pub(super) fn unknown(what: &str) -> Problem {
 }
 
 fn topic(what: &str) -> Option<Explanation> {
+    let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(what));
+    let what = alias.map_or(what, |(_, topic)| topic);
     let (name, text) = TOPICS.iter().find(|(name, _)| name.eq_ignore_ascii_case(what))?;
     let (title, text) = text.split_once('\n').unwrap_or((text, ""));
     Some(Explanation {

@@ -110,7 +110,10 @@ fn row(row: &Row) -> Vec<Cell> {
         cell(&row.id),
         state(&row.state),
         of(format!("{:.1}", row.cpu_percent), Some(share.unwrap_or_else(|| "–".into()))),
-        of(text::bytes(row.memory_bytes), limits.map(|limits| text::bytes(limits.memory_bytes_max))),
+        of(
+            text::bytes(row.resident_bytes),
+            limits.map(|limits| format!("{} each", text::bytes(limits.memory_bytes_max))),
+        ),
         number(format!("{:.1}", row.calls_per_s)),
         of(row.calls_in_flight.to_string(), limits.map(|limits| limits.instances_max.to_string())),
         of(row.calls_waiting.to_string(), limits.map(|limits| limits.waiting_max.to_string())),

@@ -34,8 +34,10 @@ pub(super) struct Row {
     pub(super) state: String,
     /// Share of one core.
     pub(super) cpu_percent: f64,
-    /// Linear memory of all its instances.
+    /// Linear memory of all its instances, which the limit of one instance is about.
     pub(super) memory_bytes: u64,
+    /// What of it is resident: a guest has not touched all that it asked for.
+    pub(super) resident_bytes: u64,
     pub(super) calls_per_s: f64,
     pub(super) calls_in_flight: u64,
     pub(super) calls_waiting: u64,
@@ -106,7 +108,14 @@ fn add(top: &mut Top, before: &HostUsage, now: &HostUsage) {
         data_path: if booked > 0.0 { on_core.min(ran / booked) } else { on_core },
         background: if booked_long > long { long / booked_long } else { 1.0 },
     };
-    top.components.extend(pairs.iter().map(|(old, now_of)| row(&spent, &now.host_id, *old, now_of, &shares)));
+    let linear: u64 = pairs.iter().map(|(_, now)| now.usage.memory_bytes).sum();
+    let touched = (now.memory.instances_bytes as f64 / linear.max(1) as f64).min(1.0);
+    let first = top.components.len();
+    top.components.extend(pairs.iter().map(|(old, now_of)| {
+        let resident_bytes = (now_of.usage.memory_bytes as f64 * touched) as u64;
+        Row { resident_bytes, ..row(&spent, &now.host_id, *old, now_of, &shares) }
+    }));
+    let of_components: u64 = top.components[first..].iter().map(|row| row.resident_bytes).sum();
     let guests = spent.percent(booked * shares.data_path);
     let guests_long = spent.percent(booked_long * shares.background);
     add_part(&mut top.cpu, "components", guests + guests_long, None);
@@ -122,7 +131,8 @@ fn add(top: &mut Top, before: &HostUsage, now: &HostUsage) {
     }
     top.cpu_percent += spent.percent(now.cpu_us.saturating_sub(before.cpu_us) as f64);
     for (part, bytes) in [
-        ("instances", now.memory.instances_bytes),
+        ("components", of_components),
+        ("kept for further instances", now.memory.instances_bytes.saturating_sub(of_components)),
         ("compiled code", now.memory.code_bytes),
         ("the rest", now.memory.rest_bytes),
     ] {
@@ -224,6 +234,7 @@ fn row(
         state: now.state.clone(),
         cpu_percent: rounded(spent.percent(cpu_us)),
         memory_bytes: usage.memory_bytes,
+        resident_bytes: 0,
         calls_per_s: rate(|usage| usage.usage.calls),
         calls_in_flight: usage.calls_in_flight,
         calls_waiting: usage.calls_waiting,

@@ -12,18 +12,42 @@
 //!
 //! Not covered: a descendant that leaves the group (`setsid`) is not killed with it; that takes a cgroup.
 
-mod capture;
+pub(crate) mod cgroup;
+pub(crate) mod family;
+pub(crate) mod ground;
+pub(crate) mod record;
+
+pub(crate) mod capture;
 mod child;
+mod confine;
 mod error;
-mod group;
+pub(crate) mod group;
+mod home;
+mod identity;
+mod launch;
+mod lines;
+mod running;
+mod sandbox;
+mod service;
 
 pub use capture::{Capture, Captured};
+pub use cgroup::{Cgroup, CgroupLimits, CgroupUsage, Cgroups};
 pub use error::ProcessError;
+pub use home::{Home, Swept};
+pub use identity::{Identity, boot_id};
+pub(crate) use launch::fifos;
+pub use lines::{LINE_BYTES_MAX, Stream};
+pub use record::{Policy, Record};
+pub use running::{Exit, Load, OnLine, Running, Stopped};
+pub use sandbox::{DENIED, Files, Sandbox};
+pub use service::Service;
 
 use crate::stop::Stop;
 use bytes::Bytes;
 use capture::Sink;
+use ground::{Reaped, make_private};
 use group::Group;
+use identity::Stat;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +82,12 @@ pub struct Spec {
     pub deadline: Option<Duration>,
     /// How long its group has between being asked to end (SIGTERM) and being killed. Default: 2 s.
     pub grace: Duration,
+    /// Whether it ends when this process ends, however that happens. Default: yes.
+    pub death_signal: bool,
+    /// Whether it leads a session of its own, which no terminal signals. Default: no, only a process group.
+    pub session: bool,
+    /// What it may see of the file system and ask of the kernel. Default: everything.
+    pub sandbox: Option<Sandbox>,
     /// Called with the pid once it is started.
     pub on_start: Option<Arc<dyn Fn(u32) + Send + Sync>>,
 }
@@ -102,6 +132,9 @@ impl Spec {
             nice: 0,
             deadline: None,
             grace: Duration::from_secs(2),
+            death_signal: true,
+            session: false,
+            sandbox: None,
             on_start: None,
         }
     }
@@ -180,6 +213,27 @@ impl Spec {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Spec {
         self.grace = grace;
+        self
+    }
+
+    /// Whether it ends when this process ends.
+    #[must_use]
+    pub fn death_signal(mut self, death_signal: bool) -> Spec {
+        self.death_signal = death_signal;
+        self
+    }
+
+    /// Whether it leads a session of its own.
+    #[must_use]
+    pub fn session(mut self, session: bool) -> Spec {
+        self.session = session;
+        self
+    }
+
+    /// What it may see and ask.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Spec {
+        self.sandbox = Some(sandbox);
         self
     }
 
@@ -347,5 +401,16 @@ async fn feed(pipe: Option<tokio::net::unix::pipe::Sender>, stdin: &Stdin) {
     if let (Some(mut pipe), Stdin::Bytes(bytes)) = (pipe, stdin) {
         // A process that ends without reading everything is its own business.
         let _ = pipe.write_all(bytes).await;
+    }
+}
+
+/// What one process uses now, as `/proc` counts it.
+fn usage_of(pid: u32) -> Load {
+    let Some(stat) = Stat::read(pid) else { return Load::default() };
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    Load {
+        memory_bytes: stat.rss_pages.saturating_mul(rustix::param::page_size() as u64),
+        cpu: Duration::from_millis(stat.cpu_ticks.saturating_mul(1000) / ticks),
+        processes: usize::from(stat.is_running()),
     }
 }

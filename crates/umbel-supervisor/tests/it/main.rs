@@ -1,3 +1,7 @@
 //! Real processes: every limit is hit, and nothing is left.
 
+mod census;
+mod contain;
+mod leftovers;
 mod process;
+mod programs;

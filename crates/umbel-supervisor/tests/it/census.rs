@@ -214,6 +214,7 @@ async fn a_killed_host_leaves_nothing() {
     let mut random = StdRng::seed_from_u64(seed);
     for round in 0..rounds {
         let tag = format!("census-{}-{round}", std::process::id());
+        let _broom = leftovers::Broom(tag.clone());
         let what = match round % 5 {
             0 | 2 => host_killed(&tag, &mut random, true).await,
             1 => adopted(&tag, &mut random).await,

@@ -81,3 +81,25 @@ pub(crate) async fn none(tag: &str, folder: &Path, limit: Duration) -> Duration 
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// Ends what a failed test has left, so that it is not left on the machine. What a test is about has been looked at before.
+pub(crate) struct Broom(pub(crate) String);
+
+impl Drop for Broom {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            let groups = cgroups(&self.0);
+            groups.iter().for_each(|group| drop(fs::write(group.join("cgroup.kill"), "1")));
+            let processes = processes(&self.0);
+            for (pid, _) in &processes {
+                let pid = rustix::process::Pid::from_raw(*pid as i32).unwrap();
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            groups.iter().rev().for_each(|group| drop(fs::remove_dir(group)));
+            if groups.is_empty() && processes.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

@@ -64,7 +64,7 @@ impl Kind {
                 sh(format!("(setsid sh -c \"trap '' TERM; (setsid {sleep} &); {sleep}\" &); exec {sleep}"))
             }
             Kind::Stranger => sh(format!("(env -i setsid sh -c '(setsid {sleep} &)' &); exec {sleep}")),
-            Kind::Bomb => sh(format!("while :; do (while :; do {sleep} & done) & done")),
+            Kind::Bomb => program("service").env(SERVICE, format!("bomb {sleep}")),
             Kind::Gone => sh(format!("(setsid {sleep} &); {sleep} & exit 0")),
             Kind::Port(port) => program("service").env(SERVICE, format!("port {port}")),
             Kind::Echo => {
@@ -117,6 +117,15 @@ fn service() {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
+        ("bomb", sleep) => loop {
+            // As soon as one place is free, it is taken.
+            let mut words = sleep.split(' ');
+            #[expect(clippy::disallowed_methods, reason = "this is what is to be contained")]
+            let mut command = std::process::Command::new(format!("/bin/{}", words.next().unwrap()));
+            if command.args(words).spawn().is_err() {
+                std::thread::yield_now();
+            }
+        },
         other => panic!("{other:?}"),
     }
 }

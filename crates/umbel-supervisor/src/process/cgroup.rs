@@ -63,8 +63,6 @@ struct Unified {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parent {
     unified: Option<PathBuf>,
-    /// What limits work in version 2.
-    controllers: Vec<String>,
     legacy: Vec<(String, PathBuf)>,
 }
 
@@ -122,11 +120,10 @@ impl Cgroups {
             make(&folder)?;
             let wanted = |name: &&String| CONTROLLERS.contains(&name.as_str());
             for controller in unified.controllers.iter().filter(wanted) {
-                match enable(&unified.base, controller, unified.leaf)
-                    .and_then(|()| enable(&folder, controller, false))
-                {
-                    Ok(()) => parent.controllers.push(controller.clone()),
-                    Err(error) => tracing::warn!(%error, controller, "a cgroup controller cannot be used"),
+                let enabled = enable(&unified.base, controller, unified.leaf)
+                    .and_then(|()| enable(&folder, controller, false));
+                if let Err(error) = enabled {
+                    tracing::warn!(%error, controller, "a cgroup controller cannot be used: its limits do not hold");
                 }
             }
             parent.unified = Some(folder);

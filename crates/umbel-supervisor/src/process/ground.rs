@@ -10,7 +10,7 @@
 use super::cgroup::{Cgroup, is_parent};
 use super::group;
 use super::identity::Identity;
-use super::record::{self, Record};
+use super::record::{self, Policy, Record};
 use super::{ProcessError, Status, Usage, family};
 use rustix::process::{Pid, Signal};
 use std::collections::HashSet;
@@ -145,7 +145,9 @@ impl Ground {
         for parent in self.parents() {
             clear(&Cgroup::found(&parent.join(name)), name)?;
         }
-        self.forget(name)
+        // And what carries its name.
+        let nothing_known = Record::new(name, Policy::End, Path::new(""), Cgroup::default());
+        self.end(&nothing_known, None, &HashSet::new()).map(|_| ())
     }
 
     /// Removes the run folder and then the record.

@@ -40,7 +40,8 @@ impl Group {
         let not_started =
             |source| ProcessError::NotStarted { program: spec.program.display().to_string(), source };
         let mut command = command(spec).map_err(not_started)?;
-        let sandbox = spec.sandbox.as_ref().map(|sandbox| sandbox.compile()).transpose()?;
+        let sandbox =
+            spec.sandbox.as_ref().map(|sandbox| sandbox.compile(&spec.program, None)).transpose()?;
         Confinement::of(spec, sandbox.unwrap_or_default()).put_on(&mut command);
         let child = spawn_on_spawner(command).await.map_err(not_started)?;
         let unwatched = Unwatched(Pid::from_child(&child));

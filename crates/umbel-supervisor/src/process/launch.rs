@@ -100,7 +100,6 @@ impl Drop for Owned {
 pub(super) fn launch(shared: Arc<Shared>, service: &Service) -> Result<Launched, ProcessError> {
     let claim = Claim::new(shared.clone(), &service.name)?;
     end_older(&shared, &service.name)?;
-    let sandbox = service.spec.sandbox.as_ref().map(|sandbox| sandbox.compile()).transpose()?;
     let missing = shared.cgroups.missing(&service.limits);
     if !missing.is_empty() {
         tracing::warn!(process = service.name, ?missing, cgroups = %shared.cgroups, "limits that cannot be enforced here");
@@ -109,7 +108,7 @@ pub(super) fn launch(shared: Arc<Shared>, service: &Service) -> Result<Launched,
     let mut record = Record::new(&service.name, service.policy, &service.spec.program, cgroup);
     record.data = service.data.clone();
     let mut owned = Owned::new(shared, record, claim);
-    let started = owned.write().and_then(|()| start(&mut owned, service, sandbox.unwrap_or_default()));
+    let started = owned.write().and_then(|()| start(&mut owned, service));
     match started {
         Ok((pidfd, child, outputs)) => {
             let stdin = child.stdin.map(OwnedFd::from);
@@ -125,13 +124,11 @@ pub(super) fn launch(shared: Arc<Shared>, service: &Service) -> Result<Launched,
 
 type Started = (OwnedFd, Child, Vec<(Stream, Output)>);
 
-fn start(
-    owned: &mut Owned,
-    service: &Service,
-    sandbox: super::sandbox::Compiled,
-) -> Result<Started, ProcessError> {
+fn start(owned: &mut Owned, service: &Service) -> Result<Started, ProcessError> {
     let run = owned.shared.ground.run_folder(&service.name);
     make_private(&run)?;
+    let sandbox = service.spec.sandbox.as_ref();
+    let sandbox = sandbox.map(|sandbox| sandbox.compile(&service.spec.program, Some(&run))).transpose()?;
     owned.record.cgroup.create(&service.limits)?;
     let not_started =
         |source| ProcessError::NotStarted { program: service.spec.program.display().to_string(), source };
@@ -147,7 +144,7 @@ fn start(
         session: true,
         doors: owned.record.cgroup.doors()?,
         held: Some(Held { hello: tell, go, our_go: let_go.as_raw_fd() }),
-        ..Confinement::of(&service.spec, sandbox)
+        ..Confinement::of(&service.spec, sandbox.unwrap_or_default())
     };
     confinement.put_on(&mut command);
     let child = group::spawn_held(command).map_err(not_started)?;
@@ -221,6 +218,8 @@ fn give_outputs(
     let mut outputs = Vec::new();
     for (stream, path) in fifos(run) {
         let failed = |source| ProcessError::containment(format!("making `{}`", path.display()), source);
+        // One that an older run left may have a reader.
+        let _ = std::fs::remove_file(&path);
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .map_err(|error| failed(error.into()))?;
         let fifo = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;

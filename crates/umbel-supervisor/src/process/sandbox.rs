@@ -23,9 +23,10 @@ pub struct Sandbox {
 }
 
 /// The parts of the file system that a process may use. Each path is a file or a folder with all in it, and has to exist.
+/// The program itself, its run folder and `/dev/null` are always there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// To read and to run programs from: the program itself and its libraries belong here.
+    /// To read and to run programs from: the libraries of a program that is not linked statically belong here.
     pub read_only: Vec<PathBuf>,
     /// To read, write, make and remove.
     pub read_write: Vec<PathBuf>,
@@ -100,16 +101,16 @@ pub(super) struct Compiled {
 }
 
 impl Sandbox {
-    /// Makes the rule set and the filters.
-    pub(super) fn compile(&self) -> Result<Compiled, ProcessError> {
-        let landlock = self.files.as_ref().map(Files::compile).transpose()?;
+    /// Makes the rule set and the filters. The program and the run folder need not be named.
+    pub(super) fn compile(&self, program: &Path, run: Option<&Path>) -> Result<Compiled, ProcessError> {
+        let landlock = self.files.as_ref().map(|files| files.compile(program, run)).transpose()?;
         let filters = if self.deny_dangerous { filters()? } else { Vec::new() };
         Ok(Compiled { landlock, filters })
     }
 }
 
 impl Files {
-    fn compile(&self) -> Result<OwnedFd, ProcessError> {
+    fn compile(&self, program: &Path, run: Option<&Path>) -> Result<OwnedFd, ProcessError> {
         let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
             .handle_access(AccessFs::from_all(ABI_MIN))
@@ -119,8 +120,11 @@ impl Files {
             .map_err(|error| refused(format!("landlock: {error}")))?;
         // Every process needs it, and nothing can be learned or changed through it.
         let null = Path::new("/dev/null");
-        let write = self.read_write.iter().map(PathBuf::as_path).chain([null]);
-        let read = self.read_only.iter().map(|path| (path.as_path(), AccessFs::from_read(ABI_BEST)));
+        let write = self.read_write.iter().map(PathBuf::as_path).chain(run).chain([null]);
+        // A program that is not there is an error of its start.
+        let program = Some(program).filter(|program| program.exists());
+        let read = self.read_only.iter().map(PathBuf::as_path).chain(program);
+        let read = read.map(|path| (path, AccessFs::from_read(ABI_BEST)));
         for (path, access) in read.chain(write.map(|path| (path, AccessFs::from_all(ABI_BEST)))) {
             rules = allow(rules, path, access)?;
         }

@@ -99,7 +99,9 @@ async fn host_killed(tag: &str, random: &mut StdRng, cgroups: bool) -> String {
     let rotate = random.random_range(0..kinds.len());
     kinds.rotate_left(rotate);
     let running = Running::start(&host(folder.path(), tag, cgroups, &kinds)).await;
-    running.wait_for("open").await;
+    if random.random_bool(0.8) {
+        running.wait_for("open").await;
+    }
     if !cgroups {
         // Descent is looked for every 100 ms; what the promise is about has been seen once.
         running.wait_for("started s3").await;
@@ -112,6 +114,23 @@ async fn host_killed(tag: &str, random: &mut StdRng, cgroups: bool) -> String {
     TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
     let contained = if cgroups { "" } else { " without cgroups" };
     format!("host killed{contained} after {started} of {} starts: nothing left after {took:?}", kinds.len())
+}
+
+/// Policy `adopt`, and nobody adopts: when the grace is over, nothing is left either.
+async fn nobody_adopts(tag: &str, random: &mut StdRng) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = [Kind::Echo, Kind::Daemon, Kind::Echo];
+    let grace = random.random_range(50..300);
+    let host = Host { adopt_grace_ms: grace, ..host(folder.path(), tag, true, &kinds) };
+    let running = Running::start(&host).await;
+    running.wait_for("started s0").await;
+    let socket = folder.path().join("run/s0/sock");
+    while !socket.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.kill().await;
+    let took = leftovers::none(tag, folder.path(), PROMISE + Duration::from_millis(grace)).await;
+    format!("host killed and nobody adopts within {grace} ms: nothing left after {took:?}")
 }
 
 /// Policy `end`: the guardian is killed first, so that nobody is left to end anything; the next host's sweep does it.
@@ -215,9 +234,10 @@ async fn a_killed_host_leaves_nothing() {
     for round in 0..rounds {
         let tag = format!("census-{}-{round}", std::process::id());
         let _broom = leftovers::Broom(tag.clone());
-        let what = match round % 5 {
+        let what = match round % 6 {
             0 | 2 => host_killed(&tag, &mut random, true).await,
             1 => adopted(&tag, &mut random).await,
+            4 => nobody_adopts(&tag, &mut random).await,
             3 => host_and_guardian_killed(&tag, &mut random).await,
             _ => host_killed(&tag, &mut random, false).await,
         };

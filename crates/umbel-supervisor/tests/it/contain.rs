@@ -3,6 +3,7 @@
 use crate::leftovers::{self, Broom};
 use crate::programs::{Kind, MARK, program};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use umbel_core::Coded;
@@ -24,7 +25,8 @@ struct Bed {
 }
 
 fn bed(name: &str, cgroups: Cgroups) -> Bed {
-    let tag = format!("{name}-{}", std::process::id());
+    static COUNT: AtomicU32 = AtomicU32::new(1000);
+    let tag = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let folder = tempfile::tempdir().unwrap();
     let home = Home::open(folder.path(), &tag, cgroups).unwrap();
     Bed { home, tag: tag.clone(), folder, _broom: Broom(tag) }
@@ -37,7 +39,7 @@ impl Bed {
         Service::new(name, spec)
     }
 
-    async fn is_empty(self) {
+    async fn ends_empty(self) {
         drop(self.home);
         leftovers::none(&self.tag, self.folder.path(), Duration::from_secs(2)).await;
     }
@@ -45,7 +47,9 @@ impl Bed {
 
 /// The lines of a service.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<(Stream, Vec<u8>)>>>);
+struct Said(Arc<Mutex<Vec<Line>>>);
+
+type Line = (Stream, Vec<u8>);
 
 impl Said {
     fn tell(&self) -> impl Fn(Stream, &[u8]) + Send + Sync + 'static {
@@ -98,7 +102,7 @@ async fn lines_stdin_status_and_use_are_told() {
         assert!(text.contains("out\n") && text.contains("err\n") && text.contains("from stdin\n"), "{text}");
         let mark = format!("{} … [{} bytes cut]\n", "x".repeat(LINE_BYTES_MAX), 9000 - LINE_BYTES_MAX);
         assert!(text.contains(&mark), "{text}");
-        bed.is_empty().await;
+        bed.ends_empty().await;
     }
 }
 
@@ -129,7 +133,7 @@ async fn a_stop_asks_first_and_ends_everything_then() {
             let left = leftovers::processes(&bed.tag);
             assert!(left.is_empty(), "{script} with {}: {left:?}", bed.home.cgroups());
         }
-        bed.is_empty().await;
+        bed.ends_empty().await;
     }
 }
 
@@ -148,7 +152,7 @@ async fn a_dropped_process_leaves_nothing_and_its_name_is_free_again() {
         for wait in 0..10 {
             let _ = tokio::time::timeout(Duration::from_millis(wait), bed.home.start(&service)).await;
         }
-        bed.is_empty().await;
+        bed.ends_empty().await;
     }
 }
 
@@ -174,7 +178,7 @@ async fn what_cannot_start_is_a_coded_error_and_leaves_nothing() {
                 leftovers::find(&bed.tag, bed.folder.path()).iter().all(|left| left.starts_with("cgroup"))
             );
         }
-        bed.is_empty().await;
+        bed.ends_empty().await;
     }
 }
 
@@ -205,7 +209,7 @@ async fn limits_hold_for_all_of_a_process() {
     // The first period is given at once.
     assert!(share < 0.5, "{share}");
     drop(busy);
-    bed.is_empty().await;
+    bed.ends_empty().await;
 }
 
 #[tokio::test]
@@ -253,7 +257,7 @@ async fn a_sandbox_refuses_what_it_does_not_allow() {
         Spec::new("/bin/sh").args(["-c", "unshare -m true"]).env("PATH", "/usr/bin:/bin").sandbox(sandbox);
     let output = process::run(&spec.stderr(Capture::Tail(1000)), &Stop::new()).await.unwrap();
     assert_ne!(output.status, Status::Exited(0));
-    bed.is_empty().await;
+    bed.ends_empty().await;
 }
 
 #[tokio::test]
@@ -274,7 +278,7 @@ async fn a_flood_of_lines_is_read_in_bounded_memory() {
     let (lines, longest) = *count.lock().unwrap();
     assert_eq!(lines, 2_000_002);
     assert!(longest < LINE_BYTES_MAX + 100, "{longest}");
-    bed.is_empty().await;
+    bed.ends_empty().await;
 }
 
 /// The file of a record, changed as if another process wrote it.
@@ -320,7 +324,7 @@ async fn an_adopted_process_is_driven_like_any_other() {
         // It is gone now.
         let error = second.home.adopt(record, Arc::new(said.tell())).await.unwrap_err();
         assert_eq!(error.code(), code::PROCESS_GONE);
-        second.is_empty().await;
+        second.ends_empty().await;
     }
 }
 
@@ -379,7 +383,7 @@ async fn a_record_that_cannot_be_used_is_told_and_what_it_is_of_is_ended() {
     assert!(swept.problems.iter().all(|problem| problem.code() == code::PROCESS_RECORD), "{swept:?}");
     assert!(swept.problems.iter().any(|problem| problem.to_string().contains("version 2")), "{swept:?}");
     assert!(Path::new("/etc").is_dir());
-    bed.is_empty().await;
+    bed.ends_empty().await;
 }
 
 #[tokio::test]
@@ -390,7 +394,7 @@ async fn cgroups_without_a_record_are_swept() {
     assert!(record.running().is_some());
     let swept = bed.home.sweep(true).await;
     assert!(swept.problems.is_empty() && swept.adoptable.is_empty(), "{swept:?}");
-    bed.is_empty().await;
+    bed.ends_empty().await;
 }
 
 #[tokio::test]
@@ -436,7 +440,26 @@ async fn a_guardian_that_is_killed_comes_back_and_goes_with_its_host() {
     assert_ne!(leftovers::guardian(&bed.tag).unwrap(), guardian);
     tree.shutdown().await;
     drop(tree);
-    bed.is_empty().await;
+    bed.ends_empty().await;
+}
+
+#[tokio::test]
+async fn a_guardian_stays_for_what_its_host_leaves() {
+    let bed = bed("stays", Cgroups::detect());
+    let tree = tree(&bed, None);
+    let watches = |tree: &umbel_supervisor::Tree| {
+        tree.find(&["guardian"]).is_some_and(|child| child.state == State::Running)
+    };
+    tree.wait_for(watches).await.unwrap();
+    let record = left(&bed, "kv").await;
+    tree.shutdown().await;
+    let guardian = leftovers::guardian(&bed.tag).expect("it is still there");
+    assert!(record.running().is_some());
+    bed.home.end(record).await.unwrap();
+    let guardian = rustix::process::Pid::from_raw(guardian as i32).unwrap();
+    rustix::process::kill_process(guardian, rustix::process::Signal::KILL).unwrap();
+    drop(tree);
+    bed.ends_empty().await;
 }
 
 #[tokio::test]
@@ -455,5 +478,5 @@ async fn a_service_child_is_restarted_and_stopped() {
     assert!(problem.message.contains("exit status 9"), "{problem}");
     tree.shutdown().await;
     drop(tree);
-    bed.is_empty().await;
+    bed.ends_empty().await;
 }

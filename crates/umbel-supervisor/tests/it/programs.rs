@@ -87,7 +87,7 @@ pub(crate) fn digits(tag: &str) -> String {
 
 #[test]
 fn guardian() {
-    if let Some(argument) = std::env::args().last().filter(|argument| argument.starts_with('{')) {
+    if let Some(argument) = std::env::args().next_back().filter(|argument| argument.starts_with('{')) {
         let _ = guardian::main(&argument);
         std::process::exit(0);
     }

@@ -97,19 +97,18 @@ impl Cgroup {
 
     /// Kills what is in it once; processes that are just being forked may need another time where there is no `cgroup.kill`.
     pub(crate) fn kill(&self) {
-        let killed = self.folders().any(|folder| fs::write(folder.join("cgroup.kill"), "1").is_ok());
-        let left = if killed { Vec::new() } else { self.procs() };
-        if left.is_empty() {
-            return;
+        let unified =
+            self.folders.iter().find(|(hierarchy, _)| hierarchy == UNIFIED).map(|(_, folder)| folder);
+        if let Some(folder) = unified.filter(|folder| fs::write(folder.join("cgroup.kill"), "1").is_ok()) {
+            // What has left that one hierarchy, and no other.
+            let killed = pids_below(folder);
+            self.procs().into_iter().filter(|pid| !killed.contains(pid)).for_each(kill);
+        } else if !self.procs().is_empty() {
+            // While it is frozen nothing is forked.
+            self.freeze(true);
+            self.procs().into_iter().for_each(kill);
+            self.freeze(false);
         }
-        // While it is frozen nothing is forked.
-        self.freeze(true);
-        for pid in self.procs() {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        }
-        self.freeze(false);
     }
 
     fn freeze(&self, frozen: bool) {
@@ -159,6 +158,12 @@ impl Cgroup {
         let text = fs::read_to_string(folder.join("cpu.stat")).ok()?;
         let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
         used.trim().parse().ok().map(Duration::from_micros)
+    }
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
 }
 

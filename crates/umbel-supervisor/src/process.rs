@@ -1,4 +1,4 @@
-//! Programs with limits: run once, or as a supervised child.
+//! Programs with limits: run once, as a supervised child, or as a long-running process that may outlive its host.
 //!
 //! A process gets nothing by accident: no environment, no open files but its three pipes, no core dumps, a process group of its own
 //! and a death signal, so that it ends when this process ends, however that happens. What it prints is bounded.
@@ -10,7 +10,57 @@
 //!                                     kill what is left of the group ─▶ wait4: status and use ─▶ Output
 //! ```
 //!
-//! Not covered: a descendant that leaves the group (`setsid`) is not killed with it; that takes a cgroup.
+//! A descendant that leaves the group (`setsid`) is not killed with it. What may do that is a [`Service`]: it is started in a [`Home`],
+//! has a cgroup, a run folder and a [`Record`] on the disk, and is driven by a [`Running`].
+//!
+//! ```
+//! # async fn example() -> Result<(), umbel_supervisor::process::ProcessError> {
+//! use std::{path::Path, time::Duration};
+//! use umbel_supervisor::process::{CgroupLimits, Cgroups, Home, Policy, Service, Spec};
+//!
+//! let home = Home::open(Path::new("/var/lib/umbel/processes"), "nabc", Cgroups::detect())?;
+//! for record in home.sweep(true).await.adoptable {
+//!     home.end(record).await?; // or `home.adopt(record, on_line)`
+//! }
+//! let limits = CgroupLimits { memory_bytes: Some(256 << 20), pids: Some(100), ..CgroupLimits::default() };
+//! let service = Service::new("acme-kv", Spec::new("/opt/acme/kv"))
+//!     .policy(Policy::Adopt)
+//!     .limits(limits)
+//!     .on_line(|stream, line| println!("{stream:?} {}", String::from_utf8_lossy(line)));
+//! let running = home.start(&service).await?;
+//! let exit = running.exited().await?;
+//! running.stop(Duration::from_secs(5)).await?; // ends its descendants and removes all that it had
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who ends what
+//!
+//! Whatever dies, somebody is left who ends the rest, and everyone does it the same way: kill the cgroup until it is empty, remove it,
+//! remove the run folder, remove the record. So it can be begun by one and finished by another.
+//!
+//! ```text
+//!                         ┌──────────── pidfd ────────────┐
+//!   next host ─ ─ lock ─ ─│─ ─▶ host ──── starts ──▶ guardian (own session, no death signal)
+//!        │                │       │ starts, restarts         │
+//!        │ sweep: adopts  │       ▼                          │ host gone: ends policy `end` at once,
+//!        └ or ends        └─ processes, each in a cgroup ◀───┘ policy `adopt` when the grace is over
+//! ```
+//!
+//! | what ends | policy `end` | policy `adopt` |
+//! |---|---|---|
+//! | the leader of a process | whoever drives its `Running` ends the rest of it | the same |
+//! | the `Running` (dropped, its task aborted) | all of it is killed | the same, unless it was given up with `leave` |
+//! | the host, in order | its tree stops each process, then tells the guardian to go | the same, or it leaves them; then the guardian stays |
+//! | the host, killed | leader: death signal; all of it: guardian, at once | goes on; the next host adopts it, or the guardian ends it |
+//! | the guardian | the host starts it again | the same |
+//! | host and guardian | leader: death signal; the rest: sweep of the next host | goes on, and waits when its FIFOs are full; sweep |
+//! | a process while it is being started | held between fork and exec, it ends with the host whatever its policy is; guardian or sweep | the same |
+//! | the machine | nothing runs; the next host sees another boot id and clears the files away | the same |
+//!
+//! Not covered: a process that is root and moves itself into a cgroup that is not ours (a [`Sandbox`] without `/sys/fs/cgroup` prevents
+//! it); one that the kernel cannot kill, because it waits for a device: that is told, and its record is kept; and what the module
+//! `family` says about machines without cgroups. When the cgroup of the host itself is ended, all of it ends, the guardian too.
 
 pub(crate) mod cgroup;
 pub(crate) mod family;

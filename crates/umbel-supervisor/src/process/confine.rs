@@ -1,7 +1,7 @@
 //! What happens between fork and exec: only system calls, nothing that allocates, locks or panics.
 //!
 //! ```text
-//! fork ─▶ death signal ─▶ own group or session ─▶ cgroups ─▶ rlimits ─▶ tells its pid, waits to be let go ─▶ death signal off, if
+//! fork ─▶ death signal ─▶ own group or session ─▶ cgroups ─▶ rlimits ─▶ own mounts ─▶ tells its pid, waits to be let go ─▶ death signal off, if
 //!         it is to outlive the host ─▶ no inherited descriptors ─▶ landlock ─▶ seccomp ─▶ exec
 //! ```
 //!
@@ -25,6 +25,8 @@ pub(super) struct Confinement {
     pub(super) death_signal: bool,
     /// Whether it leads a session of its own.
     pub(super) session: bool,
+    /// Whether what it mounts is seen by nobody else, and goes with it.
+    pub(super) private_mounts: bool,
     /// Where it enters its cgroups.
     pub(super) doors: Vec<File>,
     pub(super) held: Option<Held>,
@@ -49,6 +51,7 @@ impl Confinement {
             nice: spec.nice.clamp(0, 19),
             death_signal: spec.death_signal,
             session: spec.session,
+            private_mounts: false,
             doors: Vec::new(),
             held: None,
             sandbox,
@@ -79,6 +82,9 @@ impl Confinement {
             door.write_all(b"0")?;
         }
         self.limit()?;
+        if self.private_mounts {
+            private_mounts();
+        }
         if let Some(held) = &self.held {
             held.wait()?;
         }
@@ -131,6 +137,17 @@ impl Held {
         let length = rustix::io::retry_on_intr(|| rustix::io::read(&self.go, &mut byte))?;
         if length == 0 { Err(rustix::io::Errno::CANCELED.into()) } else { Ok(()) }
     }
+}
+
+/// A mount namespace of its own, which ends with the last process in it. Whoever may not make one may not mount anything either.
+fn private_mounts() {
+    // SAFETY: the flag changes what this process alone sees; it has one thread, as after every fork.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return;
+    }
+    let (none, flags) = (std::ptr::null(), libc::MS_REC | libc::MS_SLAVE);
+    // SAFETY: the paths end with a zero, and a change of propagation reads no other argument. What the host mounts later is still seen.
+    let _ = unsafe { libc::mount(none, c"/".as_ptr(), none, flags, none.cast()) };
 }
 
 fn checked(result: libc::c_long) -> io::Result<()> {

@@ -211,7 +211,8 @@ impl Claim {
             let wait = shared.freed.wait_timeout_while(active, CLAIM_WAIT, taken);
             let (mut active, timeout) = wait.unwrap_or_else(PoisonError::into_inner);
             if timeout.timed_out() {
-                return Err(ProcessError::Remains { name: name.to_owned(), left: 1 });
+                let taken = std::io::Error::other("the one before it runs, or does not end");
+                return Err(ProcessError::containment(format!("starting a second `{name}`"), taken));
             }
             active.insert(name.to_owned());
         }

@@ -142,6 +142,7 @@ fn start(owned: &mut Owned, service: &Service) -> Result<Started, ProcessError> 
     let confinement = Confinement {
         death_signal: service.policy == Policy::End,
         session: true,
+        private_mounts: rustix::process::geteuid().is_root(),
         doors: owned.record.cgroup.doors()?,
         held: Some(Held { hello: tell, go, our_go: let_go.as_raw_fd() }),
         ..Confinement::of(&service.spec, sandbox.unwrap_or_default())

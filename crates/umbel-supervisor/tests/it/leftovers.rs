@@ -17,6 +17,8 @@ pub(crate) fn find(tag: &str, folder: &Path) -> BTreeSet<String> {
     left.extend(
         sockets.lines().filter(|line| line.contains(&in_folder)).map(|line| format!("socket {line}")),
     );
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    left.extend(mounts.lines().filter(|line| line.contains(&in_folder)).map(|line| format!("mount {line}")));
     for inside in ["run", "records"] {
         let entries = fs::read_dir(folder.join(inside)).into_iter().flatten().flatten();
         left.extend(entries.map(|entry| format!("file {}", entry.path().display())));

@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Bomb,
     /// Leaves children behind and ends.
     Gone,
+    /// Mounts something over its run folder, if it may.
+    Mount,
     /// Holds a port.
     Port(u16),
     /// Answers on a unix socket with its pid, prints without end, and outlives its host.
@@ -64,6 +66,11 @@ impl Kind {
                 sh(format!("(setsid sh -c \"trap '' TERM; (setsid {sleep} &); {sleep}\" &); exec {sleep}"))
             }
             Kind::Stranger => sh(format!("(env -i setsid sh -c '(setsid {sleep} &)' &); exec {sleep}")),
+            Kind::Mount => {
+                let run = folder.join("run").join(name);
+                let mount = format!("mount -t tmpfs none {0} && : > {0}/inside", run.display());
+                sh(format!("{mount}; (setsid {sleep} &); exec {sleep}"))
+            }
             Kind::Bomb => program("service").env(SERVICE, format!("bomb {sleep}")),
             Kind::Gone => sh(format!("(setsid {sleep} &); {sleep} & exit 0")),
             Kind::Port(port) => program("service").env(SERVICE, format!("port {port}")),

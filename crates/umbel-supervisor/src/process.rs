@@ -58,8 +58,8 @@
 //! | a process while it is being started | held between fork and exec, it ends with the host whatever its policy is; guardian or sweep | the same |
 //! | the machine | nothing runs; the next host sees another boot id and clears the files away | the same |
 //!
-//! Not covered: a process that is root and moves itself into a cgroup that is not ours (a [`Sandbox`] without `/sys/fs/cgroup` prevents
-//! it); one that the kernel cannot kill, because it waits for a device: that is told, and its record is kept; and what the module
+//! Not covered: a process that is root, makes its read-only cgroups writable again, and moves itself into one that is not ours (a
+//! [`Sandbox`] prevents it); one that the kernel cannot kill, because it waits for a device: that is told, and its record is kept; and what the module
 //! `family` says about machines without cgroups. When the cgroup of the host itself is ended, all of it ends, the guardian too.
 
 pub(crate) mod cgroup;

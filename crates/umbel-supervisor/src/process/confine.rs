@@ -139,7 +139,8 @@ impl Held {
     }
 }
 
-/// A mount namespace of its own, which ends with the last process in it. Whoever may not make one may not mount anything either.
+/// A mount namespace of its own, which ends with the last process in it, and in which cgroups are read-only, so that root does not
+/// just walk out of them. Whoever may not make one may not mount anything either.
 fn private_mounts() {
     // SAFETY: the flag changes what this process alone sees; it has one thread, as after every fork.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
@@ -148,7 +149,32 @@ fn private_mounts() {
     let (none, flags) = (std::ptr::null(), libc::MS_REC | libc::MS_SLAVE);
     // SAFETY: the paths end with a zero, and a change of propagation reads no other argument. What the host mounts later is still seen.
     let _ = unsafe { libc::mount(none, c"/".as_ptr(), none, flags, none.cast()) };
+    let attributes = MountAttributes { set: MOUNT_ATTR_RDONLY, ..MountAttributes::default() };
+    // SAFETY: the path ends with a zero, and the attributes are a live local with the kernel's shape and size; libc has no wrapper.
+    // The hierarchies below are separate mounts, so it is done to all of them. Kernels before 5.12 do not know it.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            c"/sys/fs/cgroup".as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
 }
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+#[derive(Default)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+const MOUNT_ATTR_RDONLY: u64 = 1;
 
 fn checked(result: libc::c_long) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -16,7 +16,8 @@ const SLACK: Duration = Duration::from_secs(7);
 /// A long-running process: what to run, and what holds it.
 ///
 /// Of the [`Spec`], program, arguments, environment, folder, stdin, limits, niceness, sandbox and grace are used. It always leads a
-/// session of its own and, as root, what it mounts is seen by it alone and goes with it; the death signal follows the policy; its lines go to `on_line`, and neither captures nor deadline apply.
+/// session of its own and, as root, what it mounts is seen by it alone and goes with it, and cgroups are
+/// read-only for it; the death signal follows the policy; its lines go to `on_line`, and neither captures nor deadline apply.
 #[derive(Clone)]
 pub struct Service {
     /// Its name in this home: 1 to 64 letters, digits, `.`, `_`, `-`. Also of its run folder and its cgroup.

@@ -94,7 +94,7 @@ async fn host_killed(tag: &str, random: &mut StdRng, cgroups: bool) -> String {
     let mut kinds = vec![Kind::Stubborn, Kind::Daemon, Kind::Port(port), Kind::Gone, Kind::Mount];
     if cgroups {
         // What only a cgroup holds.
-        kinds.extend([Kind::Stranger, Kind::Bomb]);
+        kinds.extend([Kind::Stranger, Kind::Escapist, Kind::Bomb]);
     }
     let rotate = random.random_range(0..kinds.len());
     kinds.rotate_left(rotate);

@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Gone,
     /// Mounts something over its run folder, if it may.
     Mount,
+    /// Walks out of its cgroups, if it may, into other ones; then the same as a stranger.
+    Escapist,
     /// Holds a port.
     Port(u16),
     /// Answers on a unix socket with its pid, prints without end, and outlives its host.
@@ -66,6 +68,10 @@ impl Kind {
                 sh(format!("(setsid sh -c \"trap '' TERM; (setsid {sleep} &); {sleep}\" &); exec {sleep}"))
             }
             Kind::Stranger => sh(format!("(env -i setsid sh -c '(setsid {sleep} &)' &); exec {sleep}")),
+            Kind::Escapist => sh(format!(
+                "for door in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs; do echo $$ > $door; done; \
+                 (env -i setsid sh -c '(setsid {sleep} &)' &); exec {sleep}"
+            )),
             Kind::Mount => {
                 let run = folder.join("run").join(name);
                 let mount = format!("mount -t tmpfs none {0} && : > {0}/inside", run.display());

@@ -56,8 +56,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Watch {
     folder: PathBuf,
-    tag: String,
-    host: Identity,
+    host: String,
+    process: Identity,
     boot_id: String,
     adopt_grace_ms: u64,
     /// Whether descendants have to be looked for.
@@ -65,7 +65,8 @@ struct Watch {
 }
 
 /// The child of the host's tree that is its guardian; start it before anything that it is to guard. `program` with `args` and one more
-/// argument has to call [`main`] with that argument. It is started again whenever it ends, and is ready when it watches.
+/// argument has to call [`main`] with that argument; `/proc/self/exe` is the program of this process, even if its file has been
+/// replaced. It is started again whenever it ends, and is ready when it watches.
 ///
 /// `adopt_grace` is how long processes of policy `adopt` go on without a host. When the host stops in order and has left nothing, the
 /// guardian is told to go; when it has left something, the guardian stays for it.
@@ -127,8 +128,8 @@ fn watch(home: &Home, adopt_grace: Duration) -> Result<String, Problem> {
     let failed = |what: &str| Problem::new(code::PROCESS_NOT_STARTED, format!("the guardian: {what}"));
     let watch = Watch {
         folder: home.folder().to_owned(),
-        tag: home.tag().to_owned(),
-        host: Identity::own().ok_or_else(|| failed("/proc is not there"))?,
+        host: home.host().to_owned(),
+        process: Identity::own().ok_or_else(|| failed("/proc is not there"))?,
         boot_id: boot_id(),
         adopt_grace_ms: u64::try_from(adopt_grace.as_millis()).unwrap_or(u64::MAX),
         look: home.cgroups().is_none(),
@@ -158,7 +159,7 @@ pub fn main(argument: &str) -> ExitCode {
 }
 
 fn guard(watch: &Watch) -> Result<(), ProcessError> {
-    let ground = Ground::new(&watch.folder, &watch.tag)?;
+    let ground = Ground::new(&watch.folder, &watch.host)?;
     let mut seen = Seen::default();
     await_end_of_host(watch, &ground, &mut seen);
     let Some(locked) = lock(&ground, LOCK_WAIT) else { return Ok(()) };
@@ -181,7 +182,7 @@ fn guard(watch: &Watch) -> Result<(), ProcessError> {
 
 /// Returns when the host has ended, however that happened.
 fn await_end_of_host(watch: &Watch, ground: &Ground, seen: &mut Seen) {
-    let host = Some(watch.host).filter(|_| watch.boot_id == boot_id()).and_then(Identity::open);
+    let host = Some(watch.process).filter(|_| watch.boot_id == boot_id()).and_then(Identity::open);
     let _ = writeln!(std::io::stdout(), "{WATCHING}").and_then(|()| std::io::stdout().flush());
     let Some(host) = host else { return };
     let timeout = watch.look.then_some(family::LOOK);

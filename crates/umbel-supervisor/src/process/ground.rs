@@ -30,6 +30,7 @@ const NAME_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Ground {
     folder: PathBuf,
+    host: String,
     tag: String,
 }
 
@@ -37,15 +38,27 @@ pub(crate) struct Ground {
 pub(super) type Reaped = Option<(Status, Usage)>;
 
 impl Ground {
-    pub(crate) fn new(folder: &Path, tag: &str) -> Result<Ground, ProcessError> {
-        check_name(tag)?;
-        Ok(Ground { folder: folder.to_owned(), tag: tag.to_owned() })
+    /// The folder has to exist. Its inode becomes a part of the tag: a copy of a host's folder has the same host in it, and neither may
+    /// take the processes of the other for what it has left itself.
+    pub(crate) fn new(folder: &Path, host: &str) -> Result<Ground, ProcessError> {
+        use std::os::unix::fs::MetadataExt;
+        check_name(host)?;
+        let metadata = fs::metadata(folder)
+            .map_err(|source| ProcessError::containment(format!("reading `{}`", folder.display()), source))?;
+        let tag = format!("{host}-{:x}-{:x}", metadata.dev(), metadata.ino());
+        Ok(Ground { folder: folder.to_owned(), host: host.to_owned(), tag })
     }
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
+    /// How the host is called.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// How all of the host's processes are called: its name and its folder.
     pub(crate) fn tag(&self) -> &str {
         &self.tag
     }

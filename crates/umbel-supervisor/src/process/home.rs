@@ -50,11 +50,12 @@ pub struct Swept {
 }
 
 impl Home {
-    /// Takes the folder for this host. `tag` names the host in cgroups, e.g. a part of its id. Waits up to 5 s for a guardian that is
+    /// Takes the folder for this host. `host` names it in cgroups, e.g. its id; it is a name like that of a process. Waits up to 5 s for a guardian that is
     /// at work; blocks, so call it before anything is served.
-    pub fn open(folder: &Path, tag: &str, cgroups: Cgroups) -> Result<Home, ProcessError> {
-        let ground = Ground::new(folder, tag)?;
+    pub fn open(folder: &Path, host: &str, cgroups: Cgroups) -> Result<Home, ProcessError> {
+        ground::check_name(host)?;
         ground::make_private(folder)?;
+        let ground = Ground::new(folder, host)?;
         let lock = lock(&ground)?;
         ground.make()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -83,9 +84,9 @@ impl Home {
         self.0.ground.folder()
     }
 
-    /// The tag of the host.
-    pub fn tag(&self) -> &str {
-        self.0.ground.tag()
+    /// The name of the host.
+    pub fn host(&self) -> &str {
+        self.0.ground.host()
     }
 
     /// Where a process of this name has its sockets. It is made when the process starts and removed when all of it has ended.

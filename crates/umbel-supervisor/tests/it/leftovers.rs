@@ -29,7 +29,7 @@ pub(crate) fn find(tag: &str, folder: &Path) -> BTreeSet<String> {
 /// The processes with the mark that run, without this one and hosts of it.
 pub(crate) fn processes(tag: &str) -> Vec<(u32, String)> {
     let (mark, number) = (format!("{MARK}={tag}\0"), format!("98765.{}\0", digits(tag)));
-    let argument = format!("\"tag\":\"{tag}\"");
+    let argument = format!("\"host\":\"{tag}\"");
     let pids =
         fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let marked = |pid: &u32| {
@@ -54,14 +54,14 @@ pub(crate) fn cgroups(tag: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             let path = entry.path();
-            if path.components().any(|part| part.as_os_str() == name) {
+            if path.components().any(|part| part.as_os_str().to_string_lossy().starts_with(name)) {
                 found.push(path.clone());
             }
             walk(&path, name, found);
         }
     }
     let mut found = Vec::new();
-    walk(Path::new("/sys/fs/cgroup"), &format!("umbel-{tag}"), &mut found);
+    walk(Path::new("/sys/fs/cgroup"), &format!("umbel-{tag}-"), &mut found);
     found
 }
 

@@ -158,7 +158,7 @@ async fn host() {
     let host: Host = serde_json::from_str(&told).unwrap();
     let cgroups = if host.cgroups { Cgroups::detect() } else { Cgroups::none() };
     let home = Home::open(&host.folder, &host.tag, cgroups).unwrap();
-    let guardian = program("guardian");
+    let guardian = Spec { program: "/proc/self/exe".into(), ..program("guardian") };
     let grace = Duration::from_millis(host.adopt_grace_ms);
     let guardian = guardian::child_spec(&home, guardian.program, guardian.args, grace);
     let mut spec = SupervisorSpec::new(Strategy::OneForOne).child(guardian);

@@ -116,5 +116,5 @@ async fn version_1_alone_ends_everything_too() {
         pids.iter().all(|pid| crate::process::Identity::of(*pid).is_none_or(|process| !process.is_running()))
     );
     drop(home);
-    assert!(cgroups.parent_folders(&tag).iter().all(|folder| !folder.exists()));
+    assert!(cgroup.folders().all(|folder| !folder.parent().unwrap().exists()));
 }

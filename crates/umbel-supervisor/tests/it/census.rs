@@ -159,7 +159,8 @@ async fn host_and_guardian_killed(tag: &str, random: &mut StdRng) -> String {
     )
 }
 
-/// Policy `adopt`: what ran goes on answering, and the next host has it; all else is gone.
+/// Policy `adopt`: what ran goes on answering, and the next host has it; all else is gone. Now and then the guardian is killed too: then
+/// nobody reads what they print until the next host does.
 async fn adopted(tag: &str, random: &mut StdRng) -> String {
     let folder = tempfile::tempdir().unwrap();
     let kinds = [Kind::Echo, Kind::Daemon, Kind::Echo, Kind::Stubborn, Kind::Echo];
@@ -182,6 +183,11 @@ async fn adopted(tag: &str, random: &mut StdRng) -> String {
         }
         count
     });
+    let alone = random.random_bool(0.3);
+    if alone {
+        signal(running.pid, Signal::STOP);
+        signal(leftovers::guardian(tag).expect("a guardian"), Signal::KILL);
+    }
     running.kill().await;
     tokio::time::sleep(Duration::from_millis(random.random_range(0..300))).await;
     let home = Home::open(folder.path(), tag, Cgroups::detect()).unwrap();
@@ -221,7 +227,8 @@ async fn adopted(tag: &str, random: &mut StdRng) -> String {
     }
     drop(home);
     leftovers::none(tag, folder.path(), PROMISE).await;
-    format!("host killed and {count} processes adopted, {answers} questions answered meanwhile")
+    let killed = if alone { "host and guardian" } else { "host" };
+    format!("{killed} killed and {count} processes adopted, {answers} questions answered meanwhile")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

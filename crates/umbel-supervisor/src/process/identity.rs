@@ -93,3 +93,6 @@ pub(super) fn all_pids() -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,13 +16,15 @@
 //!
 //! Read in this order:
 //! [`spec`] says what should run · `machine` decides, purely · `task` performs · [`handle`] commands · [`view`] shows ·
-//! [`context`] is what a child is given · [`scope`] holds the tasks of a child · [`process`] runs programs with limits ·
+//! [`context`] is what a child is given · [`scope`] holds the tasks of a child · [`process`] runs programs with limits, and long-running ones that leave nothing behind ·
+//! [`guardian`] outlives a host that is killed and ends what it left ·
 //! [`cores`] is the data path's threads, [`background`] those for long calls · [`thread`] is a plain thread with a stop flag · [`stop`] is how everything is asked to end.
 
 pub mod background;
 pub mod context;
 pub mod cores;
 pub mod error;
+pub mod guardian;
 pub mod handle;
 pub mod process;
 pub mod scope;

@@ -1,4 +1,4 @@
-//! Programs with limits: run once, or as a supervised child.
+//! Programs with limits: run once, as a supervised child, or as a long-running process that may outlive its host.
 //!
 //! A process gets nothing by accident: no environment, no open files but its three pipes, no core dumps, a process group of its own
 //! and a death signal, so that it ends when this process ends, however that happens. What it prints is bounded.
@@ -10,20 +10,94 @@
 //!                                     kill what is left of the group ─▶ wait4: status and use ─▶ Output
 //! ```
 //!
-//! Not covered: a descendant that leaves the group (`setsid`) is not killed with it; that takes a cgroup.
+//! A descendant that leaves the group (`setsid`) is not killed with it. What may do that is a [`Service`]: it is started in a [`Home`],
+//! has a cgroup, a run folder and a [`Record`] on the disk, and is driven by a [`Running`].
+//!
+//! ```
+//! # async fn example() -> Result<(), umbel_supervisor::process::ProcessError> {
+//! use std::{path::Path, time::Duration};
+//! use umbel_supervisor::process::{CgroupLimits, Cgroups, Home, Policy, Service, Spec};
+//!
+//! let home = Home::open(Path::new("/var/lib/umbel/processes"), "nabc", Cgroups::detect())?;
+//! for record in home.sweep(true).await.adoptable {
+//!     home.end(record).await?; // or `home.adopt(record, on_line)`
+//! }
+//! let limits = CgroupLimits { memory_bytes: Some(256 << 20), pids: Some(100), ..CgroupLimits::default() };
+//! let service = Service::new("acme-kv", Spec::new("/opt/acme/kv"))
+//!     .policy(Policy::Adopt)
+//!     .limits(limits)
+//!     .on_line(|stream, line| println!("{stream:?} {}", String::from_utf8_lossy(line)));
+//! let running = home.start(&service).await?;
+//! let exit = running.exited().await?;
+//! running.stop(Duration::from_secs(5)).await?; // ends its descendants and removes all that it had
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who ends what
+//!
+//! Whatever dies, somebody is left who ends the rest, and everyone does it the same way: kill the cgroup until it is empty, remove it,
+//! remove the run folder, remove the record. So it can be begun by one and finished by another.
+//!
+//! ```text
+//!                         ┌──────────── pidfd ────────────┐
+//!   next host ─ ─ lock ─ ─│─ ─▶ host ──── starts ──▶ guardian (own session, no death signal)
+//!        │                │       │ starts, restarts         │
+//!        │ sweep: adopts  │       ▼                          │ host gone: ends policy `end` at once,
+//!        └ or ends        └─ processes, each in a cgroup ◀───┘ policy `adopt` when the grace is over
+//! ```
+//!
+//! | what ends | policy `end` | policy `adopt` |
+//! |---|---|---|
+//! | the leader of a process | whoever drives its `Running` ends the rest of it | the same |
+//! | the `Running` (dropped, its task aborted) | all of it is killed | the same, unless it was given up with `leave` |
+//! | the host, in order | its tree stops each process, then tells the guardian to go | the same, or it leaves them; then the guardian stays |
+//! | the host, killed | leader: death signal; all of it: guardian, at once | goes on; the next host adopts it, or the guardian ends it |
+//! | the guardian | the host starts it again | the same |
+//! | host and guardian | leader: death signal; the rest: sweep of the next host | goes on, and waits when its FIFOs are full; sweep |
+//! | a process while it is being started | held between fork and exec, it ends with the host whatever its policy is; guardian or sweep | the same |
+//! | the machine | nothing runs; the next host sees another boot id and clears the files away | the same |
+//!
+//! Not covered: a process that is root, makes its read-only cgroups writable again, and moves itself into one that is not ours (a
+//! [`Sandbox`] prevents it); one that the kernel cannot kill, because it waits for a device: that is told, and its record is kept; and what the module
+//! `family` says about machines without cgroups. When the cgroup of the host itself is ended, all of it ends, the guardian too.
 
-mod capture;
+pub(crate) mod cgroup;
+pub(crate) mod family;
+pub(crate) mod ground;
+pub(crate) mod record;
+
+pub(crate) mod capture;
 mod child;
+mod confine;
 mod error;
-mod group;
+pub(crate) mod group;
+mod home;
+mod identity;
+mod launch;
+mod lines;
+mod running;
+mod sandbox;
+mod service;
 
 pub use capture::{Capture, Captured};
+pub use cgroup::{Cgroup, CgroupLimits, CgroupUsage, Cgroups};
 pub use error::ProcessError;
+pub use home::{Home, Swept};
+pub use identity::{Identity, boot_id};
+pub(crate) use launch::fifos;
+pub use lines::{LINE_BYTES_MAX, Stream};
+pub use record::{Policy, Record};
+pub use running::{Exit, Load, OnLine, Running, Stopped};
+pub use sandbox::{DENIED, Files, Sandbox};
+pub use service::Service;
 
 use crate::stop::Stop;
 use bytes::Bytes;
 use capture::Sink;
+use ground::{Reaped, make_private};
 use group::Group;
+use identity::Stat;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +132,12 @@ pub struct Spec {
     pub deadline: Option<Duration>,
     /// How long its group has between being asked to end (SIGTERM) and being killed. Default: 2 s.
     pub grace: Duration,
+    /// Whether it ends when this process ends, however that happens. Default: yes.
+    pub death_signal: bool,
+    /// Whether it leads a session of its own, which no terminal signals. Default: no, only a process group.
+    pub session: bool,
+    /// What it may see of the file system and ask of the kernel. Default: everything.
+    pub sandbox: Option<Sandbox>,
     /// Called with the pid once it is started.
     pub on_start: Option<Arc<dyn Fn(u32) + Send + Sync>>,
 }
@@ -102,6 +182,9 @@ impl Spec {
             nice: 0,
             deadline: None,
             grace: Duration::from_secs(2),
+            death_signal: true,
+            session: false,
+            sandbox: None,
             on_start: None,
         }
     }
@@ -180,6 +263,27 @@ impl Spec {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Spec {
         self.grace = grace;
+        self
+    }
+
+    /// Whether it ends when this process ends.
+    #[must_use]
+    pub fn death_signal(mut self, death_signal: bool) -> Spec {
+        self.death_signal = death_signal;
+        self
+    }
+
+    /// Whether it leads a session of its own.
+    #[must_use]
+    pub fn session(mut self, session: bool) -> Spec {
+        self.session = session;
+        self
+    }
+
+    /// What it may see and ask.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Spec {
+        self.sandbox = Some(sandbox);
         self
     }
 
@@ -347,5 +451,16 @@ async fn feed(pipe: Option<tokio::net::unix::pipe::Sender>, stdin: &Stdin) {
     if let (Some(mut pipe), Stdin::Bytes(bytes)) = (pipe, stdin) {
         // A process that ends without reading everything is its own business.
         let _ = pipe.write_all(bytes).await;
+    }
+}
+
+/// What one process uses now, as `/proc` counts it.
+fn usage_of(pid: u32) -> Load {
+    let Some(stat) = Stat::read(pid) else { return Load::default() };
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    Load {
+        memory_bytes: stat.rss_pages.saturating_mul(rustix::param::page_size() as u64),
+        cpu: Duration::from_millis(stat.cpu_ticks.saturating_mul(1000) / ticks),
+        processes: usize::from(stat.is_running()),
     }
 }

@@ -83,6 +83,26 @@ codes! {
         why: "A pipe to the process, or waiting for its end, failed with a system error.",
         help: "check the machine: umbel doctor",
     }
+    726 PROCESS_CONTAINMENT Internal {
+        title: "the cgroup of a process failed",
+        why: "Every long-running process has a cgroup of its own, so that all of it can be limited and ended. Making, entering or reading it failed.",
+        help: "see which cgroups this machine offers: umbel doctor",
+    }
+    727 PROCESS_SANDBOX Invalid {
+        title: "the sandbox of a process could not be made",
+        why: "A path of its landlock profile does not exist, or this kernel has no landlock or no seccomp filters.",
+        help: "correct the paths of the profile, or run the process without one; `umbel doctor` shows what the kernel offers",
+    }
+    728 PROCESS_RECORD Internal {
+        title: "the record of a running process cannot be used",
+        why: "The file that says what runs is damaged, or a newer Umbel wrote it. What belongs to its name is ended and started anew.",
+        help: "see what runs: umbel ps",
+    }
+    729 PROCESS_REMAINS Timeout {
+        title: "a process could not be ended",
+        why: "It was killed and is still there: it waits for a device or a network file system. Its record is kept, and ending it is tried again.",
+        help: "see what it waits for in the log of the kernel; the next start of the host tries again",
+    }
     730 THREAD_NOT_STARTED Exhausted {
         title: "a thread could not be started",
         why: "The machine, or a limit of this user, has no room for another thread.",
@@ -97,5 +117,20 @@ codes! {
         title: "a core of the data path gave no result",
         why: "The data path has been shut down, or the work panicked; then the log has the reason.",
         help: "see `umbel tree` and the log of the platform; `umbel up --detach` starts it again",
+    }
+    733 PROCESS_FOLDER_TAKEN Conflict {
+        title: "another host keeps its processes in this folder",
+        why: "One host at a time owns the records of its processes; the lock on them is held by a host that runs.",
+        help: "stop the other host with `umbel down`, or use another folder: umbel up --state DIR",
+    }
+    734 PROCESS_GONE NotFound {
+        title: "a process cannot be adopted because it is gone",
+        why: "No process with the recorded pid, start time and boot exists any more. What it left is cleared away.",
+        help: "nothing to do: it is started anew; `umbel ps` shows it",
+    }
+    735 PROCESS_NAME Invalid {
+        title: "not a name for a process",
+        why: "The name becomes a file, a folder and a cgroup: 1 to 64 letters, digits, `.`, `_` and `-`, and no `.` at the start.",
+        help: "choose another name, e.g. `acme-kv`",
     }
 }

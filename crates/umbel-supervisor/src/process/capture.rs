@@ -45,7 +45,7 @@ impl Captured {
 }
 
 /// Keeps what one pipe brings.
-pub(super) struct Sink {
+pub(crate) struct Sink {
     capture: Capture,
     kept: Mutex<Kept>,
 }
@@ -58,7 +58,7 @@ struct Kept {
 }
 
 impl Sink {
-    pub(super) fn new(capture: &Capture) -> Sink {
+    pub(crate) fn new(capture: &Capture) -> Sink {
         Sink { capture: capture.clone(), kept: Mutex::default() }
     }
 
@@ -67,7 +67,7 @@ impl Sink {
     }
 
     /// Reads to the end of the pipe.
-    pub(super) async fn read(&self, pipe: Option<pipe::Receiver>) {
+    pub(crate) async fn read(&self, pipe: Option<pipe::Receiver>) {
         let Some(mut pipe) = pipe else { return };
         let mut buffer = vec![0; 16 << 10];
         loop {

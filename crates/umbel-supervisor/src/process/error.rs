@@ -1,6 +1,7 @@
 //! What can go wrong with a process.
 
 use super::Output;
+use std::path::PathBuf;
 use std::time::Duration;
 use umbel_core::code::supervisor as code;
 use umbel_core::{Code, Coded};
@@ -67,6 +68,61 @@ pub enum ProcessError {
         #[source]
         source: std::io::Error,
     },
+    /// Its cgroup, its run folder or its pipes could not be made.
+    #[error("{what} failed")]
+    Containment {
+        /// What was tried, with the path.
+        what: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its landlock or seccomp profile could not be made.
+    #[error("the sandbox of a process could not be made: {reason}")]
+    Sandbox {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file that says what runs cannot be used.
+    #[error("the record `{}` cannot be used: {reason}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It was killed and is still there.
+    #[error("`{name}` was killed and {left} of its processes are still there")]
+    Remains {
+        /// Its name.
+        name: String,
+        /// How many processes are left.
+        left: usize,
+    },
+    /// Another host owns the folder.
+    #[error("another host keeps its processes in `{}`", folder.display())]
+    FolderTaken {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It ended before it could be adopted.
+    #[error("`{name}` is gone and cannot be adopted")]
+    Gone {
+        /// Its name.
+        name: String,
+    },
+    /// The name of a process or of a host cannot be used.
+    #[error("`{name}` is not a name for a process")]
+    Name {
+        /// The name.
+        name: String,
+    },
+}
+
+impl ProcessError {
+    pub(super) fn containment(what: impl Into<String>, source: impl Into<std::io::Error>) -> ProcessError {
+        ProcessError::Containment { what: what.into(), source: source.into() }
+    }
 }
 
 impl Coded for ProcessError {
@@ -78,6 +134,13 @@ impl Coded for ProcessError {
             ProcessError::CpuLimit { .. } => code::PROCESS_CPU_LIMIT,
             ProcessError::Stopped { .. } => code::PROCESS_STOPPED,
             ProcessError::Io { .. } => code::PROCESS_IO,
+            ProcessError::Containment { .. } => code::PROCESS_CONTAINMENT,
+            ProcessError::Sandbox { .. } => code::PROCESS_SANDBOX,
+            ProcessError::Record { .. } => code::PROCESS_RECORD,
+            ProcessError::Remains { .. } => code::PROCESS_REMAINS,
+            ProcessError::FolderTaken { .. } => code::PROCESS_FOLDER_TAKEN,
+            ProcessError::Gone { .. } => code::PROCESS_GONE,
+            ProcessError::Name { .. } => code::PROCESS_NAME,
         }
     }
 }

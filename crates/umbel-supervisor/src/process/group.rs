@@ -1,17 +1,15 @@
-//! A process group of ours: how it is started, seen to end, killed and reaped. All `unsafe` of this crate is here.
-#![expect(
-    unsafe_code,
-    reason = "limits are set between fork and exec, and only wait4 tells what a process has used"
-)]
+//! A process group of ours: how it is started, seen to end, killed and reaped. All `unsafe` of this crate is here and in `confine`.
+#![expect(unsafe_code, reason = "only wait4 tells what a process has used")]
 
-use super::{Capture, Limits, ProcessError, Spec, Status, Stdin, Usage};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use super::confine::Confinement;
+use super::{Capture, ProcessError, Spec, Status, Stdin, Usage};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -22,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 const SPAWNS_WAITING: usize = 64;
 
 /// A running group; its leader is not reaped before [`Group::reap`], so its pid cannot name somebody else. Dropping it kills the group.
-pub(super) struct Group {
+pub(crate) struct Group {
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
     pipes: Option<Pipes>,
@@ -31,17 +29,20 @@ pub(super) struct Group {
 
 /// Our ends of the pipes.
 #[derive(Default)]
-pub(super) struct Pipes {
-    pub(super) stdin: Option<pipe::Sender>,
-    pub(super) stdout: Option<pipe::Receiver>,
-    pub(super) stderr: Option<pipe::Receiver>,
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<pipe::Sender>,
+    pub(crate) stdout: Option<pipe::Receiver>,
+    pub(crate) stderr: Option<pipe::Receiver>,
 }
 
 impl Group {
-    pub(super) async fn spawn(spec: &Spec) -> Result<Group, ProcessError> {
+    pub(crate) async fn spawn(spec: &Spec) -> Result<Group, ProcessError> {
         let not_started =
             |source| ProcessError::NotStarted { program: spec.program.display().to_string(), source };
-        let command = command(spec).map_err(not_started)?;
+        let mut command = command(spec).map_err(not_started)?;
+        let sandbox =
+            spec.sandbox.as_ref().map(|sandbox| sandbox.compile(&spec.program, None)).transpose()?;
+        Confinement::of(spec, sandbox.unwrap_or_default()).put_on(&mut command);
         let child = spawn_on_spawner(command).await.map_err(not_started)?;
         let unwatched = Unwatched(Pid::from_child(&child));
         let group = Group::watch(child).map_err(not_started)?;
@@ -53,8 +54,7 @@ impl Group {
     fn watch(mut child: Child) -> io::Result<Group> {
         let pid = Pid::from_child(&child);
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        // SAFETY: the descriptor is owned by the AsyncFd, stays open as long as it, and is never replaced.
-        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;
+        let pidfd = watch(pidfd)?;
         let pipes = Pipes {
             stdin: child.stdin.take().map(|pipe| pipe::Sender::from_owned_fd(pipe.into())).transpose()?,
             stdout: child.stdout.take().map(|pipe| pipe::Receiver::from_owned_fd(pipe.into())).transpose()?,
@@ -63,32 +63,37 @@ impl Group {
         Ok(Group { pid, pidfd, pipes: Some(pipes), reaped: false })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    pub(super) fn take_pipes(&mut self) -> Pipes {
+    pub(crate) fn take_pipes(&mut self) -> Pipes {
         self.pipes.take().unwrap_or_default()
     }
 
     /// Waits until the leader has ended, without reaping it. Cancel-safe.
-    pub(super) async fn exited(&self) -> io::Result<()> {
+    pub(crate) async fn exited(&self) -> io::Result<()> {
         // The readiness is kept, so every later call returns at once.
         self.pidfd.readable().await.map(|mut guard| guard.retain_ready())
     }
 
     /// Asks the whole group to end.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         signal(self.pid, Signal::TERM);
     }
 
     /// Kills the whole group.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         signal(self.pid, Signal::KILL);
     }
 
+    /// Lets it go on without us.
+    pub(crate) fn leave(mut self) {
+        self.reaped = true;
+    }
+
     /// Takes the leader's status, once it has ended.
-    pub(super) fn reap(&mut self) -> io::Result<(Status, Usage)> {
+    pub(crate) fn reap(&mut self) -> io::Result<(Status, Usage)> {
         let result = wait4(self.pid)?;
         self.reaped = true;
         Ok(result)
@@ -128,16 +133,22 @@ fn signal(pid: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(pid, signal);
 }
 
+/// Watches a pidfd: it becomes readable when its process has ended. Needs a tokio runtime with I/O.
+pub(super) fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the AsyncFd, stays open as long as it, and is never replaced.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+}
+
 /// Whether the system ended the process because of its CPU time.
 pub(super) fn is_cpu_signal(status: Status) -> bool {
     status == Status::Signaled(Signal::XCPU.as_raw())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the seam that the ban points to")]
-fn command(spec: &Spec) -> io::Result<Command> {
+pub(super) fn command(spec: &Spec) -> io::Result<Command> {
     let mut command = Command::new(&spec.program);
     command.args(&spec.args).env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
-    command.current_dir(&spec.cwd).process_group(0);
+    command.current_dir(&spec.cwd);
     command.stdin(match &spec.stdin {
         Stdin::Null => Stdio::null(),
         Stdin::Bytes(_) => Stdio::piped(),
@@ -146,46 +157,11 @@ fn command(spec: &Spec) -> io::Result<Command> {
     let output =
         |capture: &Capture| if matches!(capture, Capture::Null) { Stdio::null() } else { Stdio::piped() };
     command.stdout(output(&spec.stdout)).stderr(output(&spec.stderr));
-    let (limits, nice, parent) = (spec.limits, spec.nice.clamp(0, 19), rustix::process::getpid());
-    // SAFETY: between fork and exec only system calls are made: nothing allocates, locks or panics, and an error is a bare number.
-    unsafe { command.pre_exec(move || confine(&limits, nice, parent)) };
     Ok(command)
 }
 
-/// Runs in the child, between fork and exec; see the SAFETY comment there.
-fn confine(limits: &Limits, nice: i32, parent: Pid) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have ended before the signal was armed.
-    if rustix::process::getppid() != Some(parent) {
-        return Err(rustix::io::Errno::SRCH.into());
-    }
-    limit(Resource::Core, Some(0), 0)?;
-    limit(Resource::As, limits.as_bytes, 0)?;
-    // One second more until SIGKILL, for a program that catches the first signal.
-    limit(Resource::Cpu, limits.cpu_s, 1)?;
-    limit(Resource::Nofile, limits.nofile, 0)?;
-    limit(Resource::Fsize, limits.fsize_bytes, 0)?;
-    if nice > 0 {
-        rustix::process::setpriority_process(None, nice)?;
-    }
-    // Whatever another part of this program left open is closed by exec; not now, because std reports a failed exec through a pipe.
-    // SAFETY: close_range with CLOEXEC only sets a flag on descriptors; by number, because libc has no wrapper for musl.
-    // Kernels before 5.11 do not know it; there, every descriptor that Rust opens is closed by exec anyway.
-    let _ = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 4u32) };
-    Ok(())
-}
-
-/// Sets a limit, but not above what we may set.
-fn limit(resource: Resource, value: Option<u64>, slack: u64) -> rustix::io::Result<()> {
-    let Some(value) = value else { return Ok(()) };
-    let hard = rustix::process::getrlimit(resource).maximum;
-    let clamp = |value: u64| Some(hard.map_or(value, |hard| value.min(hard)));
-    let new = Rlimit { current: clamp(value), maximum: clamp(value.saturating_add(slack)) };
-    rustix::process::setrlimit(resource, new)
-}
-
 /// Waits for the process and tells what it has used.
-fn wait4(pid: Pid) -> io::Result<(Status, Usage)> {
+pub(super) fn wait4(pid: Pid) -> io::Result<(Status, Usage)> {
     let mut status = 0;
     // SAFETY: rusage is plain numbers, for which zero is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -200,6 +176,7 @@ fn wait4(pid: Pid) -> io::Result<(Status, Usage)> {
             return Err(error);
         }
     }
+    leaders().remove(&pid.as_raw_nonzero().get().unsigned_abs());
     let status = match libc::WIFEXITED(status) {
         true => Status::Exited(libc::WEXITSTATUS(status)),
         false => Status::Signaled(libc::WTERMSIG(status)),
@@ -216,33 +193,73 @@ fn wait4(pid: Pid) -> io::Result<(Status, Usage)> {
     Ok((status, usage))
 }
 
+/// Held for reading while something is started: until then a child of this process may be nobody's that is known.
+pub(super) static FORKING: RwLock<()> = RwLock::new(());
+static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// The leaders that were started here and are not reaped yet. Other children are strays, which a subreaper is given.
+pub(super) fn leaders() -> MutexGuard<'static, BTreeSet<u32>> {
+    LEADERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct Spawn {
     command: Command,
     told: oneshot::Sender<io::Result<Child>>,
 }
 
-/// Starts the command on the one thread that lives as long as this process: Linux sends the death signal when the *thread* that
-/// forked ends, and the threads of a runtime come and go.
-async fn spawn_on_spawner(command: Command) -> io::Result<Child> {
-    static SPAWNER: OnceLock<Result<mpsc::Sender<Spawn>, io::ErrorKind>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| start_spawner().map_err(|error| error.kind()));
-    let spawner = spawner.as_ref().map_err(|kind| io::Error::from(*kind))?;
-    let gone = || io::Error::other("the spawner thread is gone");
-    let (told, child) = oneshot::channel();
-    spawner.send(Spawn { command, told }).await.map_err(|_| gone())?;
-    child.await.map_err(|_| gone())?
+/// A thread that starts programs and lives as long as this process: Linux sends the death signal when the *thread* that forked ends,
+/// and the threads of a runtime come and go.
+struct Spawner {
+    name: &'static str,
+    queue: OnceLock<Result<mpsc::Sender<Spawn>, io::ErrorKind>>,
 }
 
-fn start_spawner() -> io::Result<mpsc::Sender<Spawn>> {
+static SPAWNER: Spawner = Spawner { name: "umbel-spawn", queue: OnceLock::new() };
+/// What is held between fork and exec until it is recorded keeps its spawner busy: another one, so that nothing else waits for it.
+static HELD_SPAWNER: Spawner = Spawner { name: "umbel-spawn-held", queue: OnceLock::new() };
+
+impl Spawner {
+    fn queue(&'static self) -> io::Result<&'static mpsc::Sender<Spawn>> {
+        let queue = self.queue.get_or_init(|| start_spawner(self.name).map_err(|error| error.kind()));
+        queue.as_ref().map_err(|kind| io::Error::from(*kind))
+    }
+}
+
+async fn spawn_on_spawner(command: Command) -> io::Result<Child> {
+    let (told, child) = oneshot::channel();
+    SPAWNER.queue()?.send(Spawn { command, told }).await.map_err(|_| spawner_gone())?;
+    child.await.map_err(|_| spawner_gone())?
+}
+
+/// Starts a command that is held between fork and exec; its result comes when it was let go. Blocks; not for a task.
+pub(super) fn spawn_held(command: Command) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
+    let (told, child) = oneshot::channel();
+    HELD_SPAWNER.queue()?.blocking_send(Spawn { command, told }).map_err(|_| spawner_gone())?;
+    Ok(child)
+}
+
+pub(super) fn spawner_gone() -> io::Error {
+    io::Error::other("the spawner thread is gone")
+}
+
+fn start_spawner(name: &str) -> io::Result<mpsc::Sender<Spawn>> {
     let (sender, mut receiver) = mpsc::channel::<Spawn>(SPAWNS_WAITING);
     let work = move || {
         while let Some(Spawn { mut command, told }) = receiver.blocking_recv() {
-            if let Err(Ok(child)) = told.send(command.spawn()) {
+            let child = {
+                let _forking = FORKING.read().unwrap_or_else(PoisonError::into_inner);
+                let child = command.spawn();
+                leaders().extend(child.as_ref().ok().map(Child::id));
+                child
+            };
+            // Its ends of the pipes that held it, before anybody waits for their end.
+            drop(command);
+            if let Err(Ok(child)) = told.send(child) {
                 // Whoever asked is gone.
                 end_unwatched(Pid::from_child(&child));
             }
         }
     };
-    std::thread::Builder::new().name("umbel-spawn".to_string()).spawn(work)?;
+    std::thread::Builder::new().name(name.to_string()).spawn(work)?;
     Ok(sender)
 }

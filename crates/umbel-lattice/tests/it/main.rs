@@ -1,7 +1,9 @@
 //! The embedded lattice against the contract, against damage and `kill -9`, and its typed messages against the wire of wasmCloud 1.x.
 
+mod bed;
 mod client;
 mod contract;
 mod crash;
 mod damage;
+mod unix;
 mod wire;

@@ -239,7 +239,10 @@ fn results(line: &Line, message: &Message) {
         state.whole = Some(Err(Problem::from(&error)));
     } else {
         state.pieces.extend_from_slice(&message.payload);
-        return;
+        if !is_whole_here {
+            return;
+        }
+        state.whole = Some(Ok(std::mem::take(&mut state.pieces).into()));
     }
     drop(state);
     line.changed.notify_waiters();

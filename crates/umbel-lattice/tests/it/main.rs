@@ -5,5 +5,7 @@ mod client;
 mod contract;
 mod crash;
 mod damage;
+mod recorded;
 mod unix;
 mod wire;
+mod wrpc;

@@ -11,7 +11,7 @@ use umbel_core::Problem;
 use umbel_core::id::LatticeName;
 use umbel_lattice::unix::{DoorSpec, Gate, Open, connect};
 use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Outgoing, Server, ServerLimits, ServerSpec};
-use umbel_lattice::{InProcess, Lattice, Spawn};
+use umbel_lattice::{InProcess, Lattice, Message, Spawn};
 use umbel_wit::{Call, Link, Serve, Value};
 
 const WIT: &str = "package bench:bench@1.0.0; interface echo { get: func(key: string) -> result<option<list<u8>>>; }";
@@ -108,7 +108,10 @@ fn main() {
     let client = host.block_on(async {
         door.connected().await.expect("it connects");
         let client = Client::new(lattice.clone(), spawn, Lent::new(), ClientLimits::default()).await.expect("a client");
-        while lattice.request("default.echo.wrpc.0.0.1.x", "".into(), Duration::from_millis(50)).await.is_err() {}
+        let anybody = || Message::new("default.echo.wrpc.0.0.1.x", "").with_reply("nowhere");
+        while lattice.publish_request(anybody()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         client
     });
     host.block_on(measure(client.clone(), calls, "host and provider"));

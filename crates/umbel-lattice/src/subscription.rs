@@ -39,8 +39,7 @@ pub trait Sink: Send + Sync + 'static {
 /// A subscription whose messages go to a [`Sink`]. Dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Attached {
-    // In a mutex only so that it may be looked at from several threads; nobody ever does.
-    _subscription: Mutex<Subscription>,
+    _subscription: Subscription,
 }
 
 #[derive(Default)]
@@ -133,12 +132,12 @@ impl std::fmt::Debug for Sender {
 pub struct Subscription {
     shared: Arc<Shared>,
     // Dropped with the subscription; takes the entry out of the subject table.
-    _guard: Box<dyn Any + Send>,
+    _guard: Box<dyn Any + Send + Sync>,
 }
 
 impl Subscription {
     /// Both ends of a queue that holds at most `queue_len_max` messages. `guard` is dropped with the subscription.
-    pub fn channel(queue_len_max: usize, guard: impl Any + Send) -> (Sender, Subscription) {
+    pub fn channel(queue_len_max: usize, guard: impl Any + Send + Sync) -> (Sender, Subscription) {
         let shared = Arc::new(Shared { state: Mutex::default(), queue_len_max: queue_len_max.max(1) });
         (Sender(shared.clone()), Subscription { shared, _guard: Box::new(guard) })
     }
@@ -159,7 +158,7 @@ impl Subscription {
             drop(state);
             sink.take(message);
         }
-        Attached { _subscription: Mutex::new(self) }
+        Attached { _subscription: self }
     }
 
     /// The next message; `None` when the lattice is closed and the queue is empty.

@@ -14,7 +14,8 @@ use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Outgoing, Server,
 use umbel_lattice::{InProcess, Lattice, Message, Spawn};
 use umbel_wit::{Call, Link, Serve, Value};
 
-const WIT: &str = "package bench:bench@1.0.0; interface echo { get: func(key: string) -> result<option<list<u8>>>; }";
+const WIT: &str =
+    "package bench:bench@1.0.0; interface echo { get: func(key: string) -> result<option<list<u8>>>; }";
 
 struct Echo(Bytes);
 
@@ -98,7 +99,8 @@ fn main() {
     let calls = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(20_000);
     let folder = tempfile::tempdir().expect("a folder");
     let host = runtime();
-    let lattice: Arc<dyn Lattice> = Arc::new(InProcess::ephemeral(LatticeName::new("default").expect("a name")));
+    let lattice: Arc<dyn Lattice> =
+        Arc::new(InProcess::ephemeral(LatticeName::new("default").expect("a name")));
     let spawn = spawn(host.handle().clone());
     let _entered = host.enter();
     let gate = Gate::open(lattice.clone(), &folder.path().join("gate"), spawn.clone()).expect("a gate");
@@ -107,7 +109,9 @@ fn main() {
     let _provider = thread(move || runtime().block_on(provide(path, token)));
     let client = host.block_on(async {
         door.connected().await.expect("it connects");
-        let client = Client::new(lattice.clone(), spawn, Lent::new(), ClientLimits::default()).await.expect("a client");
+        let client = Client::new(lattice.clone(), spawn, Lent::new(), ClientLimits::default())
+            .await
+            .expect("a client");
         let anybody = || Message::new("default.echo.wrpc.0.0.1.x", "").with_reply("nowhere");
         while lattice.publish_request(anybody()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;

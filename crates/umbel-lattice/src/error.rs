@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use umbel_core::{Coded, Problem};
 use umbel_core::code::{Code, lattice as code};
+use umbel_core::{Coded, Problem};
 
 /// The result of lattice calls.
 pub type Result<T, E = LatticeError> = std::result::Result<T, E>;

@@ -86,7 +86,8 @@ impl Remote {
     /// Errors: what it could not start for, or `UM0646` if it says nothing in time. Dropping the future is enough when its process ends.
     pub async fn connect(spec: RemoteSpec, within: Duration) -> Result<Remote, Problem> {
         let subjects = Subjects::new(spec.lattice.name(), spec.id.as_str());
-        let client = Client::new(spec.lattice.clone(), spec.spawn.clone(), Lent::new(), ClientLimits::default());
+        let client =
+            Client::new(spec.lattice.clone(), spec.spawn.clone(), Lent::new(), ClientLimits::default());
         let client = client.await.map_err(|error| Problem::from(&error))?;
         let ready = ready(&*spec.lattice, &subjects);
         let description = tokio::time::timeout(within, ready).await.map_err(|_| {
@@ -94,7 +95,8 @@ impl Remote {
             Problem::new(wire::PROVIDER_SILENT, message)
         })??;
         let is_ours = description.is_some();
-        let description = description.unwrap_or_else(|| Description { serves: true, ..Description::default() });
+        let description =
+            description.unwrap_or_else(|| Description { serves: true, ..Description::default() });
         if let Some(problem) = description.problem {
             return Err(problem);
         }
@@ -102,7 +104,9 @@ impl Remote {
         let server = Arc::new(Calls {
             client: client.clone(),
             id: spec.id.to_string(),
-            catalog: Catalog::new(named.map(|(name, interface)| (InterfaceName::new(&name), Arc::new(interface)))),
+            catalog: Catalog::new(
+                named.map(|(name, interface)| (InterfaceName::new(&name), Arc::new(interface))),
+            ),
             types: spec.types.clone(),
             imported: Mutex::default(),
         });
@@ -120,8 +124,9 @@ impl Remote {
     pub async fn check(&self) -> Health {
         let answer = self.ask(self.subjects.health(), bytes::Bytes::new(), ANSWER_MAX).await;
         let read = answer.and_then(|answer| {
-            serde_json::from_slice::<HealthAnswer>(&answer.payload)
-                .map_err(|error| Problem::new(wire::WIRE_BROKEN, format!("its answer about its health: {error}")))
+            serde_json::from_slice::<HealthAnswer>(&answer.payload).map_err(|error| {
+                Problem::new(wire::WIRE_BROKEN, format!("its answer about its health: {error}"))
+            })
         });
         let problem = match read {
             Ok(answer) => {
@@ -160,7 +165,8 @@ impl Remote {
         let answer = self.spec.lattice.request_message(request, within).await;
         answer.map_err(|error| match error {
             LatticeError::Timeout { subject, after } => {
-                let message = format!("the provider `{}` gave no answer on `{subject}` within {after:?}", self.spec.id);
+                let message =
+                    format!("the provider `{}` gave no answer on `{subject}` within {after:?}", self.spec.id);
                 Problem::new(wire::PROVIDER_SILENT, message)
             }
             error => Problem::from(&error),

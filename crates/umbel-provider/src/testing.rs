@@ -84,8 +84,14 @@ impl Harness {
         let data = HostData::read(&data.line()).map_err(|error| Problem::from(&error))?;
         let process = connect(data.socket()?, PROVIDER, token.reveal(), &spawn).await?;
         let (tell, ended) = oneshot::channel();
-        let serving =
-            serve(Arc::new(process), spawn.clone(), factory.clone(), data, Stop::new(), ServeOptions::default());
+        let serving = serve(
+            Arc::new(process),
+            spawn.clone(),
+            factory.clone(),
+            data,
+            Stop::new(),
+            ServeOptions::default(),
+        );
         tasks.spawn(async move {
             // Nobody listens once the test has ended.
             let _ = tell.send(serving.await);
@@ -182,7 +188,8 @@ impl Harness {
             catalog: Arc::new(move || catalog.clone()),
             serve,
             links: Arc::new(|source, name, _| {
-                let link = umbel_wit::Link { source_id: source.into(), name: name.into(), ..Default::default() };
+                let link =
+                    umbel_wit::Link { source_id: source.into(), name: name.into(), ..Default::default() };
                 Ok(Arc::new(link))
             }),
             lent: Lent::new(),

@@ -30,7 +30,8 @@ pub fn interfaces(packages: &[&str]) -> Result<Vec<(InterfaceName, Interface)>, 
 
 fn interface(resolve: &Resolve, id: InterfaceId) -> Interface {
     let of = &resolve.interfaces[id];
-    let functions = of.functions.iter().map(|(name, function)| (name.clone(), of_function(resolve, function)));
+    let functions =
+        of.functions.iter().map(|(name, function)| (name.clone(), of_function(resolve, function)));
     let is_resource = |ty: &TypeId| matches!(resolve.types[*ty].kind, TypeDefKind::Resource);
     let resources = of.types.iter().filter(|(_, ty)| is_resource(ty)).map(|(name, _)| name.clone());
     Interface { functions: functions.collect(), resources: resources.collect() }
@@ -73,8 +74,7 @@ fn of_definition(resolve: &Resolve, id: TypeId) -> Type {
         }
         TypeDefKind::Tuple(tuple) => Type::Tuple(tuple.types.iter().map(|t| of_type(resolve, t)).collect()),
         TypeDefKind::Variant(variant) => {
-            let case =
-                |c: &wit_parser::Case| (c.name.clone(), c.ty.as_ref().map(|ty| of_type(resolve, ty)));
+            let case = |c: &wit_parser::Case| (c.name.clone(), c.ty.as_ref().map(|ty| of_type(resolve, ty)));
             Type::Variant(variant.cases.iter().map(case).collect())
         }
         TypeDefKind::Enum(names) => Type::Enum(names.cases.iter().map(|case| case.name.clone()).collect()),

@@ -8,11 +8,6 @@ codes! {
         why: "A frame or a value is cut short, too long, or not of the type that both ends have agreed on.",
         help: "build both ends against the same version of the WIT, and compare `umbel version` with the version of the provider's SDK",
     }
-    631 WIRE_MISMATCH Invalid {
-        title: "a value is not of the type that the function has",
-        why: "The caller's or the server's code gave another value than its contract says.",
-        help: "`umbel link explain SOURCE CONTRACT` shows where the two ends differ; build both against the same version of the WIT",
-    }
     632 WIRE_LIMIT Exhausted {
         title: "a value is too large or too deep for the wire",
         why: "Arguments and results of one call may have 64 MiB, a million values, 100 levels and 64 streams.",

@@ -63,11 +63,13 @@ pub async fn connect(path: &Path, id: &str, token: &str, spawn: &Spawn) -> Resul
         outbox.flush().await;
         first(&outbox, &mut buffer).await
     };
-    let answer = tokio::time::timeout(HELLO_MAX, hello).await.map_err(|_| lost("it does not answer".into()))??;
+    let answer =
+        tokio::time::timeout(HELLO_MAX, hello).await.map_err(|_| lost("it does not answer".into()))??;
     let (name, inbox) = match answer {
         Some(Frame::Welcome { version: VERSION, lattice, inbox }) => (lattice, inbox),
         Some(Frame::Welcome { version, .. }) => {
-            let message = format!("the host speaks version {version} of the protocol, this provider version {VERSION}");
+            let message =
+                format!("the host speaks version {version} of the protocol, this provider version {VERSION}");
             return Err(Problem::new(wire::HELLO_VERSION, message));
         }
         Some(Frame::Refused { problem } | Frame::Closing { problem }) => return Err(problem),
@@ -194,7 +196,8 @@ impl Inner {
         match frame {
             Frame::Deliver { sid: REQUESTS, message } => self.answered(message),
             Frame::Deliver { sid, message } => {
-                let known = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(&sid).cloned();
+                let known =
+                    self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(&sid).cloned();
                 if let Some(known) = known {
                     known.sender.push(message);
                 }
@@ -241,7 +244,8 @@ impl Inner {
 
     fn end(&self, why: Problem) {
         locked(&self.over).get_or_insert(why);
-        let subscriptions = std::mem::take(&mut *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner));
+        let subscriptions =
+            std::mem::take(&mut *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner));
         let requests = std::mem::take(&mut *locked(&self.requests));
         let answers = std::mem::take(&mut *locked(&self.answers));
         // Outside the locks: who is told of the end may come back at once.

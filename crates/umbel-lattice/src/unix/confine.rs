@@ -90,7 +90,10 @@ impl Confine for ProviderRules {
 /// Who is called by a message to the subject.
 fn callee<'s>(lattice: &LatticeName, subject: &'s str) -> Option<&'s str> {
     let rest = subject.strip_prefix(lattice.as_str())?.strip_prefix('.')?;
-    let at = [format!(".{PROTOCOL}."), ".umbel.v1.".to_string()].iter().filter_map(|mark| rest.find(mark)).min()?;
+    let at = [format!(".{PROTOCOL}."), ".umbel.v1.".to_string()]
+        .iter()
+        .filter_map(|mark| rest.find(mark))
+        .min()?;
     (subject::check(subject).is_ok() && at > 0).then(|| &rest[..at])
 }
 
@@ -144,8 +147,12 @@ mod tests {
         call(subject, Some("kv")).expect("its link");
         assert!(call(subject, Some("other")).expect_err("forged").contains("`other`"));
         assert!(call(subject, None).is_err());
-        assert!(call("default.other.wrpc.0.0.1.a:b/c.f", Some("kv")).expect_err("no link").contains("no link"));
-        for subject in ["wasmbus.evt.default.host_stopped", "_INBOX.default.7", "other.mine.too.wrpc.0.0.1.a:b/c.f"] {
+        assert!(
+            call("default.other.wrpc.0.0.1.a:b/c.f", Some("kv")).expect_err("no link").contains("no link")
+        );
+        for subject in
+            ["wasmbus.evt.default.host_stopped", "_INBOX.default.7", "other.mine.too.wrpc.0.0.1.a:b/c.f"]
+        {
             assert!(call(subject, Some("kv")).is_err(), "{subject}");
         }
     }

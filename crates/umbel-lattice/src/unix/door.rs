@@ -404,6 +404,8 @@ impl Replies {
         }
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = subject.match_indices('.').map(|(at, _)| at).chain([subject.len()]);
-        ends.map(|end| &subject[..end]).any(|above| known.roots.contains(above) && above.len() < subject.len() || known.single.contains(above))
+        ends.map(|end| &subject[..end]).any(|above| {
+            known.roots.contains(above) && above.len() < subject.len() || known.single.contains(above)
+        })
     }
 }

@@ -225,7 +225,8 @@ fn number(reader: &mut Reader<'_>) -> Result<u64, CodecError> {
 fn text(reader: &mut Reader<'_>) -> Result<String, CodecError> {
     let length = reader.length()?;
     let bytes = reader.slice(length)?;
-    let text = std::str::from_utf8(bytes).map_err(|_| CodecError::Broken { what: "a text that is not UTF-8" })?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| CodecError::Broken { what: "a text that is not UTF-8" })?;
     Ok(text.to_string())
 }
 
@@ -234,7 +235,8 @@ fn option(reader: &mut Reader<'_>) -> Result<Option<String>, CodecError> {
 }
 
 fn problem(reader: &mut Reader<'_>) -> Result<Problem, CodecError> {
-    serde_json::from_str(&text(reader)?).map_err(|_| CodecError::Broken { what: "a problem that is not JSON" })
+    serde_json::from_str(&text(reader)?)
+        .map_err(|_| CodecError::Broken { what: "a problem that is not JSON" })
 }
 
 fn message(reader: &mut Reader<'_>) -> Result<Message, CodecError> {

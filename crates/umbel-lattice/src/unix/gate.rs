@@ -154,12 +154,12 @@ impl Inner {
     /// Lets a process in, once.
     fn admit(&self, version: u64, id: &str, token: &str) -> Result<Expected, Problem> {
         if version != VERSION {
-            let message = format!("the provider speaks version {version} of the protocol, the host version {VERSION}");
+            let message =
+                format!("the provider speaks version {version} of the protocol, the host version {VERSION}");
             return Err(Problem::new(wire::HELLO_VERSION, message));
         }
         let mut expected = self.lock();
-        let is_it =
-            expected.get(id).is_some_and(|e| e.token.0.as_bytes().ct_eq(token.as_bytes()).into());
+        let is_it = expected.get(id).is_some_and(|e| e.token.0.as_bytes().ct_eq(token.as_bytes()).into());
         match expected.remove(id) {
             Some(known) if is_it => Ok(known),
             other => {
@@ -168,7 +168,10 @@ impl Inner {
                     expected.insert(id.to_string(), other);
                 }
                 let shown: String = id.chars().take(60).flat_map(char::escape_debug).collect();
-                Err(Problem::new(wire::HELLO_REFUSED, format!("no process `{shown}` with that token is expected")))
+                Err(Problem::new(
+                    wire::HELLO_REFUSED,
+                    format!("no process `{shown}` with that token is expected"),
+                ))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Writing frames where they are made: whoever has one writes it at once, without a task in between. What comes while somebody writes
 //! is written by them; what the system does not take waits for the connection's own task.
 
-use super::frame::Frame;
 use super::WAITING_BYTES_MAX;
+use super::frame::Frame;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
@@ -210,7 +210,8 @@ impl Outbox {
         let written = if parts.len() == 1 {
             self.stream.try_write(&parts[0])?
         } else {
-            let slices: Vec<IoSlice<'_>> = parts.iter().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
+            let slices: Vec<IoSlice<'_>> =
+                parts.iter().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
             self.stream.try_write_vectored(&slices)?
         };
         let mut left = written;

@@ -98,7 +98,8 @@ impl Catalog {
     }
 
     fn find(&self, import: &InterfaceName, function: &str) -> Result<Signature, Problem> {
-        let mut named = self.interfaces.iter().filter(|(name, _)| name.unversioned == import.unversioned).peekable();
+        let mut named =
+            self.interfaces.iter().filter(|(name, _)| name.unversioned == import.unversioned).peekable();
         if named.peek().is_none() {
             let message = format!("nobody has said which types `{import}` has");
             return Err(Problem::new(wire::NO_TYPES, message));

@@ -127,7 +127,10 @@ impl Client {
             }
             Ok(Err(problem)) => Err(problem),
             Err(_) => {
-                let message = format!("`{}` of `{}` gave no result within {patience:?}", signature.function, outgoing.target);
+                let message = format!(
+                    "`{}` of `{}` gave no result within {patience:?}",
+                    signature.function, outgoing.target
+                );
                 Err(problem(guest::CALL_TIMEOUT, message))
             }
         }
@@ -333,8 +336,14 @@ async fn called(
 ) -> Result<Option<Value>, Problem> {
     let line = &flight.line;
     let client = flight.client.upgrade().ok_or_else(gone)?;
-    let mut giving = Giving { client: &client, target: &outgoing.target, inputs: Vec::new(), kept: Kept::new(&client.lent) };
-    let mut params = codec::encode(args, &signature.params, &mut giving).map_err(|error| Problem::from(&error))?;
+    let mut giving = Giving {
+        client: &client,
+        target: &outgoing.target,
+        inputs: Vec::new(),
+        kept: Kept::new(&client.lent),
+    };
+    let mut params =
+        codec::encode(args, &signature.params, &mut giving).map_err(|error| Problem::from(&error))?;
     let Giving { inputs, kept, .. } = giving;
     for (channel, input) in inputs {
         line.send(channel, input.into_stream(), flight.clone());

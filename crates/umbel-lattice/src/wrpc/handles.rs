@@ -62,7 +62,8 @@ impl Lent {
         let mut table = self.lock();
         let held = table.by_client.get(client).map_or(0, HashMap::len);
         if held >= HANDLES_MAX || table.count >= HANDLES_OF_ALL_MAX {
-            let message = format!("the caller holds {held} resources of this server, all callers {}", table.count);
+            let message =
+                format!("the caller holds {held} resources of this server, all callers {}", table.count);
             return Err(problem(wire::HANDLES_LIMIT, message));
         }
         table.next += 1;

@@ -102,7 +102,9 @@ pub(crate) fn put_problem(headers: &mut Headers, problem: &Problem) {
 pub(crate) fn problem_of(headers: &Headers) -> Option<Problem> {
     let text = headers.get(PROBLEM)?;
     let read = if text.len() <= 2 * PROBLEM_BYTES_MAX { serde_json::from_str(text).ok() } else { None };
-    Some(read.unwrap_or_else(|| Problem::new(wire::WIRE_BROKEN, "the server failed, and its reason cannot be read")))
+    Some(read.unwrap_or_else(|| {
+        Problem::new(wire::WIRE_BROKEN, "the server failed, and its reason cannot be read")
+    }))
 }
 
 pub(crate) fn window_of(headers: &Headers) -> Option<u64> {

@@ -5,7 +5,9 @@ use super::client::channel;
 use super::codec::{self, CodecError, Lend, Take};
 use super::handles::{Handle, Lent, Owner, read_drops};
 use super::line::Line;
-use super::{LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem, put_problem};
+use super::{
+    LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem, put_problem,
+};
 use crate::subscription::{Attached, Pushed, Sink};
 use crate::{Headers, Lattice, Message, Result, Spawn, SubscribeOptions};
 use bytes::Bytes;
@@ -349,7 +351,10 @@ impl Inner {
             self.spec.serve.call(call).await
         };
         let value = tokio::time::timeout(allowed, called).await.unwrap_or_else(|_| {
-            Err(problem(guest::CALL_TIMEOUT, format!("`{}` took longer than {allowed:?}", signature.function)))
+            Err(problem(
+                guest::CALL_TIMEOUT,
+                format!("`{}` took longer than {allowed:?}", signature.function),
+            ))
         })?;
         self.give(line, seat, turn, Peer { reply, client, source, is_ours }, value).await
     }
@@ -362,8 +367,13 @@ impl Inner {
         peer: Peer<'_>,
         value: Option<Value>,
     ) -> Result<(), Problem> {
-        let mut giving =
-            Giving { server: self, client: peer.client, source: peer.source, inputs: Vec::new(), outputs: Vec::new() };
+        let mut giving = Giving {
+            server: self,
+            client: peer.client,
+            source: peer.source,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
         let encoded = codec::encode(value, &turn.signature.result, &mut giving);
         let bytes = encoded.map_err(|error| Problem::from(&error))?;
         let Giving { inputs, outputs, .. } = giving;
@@ -536,7 +546,8 @@ impl Take for Taking<'_> {
             return Ok(ours);
         }
         if self.source.is_empty() || self.turn.catalog.defines(name) {
-            let message = format!("`{}` does not know this resource of its caller: `{name}`", self.server.spec.id);
+            let message =
+                format!("`{}` does not know this resource of its caller: `{name}`", self.server.spec.id);
             return Err(problem(wire::HANDLE_UNKNOWN, message));
         }
         // A resource of the caller's own, lent for this call or given away with it.

@@ -89,7 +89,10 @@ impl Serve for Original {
         async move {
             let mut args = call.args.into_iter();
             if &*call.function == "increment" {
-                assert_eq!(format!("{:?}", args.collect::<Vec<_>>()), r#"[String("default"), String("counter"), U64(1)]"#);
+                assert_eq!(
+                    format!("{:?}", args.collect::<Vec<_>>()),
+                    r#"[String("default"), String("counter"), U64(1)]"#
+                );
                 return Ok(Some(Value::ok(Value::U64(1_669))));
             }
             let Some(Value::Record(fields)) = args.next() else { panic!("a request") };
@@ -98,15 +101,24 @@ impl Serve for Original {
             let rest: Vec<String> = fields.map(|field| format!("{field:?}")).collect();
             let body = read(body).await;
             match &*body {
-                "" => assert_eq!((&*rest[1], &*rest[2]), ("Variant(0, None)", r#"Option(Some(String("/")))"#)),
+                "" => {
+                    assert_eq!((&*rest[1], &*rest[2]), ("Variant(0, None)", r#"Option(Some(String("/")))"#))
+                }
                 body => {
                     assert_eq!(body, "some body data");
-                    assert_eq!((&*rest[1], &*rest[2]), ("Variant(2, None)", r#"Option(Some(String("/p?q=1")))"#));
+                    assert_eq!(
+                        (&*rest[1], &*rest[2]),
+                        ("Variant(2, None)", r#"Option(Some(String("/p?q=1")))"#)
+                    );
                 }
             }
             assert_eq!(rest[4], r#"Option(Some(String("127.0.0.1:18000")))"#);
-            let response =
-                vec![Value::Stream(whole("Hello from Rust!\n")), Value::none(), Value::U16(200), Value::List(vec![])];
+            let response = vec![
+                Value::Stream(whole("Hello from Rust!\n")),
+                Value::none(),
+                Value::U16(200),
+                Value::List(vec![]),
+            ];
             Ok(Some(Value::ok(Value::Record(response))))
         }
         .boxed()
@@ -166,14 +178,19 @@ fn recorded_on(flow: &Flow, channel: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_recorded_client_gets_the_recorded_answer() {
-    for (name, id, channels) in [("increment", "kv", &["C.results"][..]), ("get", "hello", &["C.results", "C.results.0.0"]), ("post", "hello", &["C.results", "C.results.0.0"])] {
+    for (name, id, channels) in [
+        ("increment", "kv", &["C.results"][..]),
+        ("get", "hello", &["C.results", "C.results.0.0"]),
+        ("post", "hello", &["C.results", "C.results.0.0"]),
+    ] {
         let bed = Bed::new();
         let _server = server(&bed, id).await;
         let flow = flow(name);
         // The result and its end; a body, its end, and the closing of two channels.
         let said = as_client(&bed.lattice, &flow, if channels.len() == 1 { 2 } else { 6 }).await;
         for channel in channels {
-            let ours: Vec<u8> = said.iter().filter(|(on, _)| on == channel).flat_map(|(_, bytes)| bytes.to_vec()).collect();
+            let ours: Vec<u8> =
+                said.iter().filter(|(on, _)| on == channel).flat_map(|(_, bytes)| bytes.to_vec()).collect();
             assert_eq!(ours, recorded_on(&flow, channel), "{name} {channel}");
             let last = said.iter().rfind(|(on, _)| on == channel).expect("it was used");
             assert!(last.1.is_empty(), "{name}: {channel} is closed");
@@ -200,14 +217,25 @@ async fn as_server(lattice: Arc<dyn Lattice>, flow: Flow) {
 }
 
 async fn call(bed: &Bed, target: &str, interface: &str, function: &str, args: Vec<Value>) -> Value {
-    let client = Client::new(bed.lattice.clone(), spawn(), Lent::new(), ClientLimits::default()).await.expect("a client");
-    let outgoing = Outgoing { target: target.into(), source: "kvc".into(), link: "default".into(), patience: Some(SOON) };
+    let client = Client::new(bed.lattice.clone(), spawn(), Lent::new(), ClientLimits::default())
+        .await
+        .expect("a client");
+    let outgoing = Outgoing {
+        target: target.into(),
+        source: "kvc".into(),
+        link: "default".into(),
+        patience: Some(SOON),
+    };
     let signature = catalog().outgoing(interface, Some(&version(interface)), function).expect("a function");
     client.call(&outgoing, &signature, args).await.expect("a result").expect("one")
 }
 
 fn version(interface: &str) -> semver::Version {
-    if interface.contains("http") { semver::Version::new(0, 1, 0) } else { "0.2.0-draft".parse().expect("a version") }
+    if interface.contains("http") {
+        semver::Version::new(0, 1, 0)
+    } else {
+        "0.2.0-draft".parse().expect("a version")
+    }
 }
 
 #[tokio::test]
@@ -232,7 +260,11 @@ async fn a_recorded_server_is_understood() {
         text("/"),
         Value::some(Value::Variant(0, None)),
         text("127.0.0.1:18000"),
-        Value::List(vec![header("host", "127.0.0.1:18000"), header("user-agent", "curl/7.88.1"), header("accept", "*/*")]),
+        Value::List(vec![
+            header("host", "127.0.0.1:18000"),
+            header("user-agent", "curl/7.88.1"),
+            header("accept", "*/*"),
+        ]),
     ]);
     let calling = call(&bed, "hello", "wrpc:http/incoming-handler", "handle", vec![request]);
     let ((), value) = futures::future::join(playing, calling).await;

@@ -12,7 +12,9 @@ use umbel_core::Problem;
 use umbel_core::code::{guest, lattice, wire};
 use umbel_lattice::Lattice;
 use umbel_lattice::unix::Door;
-use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Links, Outgoing, Server, ServerLimits, ServerSpec};
+use umbel_lattice::wrpc::{
+    Catalog, Client, ClientLimits, Lent, Links, Outgoing, Server, ServerLimits, ServerSpec,
+};
 use umbel_wit::value::{Input, Output};
 use umbel_wit::{Call, Link, Resource, Serve, Value};
 
@@ -85,7 +87,9 @@ impl Serve for Store {
             let function = call.function.clone();
             let mut args = call.args.into_iter();
             match (&*function, args.next()) {
-                ("open", Some(Value::String(name))) if name.is_empty() => Ok(Some(Value::err("no name".into()))),
+                ("open", Some(Value::String(name))) if name.is_empty() => {
+                    Ok(Some(Value::err("no name".into())))
+                }
                 ("open", Some(Value::String(name))) => {
                     there.fetch_add(1, Ordering::SeqCst);
                     Ok(Some(Value::ok(Value::Own(Resource::new(Bucket { name, there })))))
@@ -94,7 +98,9 @@ impl Serve for Store {
                     let bucket = bucket.get::<Bucket>().expect("ours");
                     Ok(Some(Value::some(format!("{} of {}", call.link.values["k"], bucket.name).into())))
                 }
-                ("fail", _) => Err(Problem::new(guest::HOST_MEMORY, "no memory").with_help("buy some").with_cause("deep")),
+                ("fail", _) => Err(Problem::new(guest::HOST_MEMORY, "no memory")
+                    .with_help("buy some")
+                    .with_cause("deep")),
                 ("fall", _) => panic!("it falls"),
                 ("wait", _) => {
                     waiting.fetch_add(1, Ordering::SeqCst);
@@ -122,7 +128,9 @@ impl Serve for Store {
                     }));
                     Ok(Some(Value::Output(Output(sender))))
                 }
-                ("on-set", Some(Value::Own(bucket))) => Ok(Some(Value::Option(Some(Box::new(Value::String(format!("{bucket:?}"))))))),
+                ("on-set", Some(Value::Own(bucket))) => {
+                    Ok(Some(Value::Option(Some(Box::new(Value::String(format!("{bucket:?}")))))))
+                }
                 ("nothing", _) => Ok(None),
                 (function, arg) => panic!("`{function}` with {arg:?}"),
             }
@@ -189,7 +197,12 @@ impl Line {
         Client::new(lattice, spawn(), Lent::new(), ClientLimits::default()).await.expect("a client")
     }
 
-    async fn call(&self, interface: &str, function: &str, args: Vec<Value>) -> Result<Option<Value>, Problem> {
+    async fn call(
+        &self,
+        interface: &str,
+        function: &str,
+        args: Vec<Value>,
+    ) -> Result<Option<Value>, Problem> {
         call_of(&self.client, &outgoing(SOON), interface, function, args).await
     }
 
@@ -238,7 +251,9 @@ fn text(value: Option<Value>) -> String {
 async fn resources_live_at_the_server_until_they_are_dropped() {
     for line in Line::both().await {
         let bucket = line.open(&line.client, "b").await.expect("a bucket");
-        let got = line.call("t:t/store", "[method]bucket.get", vec![Value::Borrow(bucket.clone()), "k".into()]).await;
+        let got = line
+            .call("t:t/store", "[method]bucket.get", vec![Value::Borrow(bucket.clone()), "k".into()])
+            .await;
         assert_eq!(text(got.expect("a value")), "app/default of b", "the link came along");
         assert_eq!((line.store.there.load(Ordering::SeqCst), line.lent.len()), (1, 1));
         drop(bucket);
@@ -252,7 +267,8 @@ async fn a_resource_of_another_client_or_one_that_is_gone_is_not_known() {
         let other = Line::client(&line.bed).await;
         let theirs = line.open(&other, "b").await.expect("a bucket");
         let get = |bucket: &Resource| vec![Value::Borrow(bucket.clone()), "k".into()];
-        let problem = line.call("t:t/store", "[method]bucket.get", get(&theirs)).await.expect_err("of another");
+        let problem =
+            line.call("t:t/store", "[method]bucket.get", get(&theirs)).await.expect_err("of another");
         assert_eq!(problem.code, wire::HANDLE_UNKNOWN, "{problem}");
         let ours = line.open(&line.client, "b").await.expect("a bucket");
         line.lent.forget_client(line.client.name());
@@ -288,7 +304,8 @@ async fn what_a_server_cannot_say_in_its_result_travels_all_the_same() {
         let problem = line.call("t:t/store", "fall", vec![]).await.expect_err("it panics");
         assert_eq!(problem.code, guest::SERVER_FAILED);
         let stranger = Outgoing { source: "stranger".into(), ..outgoing(SOON) };
-        let problem = call_of(&line.client, &stranger, "t:t/store", "fail", vec![]).await.expect_err("no link");
+        let problem =
+            call_of(&line.client, &stranger, "t:t/store", "fail", vec![]).await.expect_err("no link");
         assert_eq!(problem.code, guest::UNLINKED);
         assert_eq!(line.client.calls(), 0, "nothing is left of them");
     }
@@ -337,7 +354,8 @@ async fn calls_beyond_the_limit_are_refused_and_the_others_go_on() {
         let eight = futures::future::join_all((0..8).map(|_| line.call("t:t/store", "wait", vec![])));
         let ninth = async {
             wait_for("eight calls", || line.store.waiting.load(Ordering::SeqCst) == 8).await;
-            let problem = line.call("t:t/store", "nothing", vec![1_u64.into()]).await.expect_err("one too many");
+            let problem =
+                line.call("t:t/store", "nothing", vec![1_u64.into()]).await.expect_err("one too many");
             assert_eq!(problem.code, wire::CALLS_LIMIT);
             line.store.go.notify_waiters();
         };
@@ -403,7 +421,8 @@ fn pieces(count: usize) -> Input {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_pass_both_ways() {
     for line in Line::both().await {
-        let result = line.call("t:t/store", "upper", vec![Value::Stream(pieces(500))]).await.expect("a stream");
+        let result =
+            line.call("t:t/store", "upper", vec![Value::Stream(pieces(500))]).await.expect("a stream");
         let Some(Value::Stream(back)) = result else { panic!("{result:?}") };
         let all: Vec<_> = back.into_stream().map(|bytes| bytes.expect("whole")).collect().await;
         assert_eq!(all.iter().map(Bytes::len).sum::<usize>(), 5_000_000);
@@ -441,7 +460,8 @@ async fn a_reader_holds_its_writer_back_and_may_stop() {
 #[tokio::test]
 async fn a_stream_that_breaks_tells_its_reader_why() {
     for line in Line::both().await {
-        let broken = futures::stream::iter([Ok(Bytes::from("a")), Err(Problem::new(guest::TRAPPED, "it trapped"))]);
+        let broken =
+            futures::stream::iter([Ok(Bytes::from("a")), Err(Problem::new(guest::TRAPPED, "it trapped"))]);
         let args = vec![Value::Stream(Input::new(broken.boxed()))];
         let problem = line.call("t:t/store", "count", args).await.expect_err("broken");
         assert_eq!((problem.code, &*problem.message), (guest::TRAPPED, "it trapped"));
@@ -451,7 +471,9 @@ async fn a_stream_that_breaks_tells_its_reader_why() {
 #[tokio::test]
 async fn an_output_stream_takes_bytes_back_to_the_server() {
     for line in Line::both().await {
-        let Some(Value::Output(mut output)) = line.call("t:t/sink", "write", vec![]).await.expect("an output") else {
+        let Some(Value::Output(mut output)) =
+            line.call("t:t/sink", "write", vec![]).await.expect("an output")
+        else {
             panic!("it is an output")
         };
         for _ in 0..100 {
@@ -466,7 +488,8 @@ async fn an_output_stream_takes_bytes_back_to_the_server() {
 #[tokio::test]
 async fn streams_of_anything_else_are_refused_by_name() {
     let line = Line::new(true).await;
-    let problem = line.call("t:t/store", "numbers", vec![Value::Stream(pieces(1))]).await.expect_err("not carried");
+    let problem =
+        line.call("t:t/store", "numbers", vec![Value::Stream(pieces(1))]).await.expect_err("not carried");
     assert_eq!(problem.code, guest::NOT_CARRIED);
     assert!(problem.message.contains("stream<u64>"), "{problem}");
 }
@@ -476,7 +499,8 @@ async fn a_callee_is_lent_a_resource_and_calls_back_with_it() {
     // The provider calls a component with a bucket of its own; the component uses it over its link to the provider.
     let line = Line::new(true).await;
     let (unix, _door) = line.bed.open("outward").await;
-    let outward = Client::new(unix, spawn(), line.lent.clone(), ClientLimits::default()).await.expect("a client");
+    let outward =
+        Client::new(unix, spawn(), line.lent.clone(), ClientLimits::default()).await.expect("a client");
     let host = line.client.clone();
     let back = Arc::new(Watcher { host });
     let watcher_only = umbel_wit::package::interfaces(&[IO, WIT]).expect("it is WIT").into_iter();
@@ -496,7 +520,12 @@ async fn a_callee_is_lent_a_resource_and_calls_back_with_it() {
     let there = line.store.there.clone();
     there.fetch_add(1, Ordering::SeqCst);
     let bucket = Value::Own(Resource::new(Bucket { name: "mine".into(), there: there.clone() }));
-    let calling = Outgoing { target: "component".into(), source: "kv".into(), link: "default".into(), patience: Some(SOON) };
+    let calling = Outgoing {
+        target: "component".into(),
+        source: "kv".into(),
+        link: "default".into(),
+        patience: Some(SOON),
+    };
     let got = call_of(&outward, &calling, "t:t/watcher", "on-set", vec![bucket, "k".into()]).await;
     assert_eq!(text(got.expect("an answer")), "app/default of mine");
     wait_for("the drop", || line.lent.is_empty() && there.load(Ordering::SeqCst) == 0).await;
@@ -511,8 +540,17 @@ impl Serve for Watcher {
         let host = self.host.clone();
         Box::pin(async move {
             let mut args = call.args.into_iter();
-            let (Some(Value::Own(bucket)), Some(key)) = (args.next(), args.next()) else { panic!("a bucket") };
-            call_of(&host, &outgoing(SOON), "t:t/store", "[method]bucket.get", vec![Value::Borrow(bucket), key]).await
+            let (Some(Value::Own(bucket)), Some(key)) = (args.next(), args.next()) else {
+                panic!("a bucket")
+            };
+            call_of(
+                &host,
+                &outgoing(SOON),
+                "t:t/store",
+                "[method]bucket.get",
+                vec![Value::Borrow(bucket), key],
+            )
+            .await
         })
     }
 }

@@ -52,8 +52,9 @@ pub async fn run_with(factory: Arc<dyn Factory>, data: HostData) -> Result<(), P
     let lattice = connect(data.socket()?, &data.provider_key, &own.token, &spawn).await?;
     let stop = Stop::new();
     let asked = stop.clone();
-    let mut term = signal(SignalKind::terminate())
-        .map_err(|error| Problem::from(&HostDataError { why: format!("signals cannot be heard: {error}") }))?;
+    let mut term = signal(SignalKind::terminate()).map_err(|error| {
+        Problem::from(&HostDataError { why: format!("signals cannot be heard: {error}") })
+    })?;
     tasks.spawn(async move {
         if term.recv().await.is_some() {
             asked.request();

@@ -3,15 +3,17 @@
 use super::links::Links;
 use super::targets::Components;
 use crate::hostdata::HostData;
-use crate::wire::{Description, HealthAnswer, InterfaceLinkDefinition, SHUTTING_DOWN, Shutdown, Subjects, Taken};
+use crate::wire::{
+    Description, HealthAnswer, InterfaceLinkDefinition, SHUTTING_DOWN, Shutdown, Subjects, Taken,
+};
 use crate::{Factory, Provider, StartContext};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use umbel_core::Problem;
 use umbel_core::code::{lattice as code, wire};
 use umbel_core::id::ProviderId;
 use umbel_core::link::Values;
-use umbel_core::Problem;
 use umbel_lattice::message::to_json;
 use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Server, ServerLimits, ServerSpec};
 use umbel_lattice::{Lattice, Message, Spawn, Subscription};

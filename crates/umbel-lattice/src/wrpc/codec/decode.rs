@@ -61,8 +61,7 @@ impl From<'_, '_> {
         if depth > DEPTH_MAX {
             return Err(CodecError::Limit { what: "levels of a value", max: DEPTH_MAX });
         }
-        self.left =
-            self.left.checked_sub(1).ok_or(CodecError::Limit { what: "values", max: VALUES_MAX })?;
+        self.left = self.left.checked_sub(1).ok_or(CodecError::Limit { what: "values", max: VALUES_MAX })?;
         let reader = &mut self.reader;
         Ok(match ty {
             Type::Bool => Value::Bool(bool_of(reader.byte()?)?),
@@ -235,7 +234,8 @@ fn char_of(reader: &mut Reader<'_>) -> Result<char, CodecError> {
         *byte = reader.byte()?;
     }
     let text = std::str::from_utf8(&bytes[..length]).ok();
-    text.and_then(|text| text.chars().next()).ok_or(CodecError::Broken { what: "a character that is not UTF-8" })
+    text.and_then(|text| text.chars().next())
+        .ok_or(CodecError::Broken { what: "a character that is not UTF-8" })
 }
 
 fn flags_of(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, CodecError> {

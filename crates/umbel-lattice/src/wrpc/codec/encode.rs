@@ -80,13 +80,14 @@ impl Writer<'_> {
                 self.out.push(1);
                 self.value(ty, *value, depth + 1)?;
             }
-            (Type::Result(ok, _), Value::Result(Ok(value))) => self.case(0, ok.as_deref(), value, ty, depth)?,
+            (Type::Result(ok, _), Value::Result(Ok(value))) => {
+                self.case(0, ok.as_deref(), value, ty, depth)?
+            }
             (Type::Result(_, err), Value::Result(Err(value))) => {
                 self.case(1, err.as_deref(), value, ty, depth)?;
             }
             (Type::Variant(cases), Value::Variant(place, value)) => {
-                let (_, payload) =
-                    cases.get(place as usize).ok_or_else(|| CodecError::mismatch(ty))?;
+                let (_, payload) = cases.get(place as usize).ok_or_else(|| CodecError::mismatch(ty))?;
                 self.case(place, payload.as_ref(), value, ty, depth)?;
             }
             (Type::Enum(names), Value::Enum(place)) if (place as usize) < names.len() => {

@@ -88,7 +88,7 @@ impl Coded for CodecError {
     fn code(&self) -> Code {
         match self {
             CodecError::Incomplete | CodecError::Broken { .. } => wire::WIRE_BROKEN,
-            CodecError::Mismatch { .. } => wire::WIRE_MISMATCH,
+            CodecError::Mismatch { .. } => guest::CONTRACT_MISMATCH,
             CodecError::Limit { .. } => wire::WIRE_LIMIT,
             CodecError::NotCarried { .. } => guest::NOT_CARRIED,
             CodecError::Refused(problem) => problem.code,

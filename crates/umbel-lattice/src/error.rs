@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use umbel_core::Coded;
 use umbel_core::code::{Code, lattice as code};
+use umbel_core::{Coded, Problem};
 
 /// The result of lattice calls.
 pub type Result<T, E = LatticeError> = std::result::Result<T, E>;
@@ -90,6 +90,12 @@ pub enum LatticeError {
         /// Where the watch was to resume.
         after: u64,
     },
+    /// What the other end of a connection says, or what ended it.
+    #[error("{problem}")]
+    Peer {
+        /// With its own code.
+        problem: Box<Problem>,
+    },
     /// The state file cannot be used.
     #[error("{problem}: `{}`", path.display())]
     State {
@@ -156,6 +162,7 @@ impl Coded for LatticeError {
             LatticeError::WrongRevision { .. } => code::WRONG_REVISION,
             LatticeError::InvalidKey { .. } => code::INVALID_KEY,
             LatticeError::RevisionGone { .. } => code::REVISION_GONE,
+            LatticeError::Peer { problem } => problem.code,
             LatticeError::State { problem, .. } => match problem {
                 StateProblem::Locked => code::STATE_LOCKED,
                 StateProblem::Damaged { .. } => code::STATE_DAMAGED,
@@ -178,8 +185,15 @@ impl Coded for LatticeError {
                      or start without it and deploy the applications again"
                 )
             }
+            LatticeError::Peer { problem } => problem.help.clone(),
             _ => self.code().entry().help.to_string(),
         }
+    }
+}
+
+impl From<Problem> for LatticeError {
+    fn from(problem: Problem) -> LatticeError {
+        LatticeError::Peer { problem: Box::new(problem) }
     }
 }
 

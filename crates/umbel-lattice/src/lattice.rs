@@ -4,6 +4,7 @@ use crate::bucket::Bucket;
 use crate::{LatticeError, Message, Result, Subscription};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
@@ -45,6 +46,19 @@ pub trait Lattice: Send + Sync + 'static {
     ///
     /// Messages of one publisher to one subscription keep their order.
     async fn publish(&self, message: Message) -> Result<()>;
+
+    /// Hands the message to whoever may answer it on its reply subject, and does not wait for answers.
+    ///
+    /// Errors as [`Lattice::request_message`], at once where that can be told; an implementation that learns only later that nobody
+    /// answers sends an empty message with the header `Status: 503` to the reply subject (`429` where all queues are full), as NATS does.
+    async fn publish_request(&self, message: Message) -> Result<()> {
+        self.publish(message).await
+    }
+
+    /// Longest payload of a message here, in bytes.
+    fn payload_bytes_max(&self) -> usize {
+        PAYLOAD_BYTES_MAX
+    }
 
     /// Subscribes to a subject, or to a pattern: `*` is any one token, a final `>` is one or more. When this returns, the
     /// subscription is in force.
@@ -95,6 +109,12 @@ pub trait Lattice: Send + Sync + 'static {
         }
     }
 }
+
+/// The header with which an implementation says that a request has no answer: `503` nobody is there, `429` all queues are full.
+pub const STATUS: &str = "Status";
+
+/// Starts a task that nobody waits for; whoever gives it decides what it ends with. Mechanisms start nothing themselves.
+pub type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 
 impl std::fmt::Debug for dyn Lattice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,7 +2,7 @@
 //!
 //! Every service of a host talks to every other, here or on another host, through the [`Lattice`] trait and nothing else. This
 //! crate must not know what a payload means to its sender, nor who runs components or applications: the typed messages in
-//! [`control`], [`extension`] and [`wadm`] are shapes, not behaviour.
+//! [`control`], [`extension`] and [`wadm`] are shapes, not behaviour, and a call of [`wrpc`] is of whatever serves it.
 //!
 //! ```text
 //!  publish / request ─▶ subjects (trie) ─▶ bounded queue ─▶ Subscription      plain: everybody, group: one, observer: may listen
@@ -12,7 +12,8 @@
 //!
 //! Read in this order: [`lattice`] the traits · [`message`] · [`subject`] names and patterns · [`subscription`] ·
 //! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`subjects`],
-//! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`error`] · `contract` what
+//! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`wrpc`] calls of contracts as
+//! messages · [`unix`] the lattice for a provider process · [`error`] · `contract` what
 //! every implementation has to pass.
 
 pub mod bucket;
@@ -27,11 +28,13 @@ pub mod message;
 pub mod subject;
 pub mod subjects;
 pub mod subscription;
+pub mod unix;
 pub mod wadm;
+pub mod wrpc;
 
 pub use bucket::{Bucket, Entry, Watch, WatchEvent};
 pub use error::{LatticeError, Result};
 pub use inprocess::InProcess;
-pub use lattice::{Lattice, SubscribeOptions};
+pub use lattice::{Lattice, Spawn, SubscribeOptions};
 pub use message::{Headers, Message};
 pub use subscription::Subscription;

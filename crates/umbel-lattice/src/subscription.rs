@@ -22,16 +22,36 @@ pub enum Pushed {
     Gone,
 }
 
-#[derive(Debug, Default)]
+/// Takes messages where they are published, without a queue and without a task in between.
+pub trait Sink: Send + Sync + 'static {
+    /// Takes one message. It runs on the publisher's thread: it must be quick, must not block, and must not panic.
+    fn take(&self, message: Message) -> Pushed;
+
+    /// Whether it would take one more. What has no room passes a message of a queue group on to others.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Nothing more will come: the lattice was closed.
+    fn ended(&self) {}
+}
+
+/// A subscription whose messages go to a [`Sink`]. Dropping it unsubscribes.
+#[derive(Debug)]
+pub struct Attached {
+    _subscription: Subscription,
+}
+
+#[derive(Default)]
 struct State {
     queue: VecDeque<Message>,
+    sink: Option<Arc<dyn Sink>>,
     lost: u64,
     receiver_gone: bool,
     ended: bool,
     waker: Option<Waker>,
 }
 
-#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     queue_len_max: usize,
@@ -45,7 +65,6 @@ impl Shared {
 }
 
 /// The sending end, for implementations of [`crate::Lattice`]. The subscription ends when it is dropped.
-#[derive(Debug)]
 pub struct Sender(Arc<Shared>);
 
 impl Sender {
@@ -55,6 +74,11 @@ impl Sender {
             let mut state = self.0.lock();
             if state.receiver_gone {
                 return Pushed::Gone;
+            }
+            if let Some(sink) = state.sink.clone() {
+                // Outside the lock: it may publish, or leave, at once.
+                drop(state);
+                return sink.take(message);
             }
             if state.queue.len() >= self.0.queue_len_max {
                 state.lost += 1;
@@ -72,20 +96,33 @@ impl Sender {
     /// Whether a push would find room. Another push may take it meanwhile.
     pub fn has_room(&self) -> bool {
         let state = self.0.lock();
+        if let Some(sink) = state.sink.clone() {
+            drop(state);
+            return sink.has_room();
+        }
         !state.receiver_gone && state.queue.len() < self.0.queue_len_max
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        let waker = {
+        let (waker, sink) = {
             let mut state = self.0.lock();
             state.ended = true;
-            state.waker.take()
+            (state.waker.take(), state.sink.take())
         };
         if let Some(waker) = waker {
             waker.wake();
         }
+        if let Some(sink) = sink {
+            sink.ended();
+        }
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sender")
     }
 }
 
@@ -95,14 +132,33 @@ impl Drop for Sender {
 pub struct Subscription {
     shared: Arc<Shared>,
     // Dropped with the subscription; takes the entry out of the subject table.
-    _guard: Box<dyn Any + Send>,
+    _guard: Box<dyn Any + Send + Sync>,
 }
 
 impl Subscription {
     /// Both ends of a queue that holds at most `queue_len_max` messages. `guard` is dropped with the subscription.
-    pub fn channel(queue_len_max: usize, guard: impl Any + Send) -> (Sender, Subscription) {
+    pub fn channel(queue_len_max: usize, guard: impl Any + Send + Sync) -> (Sender, Subscription) {
         let shared = Arc::new(Shared { state: Mutex::default(), queue_len_max: queue_len_max.max(1) });
         (Sender(shared.clone()), Subscription { shared, _guard: Box::new(guard) })
+    }
+
+    /// Hands what has come and what comes to the sink instead, in the same order. Nothing is queued or lost from then on.
+    pub fn attach(self, sink: Arc<dyn Sink>) -> Attached {
+        loop {
+            let mut state = self.shared.lock();
+            let Some(message) = state.queue.pop_front() else {
+                if state.ended {
+                    drop(state);
+                    sink.ended();
+                } else {
+                    state.sink = Some(sink);
+                }
+                break;
+            };
+            drop(state);
+            sink.take(message);
+        }
+        Attached { _subscription: self }
     }
 
     /// The next message; `None` when the lattice is closed and the queue is empty.
@@ -146,9 +202,9 @@ impl Drop for Subscription {
         let dropped = {
             let mut state = self.shared.lock();
             state.receiver_gone = true;
-            std::mem::take(&mut state.queue)
+            (std::mem::take(&mut state.queue), state.sink.take())
         };
-        // Outside the lock: freeing many messages takes time.
+        // Outside the lock: freeing many messages takes time, and a sink may have subscriptions of its own.
         drop(dropped);
     }
 }

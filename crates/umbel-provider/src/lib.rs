@@ -12,10 +12,20 @@
 //!                      └─ stop(deadline): drain, then end
 //! ```
 //!
-//! Read in this order: [`provider`](self) (here), [`http`], [`secrets`].
+//! A provider runs in the host, or in a process of its own: then [`sdk`] is around it there, [`remote`] stands for it in the host, and what
+//! they say to one another is in `docs/protocols/provider.md`.
+//!
+//! Read in this order: [`provider`](self) (here), [`http`], [`secrets`] · [`hostdata`] what a process is told at its start, [`wire`]
+//! subjects and messages, [`sdk`] the process, [`remote`] the host · `testing` both in one test.
 
+pub mod hostdata;
 pub mod http;
+pub mod remote;
+pub mod sdk;
 pub mod secrets;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wire;
 
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -24,7 +34,7 @@ use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
-use umbel_wit::Serve;
+use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// Makes providers of one kind. The binary lists the factories that it ships; the host knows only this trait.
 #[async_trait]
@@ -35,6 +45,12 @@ pub trait Factory: Send + Sync + 'static {
 
     /// What its providers serve, or bring calls of, e.g. `wasi:http/incoming-handler`.
     fn contracts(&self) -> Vec<Contract>;
+
+    /// The types of what its providers serve and of what they call, which a provider in a process of its own needs: values travel
+    /// without them. [`umbel_wit::package::interfaces`] reads them from WIT.
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        Vec::new()
+    }
 
     /// Where secrets are put by hand, if its providers serve secrets.
     fn keeper(&self) -> Option<&dyn secrets::Keeper> {

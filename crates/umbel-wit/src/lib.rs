@@ -5,9 +5,10 @@
 //! guest's memory, nor the wire that carries them.
 //!
 //! Read in this order: [`name`] (`wasi:keyvalue/store@0.2.0`, and which version serves which) · [`types`] (what a function takes and
-//! gives, and where two of them differ) · [`value`] · [`text`] (values as people write them) · [`serve`].
+//! gives, and where two of them differ) · [`package`] (interfaces of WIT text) · [`value`] · [`text`] (values as people write them) · [`serve`].
 
 pub mod name;
+pub mod package;
 pub mod serve;
 pub mod text;
 pub mod types;

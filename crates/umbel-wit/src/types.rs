@@ -1,10 +1,14 @@
 //! Types of WIT as plain data: to compare the two ends of a link, and to tell a person what a function wants.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// A type. Resources go by their names: `bucket` within the interface that defines it, `wasi:io/streams.input-stream` elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// As JSON the plain ones are their names, the others an object of one key: `"u8"`, `{"list":"u8"}`, `{"record":[["name","string"]]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are those of WIT")]
 pub enum Type {
     Bool,
@@ -38,9 +42,10 @@ pub enum Type {
 }
 
 /// What a function takes and gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// Whether it is an `async func` of WASI 0.3.
+    #[serde(rename = "async", default)]
     pub is_async: bool,
     /// Names and types of its parameters.
     pub params: Vec<(String, Type)>,
@@ -49,11 +54,12 @@ pub struct Function {
 }
 
 /// The functions of an interface by name, methods as `[method]bucket.get`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// Its functions.
     pub functions: BTreeMap<String, Function>,
     /// The resources that it defines.
+    #[serde(default)]
     pub resources: Vec<String>,
 }
 

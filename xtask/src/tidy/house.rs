@@ -9,12 +9,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("umbel-wit", &["umbel-core"]),
     // L1 mechanisms: they know nothing of one another
     ("umbel-supervisor", &["umbel-core"]),
-    ("umbel-lattice", &["umbel-core"]),
+    ("umbel-lattice", &["umbel-core", "umbel-wit"]),
     ("umbel-runtime", &["umbel-core", "umbel-wit"]),
     ("umbel-artifact", &["umbel-core"]),
     ("umbel-manifest", &["umbel-core"]),
     // L2 contracts
-    ("umbel-provider", &["umbel-core", "umbel-wit", "umbel-lattice"]),
+    ("umbel-provider", &["umbel-core", "umbel-wit", "umbel-supervisor", "umbel-lattice"]),
     // L3 services: they never depend on one another
     ("umbel-builtin", &["umbel-core", "umbel-wit", "umbel-supervisor", "umbel-lattice", "umbel-provider"]),
     (

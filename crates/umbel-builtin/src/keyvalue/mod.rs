@@ -42,7 +42,7 @@ use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
-use umbel_wit::Serve;
+use umbel_wit::{Interface, InterfaceName, Serve};
 use watch::Watchers;
 
 /// The file in the provider's folder.
@@ -67,6 +67,11 @@ impl Factory for Keyvalue {
 
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "keyvalue", &["store", "atomics", "batch", "watcher"])]
+    }
+
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        let packages = [include_str!("draft.wit"), include_str!("draft2.wit")];
+        umbel_wit::package::interfaces(&packages).expect("the packages are WIT")
     }
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {

@@ -1,5 +1,6 @@
 //! The HTTP server and client over real sockets, with handlers in place of components.
 
+mod apart;
 mod bed;
 #[cfg(feature = "blobstore")]
 mod blobstore;

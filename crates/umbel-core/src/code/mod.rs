@@ -25,6 +25,7 @@ pub mod messaging;
 pub mod runtime;
 pub mod secrets;
 pub mod supervisor;
+pub mod wire;
 
 /// One entry of the catalogue. Two codes are equal when their numbers are.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ pub const AREAS: &[(u16, &str, &[Code])] = &[
     (5, "guest", guest::ALL),
     (5, "invoke", invoke::ALL),
     (6, "lattice", lattice::ALL),
+    (6, "wire", wire::ALL),
     (7, "supervisor", supervisor::ALL),
     (8, "host", host::ALL),
     (9, "manager", manager::ALL),

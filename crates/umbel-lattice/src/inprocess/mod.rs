@@ -124,6 +124,11 @@ impl Lattice for InProcess {
         self.send(message).map(|_| ())
     }
 
+    async fn publish_request(&self, message: Message) -> Result<()> {
+        let subject = message.subject.clone();
+        answerable(subject, self.send(message)?)
+    }
+
     async fn subscribe_with(&self, pattern: &str, options: SubscribeOptions) -> Result<Subscription> {
         subject::check_pattern(pattern)?;
         self.check_open()?;
@@ -136,11 +141,7 @@ impl Lattice for InProcess {
     async fn request_message(&self, message: Message, timeout: Duration) -> Result<Message> {
         let subject = message.subject.clone();
         let (mut answers, delivered) = self.ask(message, 1)?;
-        match delivered {
-            Delivered { responders: 0, .. } => return Err(LatticeError::NoResponders { subject }),
-            Delivered { queued: 0, .. } => return Err(LatticeError::Busy { subject }),
-            _ => {}
-        }
+        answerable(subject.clone(), delivered)?;
         match tokio::time::timeout(timeout, answers.next()).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(LatticeError::Closed),
@@ -171,7 +172,16 @@ impl Lattice for InProcess {
 
     async fn close(&self) {
         self.inner.state.close().await;
-        self.inner.table.write().unwrap_or_else(PoisonError::into_inner).clear();
+        // Dropped outside the lock: whoever is told of the end may publish or leave at once.
+        drop(std::mem::take(&mut *self.inner.table.write().unwrap_or_else(PoisonError::into_inner)));
+    }
+}
+
+fn answerable(subject: String, delivered: Delivered) -> Result<()> {
+    match delivered {
+        Delivered { responders: 0, .. } => Err(LatticeError::NoResponders { subject }),
+        Delivered { queued: 0, .. } => Err(LatticeError::Busy { subject }),
+        _ => Ok(()),
     }
 }
 

@@ -58,11 +58,6 @@ impl Table {
         found
     }
 
-    /// Forgets everybody: their subscriptions end.
-    pub(crate) fn clear(&mut self) {
-        self.root = Node::default();
-    }
-
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.root.is_empty()

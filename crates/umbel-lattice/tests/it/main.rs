@@ -1,7 +1,11 @@
 //! The embedded lattice against the contract, against damage and `kill -9`, and its typed messages against the wire of wasmCloud 1.x.
 
+mod bed;
 mod client;
 mod contract;
 mod crash;
 mod damage;
+mod recorded;
+mod unix;
 mod wire;
+mod wrpc;

@@ -1,0 +1,277 @@
+//! What the two ends of one call have in common: where each hears of it, its streams, and how it ends.
+
+use super::channel::{Inlet, Outlet, broken, chunk};
+use super::codec::STREAMS_MAX;
+use super::{put_problem, window_of};
+use crate::{Lattice, Message, Spawn};
+use bytes::Bytes;
+use futures::StreamExt;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use umbel_core::Problem;
+use umbel_wit::ByteStream;
+use umbel_wit::value::{Input, Output};
+
+/// Largest piece of a stream in one message.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// How long a stream may stand still. A peer that is gone without a word would hold its memory for ever.
+const STILL_MAX: Duration = Duration::from_secs(600);
+
+/// How long streams of the arguments wait for the server to accept the call.
+const ACCEPT_MAX: Duration = Duration::from_secs(60);
+
+/// One call, seen from one end.
+pub(crate) struct Line {
+    pub(crate) lattice: Arc<dyn Lattice>,
+    pub(crate) spawn: Spawn,
+    /// Where this end hears: `C` for the client, `S` for the server.
+    pub(crate) mine: String,
+    pub(crate) state: Mutex<State>,
+    pub(crate) changed: Notify,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Where the other end hears, once it has said so.
+    pub(crate) peer: Option<Arc<str>>,
+    /// How far it lets streams run ahead, if it speaks the additions.
+    pub(crate) window: Option<u64>,
+    inlets: HashMap<String, Arc<Inlet>>,
+    outlets: HashMap<String, Arc<Outlet>>,
+    pub(crate) over: Option<Problem>,
+    /// Params or results that come in pieces, and whether all are there.
+    pub(crate) pieces: Vec<u8>,
+    pub(crate) is_whole: bool,
+    pub(crate) whole: Option<Result<Bytes, Problem>>,
+}
+
+impl Line {
+    pub(crate) fn new(lattice: Arc<dyn Lattice>, spawn: Spawn, mine: String) -> Arc<Line> {
+        Arc::new(Line { lattice, spawn, mine, state: Mutex::default(), changed: Notify::new() })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the other end hears, and what it says of itself.
+    pub(crate) fn meet(&self, message: &Message) {
+        let mut state = self.lock();
+        if let Some(window) = window_of(&message.headers) {
+            state.window = Some(window);
+        }
+        if let Some(reply) = &message.reply {
+            state.peer.get_or_insert_with(|| reply.as_str().into());
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// A message of one of the streams; `channel` is what follows our subject.
+    pub(crate) fn arrived(&self, channel: &str, message: &Message) {
+        if let Some(channel) = channel.strip_prefix("credit.") {
+            let taken = std::str::from_utf8(&message.payload).ok().and_then(|text| text.parse().ok());
+            if let (Some(outlet), Some(taken)) = (self.known_outlet(channel), taken) {
+                outlet.credit(taken);
+            }
+        } else if let Some(channel) = channel.strip_prefix("stop.") {
+            if let Some(outlet) = self.known_outlet(channel) {
+                outlet.stop();
+            }
+        } else if let Some(inlet) = self.inlet(channel) {
+            inlet.push(message);
+        }
+    }
+
+    /// The other end is gone.
+    pub(crate) fn end(&self, why: &Problem) {
+        let mut state = self.lock();
+        state.over.get_or_insert_with(|| why.clone());
+        state.whole.get_or_insert_with(|| Err(why.clone()));
+        let inlets: Vec<_> = state.inlets.values().cloned().collect();
+        let outlets: Vec<_> = state.outlets.values().cloned().collect();
+        drop(state);
+        inlets.iter().for_each(|inlet| inlet.break_off(why));
+        outlets.iter().for_each(|outlet| outlet.stop());
+        self.changed.notify_waiters();
+    }
+
+    fn known_outlet(&self, channel: &str) -> Option<Arc<Outlet>> {
+        self.lock().outlets.get(channel).cloned()
+    }
+
+    /// The reading end of a channel. Bytes may come before anybody knows that they are wanted.
+    fn inlet(&self, channel: &str) -> Option<Arc<Inlet>> {
+        let mut state = self.lock();
+        if let Some(known) = state.inlets.get(channel) {
+            return Some(known.clone());
+        }
+        // Channels that only close are there too: those of a stream's parents.
+        if state.inlets.len() >= 4 * STREAMS_MAX {
+            return None;
+        }
+        let inlet = Arc::<Inlet>::default();
+        if let Some(why) = &state.over {
+            inlet.break_off(why);
+        }
+        state.inlets.insert(channel.to_string(), inlet.clone());
+        Some(inlet)
+    }
+
+    /// The bytes that come on a channel. `kept` lives as long as they do.
+    pub(crate) fn input<K: Send + 'static>(self: &Arc<Self>, channel: String, kept: K) -> Input {
+        let Some(inlet) = self.inlet(&channel) else {
+            let why = broken("there are too many streams");
+            return Input::new(futures::stream::once(async { Err(why) }).boxed());
+        };
+        let reading = Open { line: self.clone(), inlet, channel, _kept: kept };
+        Input::new(futures::stream::unfold(reading, Open::step).boxed())
+    }
+
+    /// Sends what is written to the result on a channel.
+    pub(crate) fn output<K: Send + 'static>(self: &Arc<Self>, channel: String, kept: K) -> Output {
+        let (sender, receiver) = futures::channel::mpsc::channel(1);
+        self.send(channel, receiver.map(Ok).boxed(), kept);
+        Output(sender)
+    }
+
+    /// Sends the stream on a channel, in a task of its own.
+    pub(crate) fn send<K: Send + 'static>(self: &Arc<Self>, channel: String, stream: ByteStream, kept: K) {
+        let outlet = self.lock().outlets.entry(channel.clone()).or_default().clone();
+        let line = self.clone();
+        (self.spawn)(Box::pin(async move {
+            line.pump(&channel, &outlet, stream).await;
+            drop(kept);
+        }));
+    }
+
+    /// Writes what comes on a channel to the place that the other end gave.
+    pub(crate) fn fill<K: Send + 'static>(self: &Arc<Self>, channel: String, mut output: Output, kept: K) {
+        let mut stream = self.input(channel, kept).into_stream();
+        (self.spawn)(Box::pin(async move {
+            while let Some(Ok(bytes)) = stream.next().await {
+                if futures::SinkExt::send(&mut output.0, bytes).await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    async fn pump(&self, channel: &str, outlet: &Outlet, mut stream: ByteStream) {
+        let Ok(Some(peer)) = tokio::time::timeout(ACCEPT_MAX, self.peer()).await else { return };
+        let subject = format!("{peer}.{channel}");
+        let mut sent = 0_u64;
+        loop {
+            let next = tokio::select! {
+                next = stream.next() => next,
+                () = outlet.stopped() => return,
+            };
+            let mut bytes = match next {
+                Some(Ok(bytes)) => bytes,
+                Some(Err(why)) => {
+                    let mut last = Message::new(subject, Bytes::new());
+                    put_problem(&mut last.headers, &why);
+                    let _ = self.lattice.publish(last).await;
+                    return;
+                }
+                None => break,
+            };
+            while !bytes.is_empty() {
+                let window = self.lock().window;
+                let room = tokio::time::timeout(STILL_MAX, outlet.room(sent, window));
+                if !matches!(room.await, Ok(true)) {
+                    return;
+                }
+                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
+                sent += piece.len() as u64;
+                if self.lattice.publish(Message::new(subject.as_str(), chunk(&piece))).await.is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = self.lattice.publish(Message::new(subject.as_str(), vec![0])).await;
+        if self.lock().window.is_none() {
+            self.close(channel).await;
+        }
+    }
+
+    /// Closes a channel of a peer of wasmCloud 1.x, and those above it.
+    async fn close(&self, channel: &str) {
+        let Some(peer) = self.lock().peer.clone() else { return };
+        let mut channel = channel;
+        loop {
+            let _ = self.lattice.publish(Message::new(format!("{peer}.{channel}"), Bytes::new())).await;
+            // `results` and `params` themselves are closed where their values have been sent.
+            match channel.rsplit_once('.') {
+                Some((above, _)) if above.contains('.') => channel = above,
+                _ => return,
+            }
+        }
+    }
+
+    /// Where the other end hears; `None` if the call is over.
+    pub(crate) async fn peer(&self) -> Option<Arc<str>> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.over.is_some() {
+                    return None;
+                }
+                if let Some(peer) = &state.peer {
+                    return Some(peer.clone());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Tells the other end something of a channel that we read.
+    async fn tell(&self, what: &str, channel: &str, payload: Bytes) {
+        let peer = self.lock().peer.clone();
+        if let Some(peer) = peer {
+            let _ = self.lattice.publish(Message::new(format!("{peer}.{what}.{channel}"), payload)).await;
+        }
+    }
+}
+
+/// A stream that is being read.
+struct Open<K> {
+    line: Arc<Line>,
+    inlet: Arc<Inlet>,
+    channel: String,
+    _kept: K,
+}
+
+impl<K: Send + 'static> Open<K> {
+    async fn step(self) -> Option<(Result<Bytes, Problem>, Open<K>)> {
+        let next = match tokio::time::timeout(STILL_MAX, self.inlet.next()).await {
+            Ok(next) => next?,
+            Err(_) => {
+                let why = broken("nothing has come for ten minutes");
+                self.inlet.break_off(&why);
+                self.inlet.next().await?
+            }
+        };
+        if let Some(taken) = self.inlet.credit() {
+            self.line.tell("credit", &self.channel, taken.to_string().into()).await;
+        }
+        Some((next, self))
+    }
+}
+
+impl<K> Drop for Open<K> {
+    fn drop(&mut self) {
+        if self.inlet.is_ended() {
+            return;
+        }
+        self.inlet.break_off(&broken("its reader has gone"));
+        let (line, channel) = (self.line.clone(), std::mem::take(&mut self.channel));
+        (self.line.spawn)(Box::pin(async move { line.tell("stop", &channel, Bytes::new()).await }));
+    }
+}

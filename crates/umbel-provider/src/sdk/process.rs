@@ -1,0 +1,294 @@
+//! The life of a provider process, once it is connected.
+
+use super::links::Links;
+use super::targets::Components;
+use crate::hostdata::HostData;
+use crate::wire::{
+    Description, HealthAnswer, InterfaceLinkDefinition, SHUTTING_DOWN, Shutdown, Subjects, Taken,
+};
+use crate::{Factory, Provider, StartContext};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use umbel_core::Problem;
+use umbel_core::code::{lattice as code, wire};
+use umbel_core::id::ProviderId;
+use umbel_core::link::Values;
+use umbel_lattice::message::to_json;
+use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Server, ServerLimits, ServerSpec};
+use umbel_lattice::{Lattice, Message, Spawn, Subscription};
+use umbel_supervisor::Stop;
+
+/// How long a provider has for its end unless the host says.
+const SHUTDOWN_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long a provider that could not start waits for the host to ask why.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How a provider process serves.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeOptions {
+    /// Whether calls begin on the thread that reads the connection. It is right for functions that answer at once or wait; functions that
+    /// compute for long hold up the calls behind them.
+    pub is_quick: bool,
+    /// Limits of the calls that it serves.
+    pub limits: ServerLimits,
+}
+
+impl Default for ServeOptions {
+    fn default() -> ServeOptions {
+        ServeOptions { is_quick: true, limits: ServerLimits::default() }
+    }
+}
+
+/// Why a provider ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// The host asked it to.
+    ByHost,
+    /// The process was asked to end.
+    ByProcess,
+}
+
+/// Is a provider on a lattice: starts it, serves its calls, follows links, config and health checks, until it is to end.
+///
+/// Errors: what it could not start for (the host is told it too), or that the connection is lost.
+pub async fn serve(
+    lattice: Arc<dyn Lattice>,
+    spawn: Spawn,
+    factory: Arc<dyn Factory>,
+    data: HostData,
+    stop: Stop,
+    options: ServeOptions,
+) -> Result<Stopped, Problem> {
+    let subjects = Subjects::new(lattice.name(), &data.provider_key);
+    let started = Process::start(&lattice, &spawn, &*factory, &data, &subjects, options).await;
+    let mut process = match started {
+        Ok(process) => process,
+        Err(problem) => {
+            tell_failure(&*lattice, &subjects, &problem).await;
+            lattice.close().await;
+            return Err(problem);
+        }
+    };
+    let ended = process.follow(&stop).await;
+    let (stopped, deadline) = match ended {
+        Ok(ended) => ended,
+        Err(problem) => {
+            process.provider.stop(SHUTDOWN_DEFAULT).await;
+            return Err(problem);
+        }
+    };
+    let begun = Instant::now();
+    if let Some(server) = &process.server {
+        server.drain(deadline).await;
+    }
+    process.provider.stop(deadline.saturating_sub(begun.elapsed())).await;
+    drop(process);
+    lattice.close().await;
+    Ok(stopped)
+}
+
+/// Says why the provider could not start, if the host asks.
+async fn tell_failure(lattice: &dyn Lattice, subjects: &Subjects, problem: &Problem) {
+    let Ok(mut asked) = lattice.subscribe(&subjects.describe()).await else { return };
+    if let Ok(Some(request)) = tokio::time::timeout(FAREWELL, asked.next()).await {
+        let description = Description { problem: Some(problem.clone()), ..Description::default() };
+        // The host that does not hear it sees that the process ends.
+        let _ = lattice.respond(&request, to_json(&description)).await;
+    }
+}
+
+struct Process {
+    lattice: Arc<dyn Lattice>,
+    id: String,
+    host_id: String,
+    provider: Arc<dyn Provider>,
+    server: Option<Server>,
+    links: Arc<Links>,
+    description: Description,
+    heard: Heard,
+}
+
+/// What a provider hears beside calls.
+struct Heard {
+    health: Subscription,
+    shutdown: Subscription,
+    link_put: Subscription,
+    link_del: Subscription,
+    config: Subscription,
+    describe: Subscription,
+}
+
+fn of_lattice(error: umbel_lattice::LatticeError) -> Problem {
+    Problem::from(&error)
+}
+
+impl Process {
+    async fn start(
+        lattice: &Arc<dyn Lattice>,
+        spawn: &Spawn,
+        factory: &dyn Factory,
+        data: &HostData,
+        subjects: &Subjects,
+        options: ServeOptions,
+    ) -> Result<Process, Problem> {
+        let id = ProviderId::new(&data.provider_key).map_err(|error| Problem::from(&error))?;
+        let interfaces: Vec<_> =
+            factory.interfaces().into_iter().map(|(name, interface)| (name, Arc::new(interface))).collect();
+        let named = interfaces.iter().map(|(name, interface)| (name.to_string(), (**interface).clone()));
+        let mut description = Description { interfaces: named.collect(), ..Description::default() };
+        let catalog = Arc::new(Catalog::new(interfaces));
+        let (links, lent) = (Arc::new(Links::default()), Lent::new());
+        let client = Client::new(lattice.clone(), spawn.clone(), lent.clone(), ClientLimits::default());
+        let client = client.await.map_err(of_lattice)?;
+        let targets =
+            Components { id: id.to_string(), links: links.clone(), client, catalog: catalog.clone() };
+        // Links that come while it starts wait in the queue.
+        let link_put = lattice.subscribe(&subjects.link_put()).await.map_err(of_lattice)?;
+        let link_del = lattice.subscribe(&subjects.link_del()).await.map_err(of_lattice)?;
+        let config = lattice.subscribe(&subjects.config_update()).await.map_err(of_lattice)?;
+        let provider = factory
+            .start(StartContext {
+                id: id.clone(),
+                config: data.config.clone(),
+                targets: Arc::new(targets),
+                folder: data.umbel.clone().unwrap_or_default().folder,
+            })
+            .await?;
+        for definition in &data.link_definitions {
+            if let Err(problem) = put(&*provider, &links, id.as_str(), definition.clone()).await {
+                // The host offers it again, and shows why.
+                tracing::warn!(%problem, "a link was not taken");
+            }
+        }
+        let server = match provider.serve() {
+            Some(serving) => {
+                let found = links.clone();
+                let spec = ServerSpec {
+                    id: id.to_string(),
+                    catalog: Arc::new(move || catalog.clone()),
+                    serve: serving,
+                    links: Arc::new(move |source, name, interface| found.inward(source, name, interface)),
+                    lent,
+                    group: Some(format!("{}.{id}", lattice.name())),
+                    is_quick: options.is_quick,
+                    limits: options.limits,
+                };
+                Some(Server::start(lattice.clone(), spawn.clone(), spec).await.map_err(of_lattice)?)
+            }
+            None => None,
+        };
+        description.serves = server.is_some();
+        let shutdown = lattice.subscribe(&subjects.shutdown()).await.map_err(of_lattice)?;
+        // Who hears these two is ready.
+        let describe = lattice.subscribe(&subjects.describe()).await.map_err(of_lattice)?;
+        let health = lattice.subscribe(&subjects.health()).await.map_err(of_lattice)?;
+        Ok(Process {
+            lattice: lattice.clone(),
+            id: id.to_string(),
+            host_id: data.host_id.clone(),
+            provider,
+            server,
+            links,
+            description,
+            heard: Heard { health, shutdown, link_put, link_del, config, describe },
+        })
+    }
+
+    /// Follows what the host says, until it is to end, and within which time.
+    async fn follow(&mut self, stop: &Stop) -> Result<(Stopped, Duration), Problem> {
+        loop {
+            let heard = &mut self.heard;
+            // In this order where several wait: the end first, then what changes, then questions.
+            let (what, message) = tokio::select! {
+                biased;
+                () = stop.requested() => return Ok((Stopped::ByProcess, SHUTDOWN_DEFAULT)),
+                message = heard.shutdown.next() => ("shutdown", message),
+                message = heard.config.next() => ("config", message),
+                message = heard.link_del.next() => ("link_del", message),
+                message = heard.link_put.next() => ("link_put", message),
+                message = heard.describe.next() => ("describe", message),
+                message = heard.health.next() => ("health", message),
+            };
+            let Some(message) = message else {
+                return Err(Problem::new(wire::CONNECTION_LOST, "the host is gone"));
+            };
+            let answer = match what {
+                "shutdown" => match self.shutdown(&message).await {
+                    Some(deadline) => return Ok((Stopped::ByHost, deadline)),
+                    None => continue,
+                },
+                "config" => self.taken(self.put_config(&message).await),
+                "link_put" => self.taken(self.put_link(&message).await),
+                "link_del" => self.taken(self.del_link(&message).await),
+                "describe" => {
+                    self.description.endpoints = self.provider.endpoints();
+                    to_json(&self.description)
+                }
+                _ => to_json(&HealthAnswer::new(self.provider.health(), self.provider.endpoints())),
+            };
+            if let Err(error) = self.lattice.respond(&message, answer).await {
+                tracing::debug!(%error, "the host was not answered");
+            }
+        }
+    }
+
+    fn taken(&self, outcome: Result<(), Problem>) -> bytes::Bytes {
+        if let Err(problem) = &outcome {
+            tracing::warn!(%problem, "a link or config was not taken");
+        }
+        to_json(&Taken { problem: outcome.err(), endpoints: self.provider.endpoints() })
+    }
+
+    async fn put_link(&self, message: &Message) -> Result<(), Problem> {
+        put(&*self.provider, &self.links, &self.id, read(message)?).await
+    }
+
+    async fn del_link(&self, message: &Message) -> Result<(), Problem> {
+        let definition: InterfaceLinkDefinition = read(message)?;
+        let key = definition.key();
+        self.provider.del_link(&key).await?;
+        self.links.del(&key);
+        Ok(())
+    }
+
+    async fn put_config(&self, message: &Message) -> Result<(), Problem> {
+        self.provider.put_config(read::<Values>(message)?).await
+    }
+
+    /// The time that the host gives for the end; none if it is not our host.
+    async fn shutdown(&self, message: &Message) -> Option<Duration> {
+        let asked: Shutdown = read(message).ok()?;
+        if asked.host_id != self.host_id {
+            tracing::warn!(host = %asked.host_id, "another host asked for the end of this provider");
+            return None;
+        }
+        let _ = self.lattice.respond(message, SHUTTING_DOWN.into()).await;
+        Some(asked.timeout_ms.map_or(SHUTDOWN_DEFAULT, Duration::from_millis))
+    }
+}
+
+async fn put(
+    provider: &dyn Provider,
+    links: &Links,
+    id: &str,
+    definition: InterfaceLinkDefinition,
+) -> Result<(), Problem> {
+    // Known first: the provider may ask whose component it is.
+    let link = definition.resolved();
+    let before = links.put(definition, id);
+    let taken = provider.put_link(link.clone()).await;
+    if taken.is_err() {
+        match before {
+            Some(before) => drop(links.put(before, id)),
+            None => links.del(&link.link.key()),
+        }
+    }
+    taken
+}
+
+fn read<T: serde::de::DeserializeOwned>(message: &Message) -> Result<T, Problem> {
+    serde_json::from_slice(&message.payload)
+        .map_err(|error| Problem::new(code::BAD_REQUEST, format!("`{}`: {error}", message.subject)))
+}

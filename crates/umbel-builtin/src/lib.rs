@@ -11,10 +11,11 @@
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
 //!  a clock ─────────▶ cron ───────────────▶ components               wasmcloud:cron, wasi:http, wasi:cli
 //!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
+//!  Redis ◀─────────── keyvalue_redis ◀──▶ components              wasi:keyvalue, shared by hosts
 //!  a sealed file ───▶ secrets ───────────▶ components               wasmcloud:secrets
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`], [`secrets`], [`cron`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`], [`keyvalue_redis`], [`secrets`], [`cron`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
@@ -24,6 +25,8 @@ pub mod http_client;
 pub mod http_server;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
+#[cfg(feature = "keyvalue_redis")]
+pub mod keyvalue_redis;
 #[cfg(feature = "messaging")]
 pub mod messaging;
 #[cfg(feature = "secrets")]

@@ -19,6 +19,7 @@ use umbel_builtin::cron::Cron;
 use umbel_builtin::http_client::HttpClient;
 use umbel_builtin::http_server::{self, HttpServer};
 use umbel_builtin::keyvalue::Keyvalue;
+use umbel_builtin::keyvalue_redis::KeyvalueRedis;
 use umbel_builtin::messaging::Messaging;
 use umbel_builtin::secrets::{KeyFile, Secrets};
 use umbel_core::code::api;
@@ -204,6 +205,7 @@ async fn host(
         Arc::new(http.clone()),
         Arc::new(HttpClient),
         Arc::new(Keyvalue::new()),
+        Arc::new(KeyvalueRedis::new()),
         Arc::new(Blobstore::new()),
         Arc::new(Messaging::new(cores.clone())),
         Arc::new(Cron::new(cores, clock.clone())),

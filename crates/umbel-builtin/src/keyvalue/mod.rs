@@ -24,17 +24,17 @@ pub mod config;
 pub mod contract;
 pub mod error;
 
-mod place;
-mod serve;
-mod store;
-mod watch;
+pub(crate) mod place;
+pub(crate) mod serve;
+pub(crate) mod store;
+pub(crate) mod watch;
 
 pub use config::Settings;
 pub use error::KeyvalueError;
 
 use async_trait::async_trait;
 use config::{Target, Watching};
-use serve::Server;
+use serve::{Bucket, Server};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -42,7 +42,7 @@ use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
-use umbel_wit::Serve;
+use umbel_wit::{Resource, Serve};
 use watch::Watchers;
 
 /// The file in the provider's folder.
@@ -71,7 +71,9 @@ impl Factory for Keyvalue {
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let settings = Settings::read(&cx.config).map_err(|error| Problem::from(&error))?;
-        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout));
+        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout, |place| {
+            Resource::new(Bucket { place: place.clone() })
+        }));
         let store = Store::open(cx.folder.join(FILE), settings, watchers.clone()).await;
         let store = Arc::new(store.map_err(|error| Problem::from(&error))?);
         let server = Arc::new(Server::new(store.clone()));
@@ -84,7 +86,7 @@ struct KeyvalueProvider {
     id: ProviderId,
     store: Arc<Store>,
     watchers: Arc<Watchers>,
-    server: Arc<Server>,
+    server: Arc<Server<Store>>,
 }
 
 #[async_trait]

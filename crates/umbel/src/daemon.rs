@@ -15,6 +15,7 @@ use umbel_api::folder::{Running, StateFolder};
 use umbel_api::{Api, Listening};
 use umbel_artifact::Store;
 use umbel_builtin::blobstore::Blobstore;
+use umbel_builtin::blobstore_s3::BlobstoreS3;
 use umbel_builtin::cron::Cron;
 use umbel_builtin::http_client::HttpClient;
 use umbel_builtin::http_server::{self, HttpServer};
@@ -207,6 +208,7 @@ async fn host(
         Arc::new(Keyvalue::new()),
         Arc::new(KeyvalueRedis::new()),
         Arc::new(Blobstore::new()),
+        Arc::new(BlobstoreS3::new()),
         Arc::new(Messaging::new(cores.clone())),
         Arc::new(Cron::new(cores, clock.clone())),
         Arc::new(secrets),

@@ -1,5 +1,6 @@
 //! Real servers for tests: programs that are on the machine, each in a temporary folder, ended with the test.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use umbel_supervisor::Scope;
 use umbel_supervisor::process::{self, Spec};
@@ -46,4 +47,10 @@ pub(super) fn program(name: &str, folders: &[&str], install: &str) -> PathBuf {
     let folders = folders.iter().map(|folder| folder.replace('~', &home));
     let found = folders.map(|folder| Path::new(&folder).join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("there is no `{name}`; install it: {install}"))
+}
+
+/// A port of the loopback that was free a moment ago.
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
 }

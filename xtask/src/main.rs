@@ -4,6 +4,7 @@
 //! cargo xtask tidy        the rules of the house that no compiler checks
 //! cargo xtask test        everything that must pass: format, tidy, clippy, unit, integration and end-to-end tests
 //! cargo xtask fixtures    build the wasm of guests/ and examples/ that is stale
+//! cargo xtask servers     install the servers that tests run against and that Debian does not have
 //! cargo xtask bench       the figures of SPECIFICATION.md, peers beside ours
 //! ```
 
@@ -12,6 +13,7 @@
 mod bench;
 mod fixtures;
 mod run;
+mod servers;
 mod test;
 mod tidy;
 
@@ -24,6 +26,7 @@ usage: cargo xtask TASK
   tidy                     check the rules of the house (see STYLE.md)
     --fast                 without cargo fmt and clippy
   test                     run everything that must pass
+  servers                  install the servers that tests run against and that Debian does not have
   bench [FIGURE]...        measure the figures of SPECIFICATION.md: binary cpu latency launch scale update
     --rounds N             rounds of which the median counts [3]
     --seconds N            length of one load [4]
@@ -56,6 +59,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match task {
         "tidy" => tidy::main(options),
         "test" => test::main(options),
+        "servers" => servers::main(options),
         "bench" => bench::main(options),
         "fixtures" => fixtures::main(options),
         "help" | "-h" | "--help" => {

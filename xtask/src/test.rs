@@ -1,6 +1,6 @@
 //! Everything that must pass, in the order of what fails fastest. The last line counts.
 
-use crate::{fixtures, run, tidy};
+use crate::{fixtures, run, servers, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -18,6 +18,8 @@ pub fn main(options: &[String]) -> Result<()> {
     build.args(["build", "--release", "--workspace", "--all-targets"]).current_dir(run::root());
     run::step("build", &mut build)?;
 
+    // Tests that need one fail without it.
+    servers::main(&[])?;
     // Without them, the tests of other languages say that they are skipped; in CI that is a failure.
     if let Err(error) = fixtures::languages::build(&run::root()) {
         eprintln!("==> no components of other languages: {error:#}");

@@ -112,7 +112,7 @@ impl From<ArtifactError> for Problem {
 }
 
 /// A path as it may stand in a message: control characters, which a terminal would obey, are escaped.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     path.to_string_lossy().chars().map(escape).collect()
 }

@@ -1,7 +1,7 @@
 //! Artifacts: gets the bytes that a reference names, checks them, and keeps them by digest, so that what was deployed once can
 //! be started again without the file or the network that it came from.
 //!
-//! It must not know what the bytes are or what runs them.
+//! It must not know what runs them. What bytes are it knows of provider archives alone: [`par`].
 //!
 //! ```text
 //!              ┌ file ──── opened without waiting, size-limited ──┐
@@ -16,9 +16,10 @@
 //! **Every function here waits for the disk.** Call them on a thread that may wait (`spawn_blocking`), never on a thread of the
 //! data path.
 //!
-//! Read in this order: [`Store`] · [`ArtifactError`].
+//! Read in this order: [`Store`] · [`ArtifactError`] · [`par`].
 
 mod error;
+pub mod par;
 mod source;
 mod store;
 

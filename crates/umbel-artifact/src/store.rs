@@ -309,6 +309,15 @@ impl Drop for Partial {
     }
 }
 
+/// What a file's bytes are.
+pub(crate) fn digest_of(path: &Path) -> io::Result<Digest> {
+    match copy(&mut File::open(path)?, &mut io::sink(), u64::MAX) {
+        Ok(copied) => Ok(copied.digest),
+        Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
+        Err(CopyError::TooLarge) => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
 #[derive(Debug)]
 struct Copied {
     digest: Digest,

@@ -8,22 +8,28 @@
 //!                                        │
 //!  other services ◀── http_client ◀──────┘ Outgoing                 pooled connections, TLS, deadlines
 //!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
+//!  an S3 server ◀──── blobstore_s3 ◀─────  Serve                   wasi:blobstore, shared by hosts
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
 //!  a clock ─────────▶ cron ───────────────▶ components               wasmcloud:cron, wasi:http, wasi:cli
 //!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
+//!  Redis ◀─────────── keyvalue_redis ◀──▶ components              wasi:keyvalue, shared by hosts
 //!  a sealed file ───▶ secrets ───────────▶ components               wasmcloud:secrets
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`messaging`], [`keyvalue`], [`secrets`], [`cron`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`blobstore_s3`], [`messaging`], [`keyvalue`], [`keyvalue_redis`], [`secrets`], [`cron`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
+#[cfg(feature = "blobstore_s3")]
+pub mod blobstore_s3;
 #[cfg(feature = "cron")]
 pub mod cron;
 pub mod http_client;
 pub mod http_server;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
+#[cfg(feature = "keyvalue_redis")]
+pub mod keyvalue_redis;
 #[cfg(feature = "messaging")]
 pub mod messaging;
 #[cfg(feature = "secrets")]

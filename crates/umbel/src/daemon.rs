@@ -15,10 +15,12 @@ use umbel_api::folder::{Running, StateFolder};
 use umbel_api::{Api, Listening};
 use umbel_artifact::Store;
 use umbel_builtin::blobstore::Blobstore;
+use umbel_builtin::blobstore_s3::BlobstoreS3;
 use umbel_builtin::cron::Cron;
 use umbel_builtin::http_client::HttpClient;
 use umbel_builtin::http_server::{self, HttpServer};
 use umbel_builtin::keyvalue::Keyvalue;
+use umbel_builtin::keyvalue_redis::KeyvalueRedis;
 use umbel_builtin::messaging::Messaging;
 use umbel_builtin::secrets::{KeyFile, Secrets};
 use umbel_core::code::api;
@@ -204,7 +206,9 @@ async fn host(
         Arc::new(http.clone()),
         Arc::new(HttpClient),
         Arc::new(Keyvalue::new()),
+        Arc::new(KeyvalueRedis::new()),
         Arc::new(Blobstore::new()),
+        Arc::new(BlobstoreS3::new()),
         Arc::new(Messaging::new(cores.clone())),
         Arc::new(Cron::new(cores, clock.clone())),
         Arc::new(secrets),

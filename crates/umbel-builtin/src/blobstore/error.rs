@@ -35,6 +35,9 @@ pub enum BlobError {
     /// The disk or the folder fails.
     #[error("the store failed")]
     StoreFailed(#[source] io::Error),
+    /// The server fails, or does not answer.
+    #[error("the object server failed")]
+    ServerFailed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A value was finished that is no object's.
     #[error("the outgoing value was finished, but never given to `write-data`")]
     ValueUnnamed,
@@ -70,6 +73,7 @@ impl Coded for BlobError {
             BlobError::TooManyOpen { .. } => code::TOO_MANY_OPEN,
             BlobError::StoreFull => code::STORE_FULL,
             BlobError::StoreFailed(_) => code::STORE_FAILED,
+            BlobError::ServerFailed(_) => code::SERVER_FAILED,
             BlobError::ValueUnnamed => code::VALUE_UNNAMED,
             BlobError::ValueUsed => code::VALUE_USED,
             BlobError::BodyOpen => code::BODY_OPEN,

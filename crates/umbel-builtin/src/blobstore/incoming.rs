@@ -2,8 +2,10 @@
 
 use super::disk::{Disk, ended};
 use super::error::BlobError;
+use super::opened::Reads;
 use super::store::Object;
-use bytes::Bytes;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream;
 use std::io;
@@ -20,8 +22,56 @@ pub(crate) const AT_ONCE_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of one piece of a stream. A stream holds two of them: one is on its way while the next is read.
 const PIECE_BYTES: u64 = 256 << 10;
 
-/// A range of an object.
+/// `incoming-value`: a range of an object, wherever that is.
 pub(crate) struct Incoming {
+    range: Box<dyn Reads>,
+    /// Counts as one of the space's open files; streams of it do too.
+    permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Incoming {
+    pub(crate) fn new(range: Box<dyn Reads>, permit: OwnedSemaphorePermit) -> Incoming {
+        Incoming { range, permit: Arc::new(permit) }
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> u64 {
+        self.range.size()
+    }
+
+    /// All of it.
+    pub(crate) async fn all(&self) -> Result<Bytes, BlobError> {
+        let size = self.size();
+        if size > AT_ONCE_BYTES_MAX {
+            return Err(BlobError::TooLargeAtOnce { bytes: size, bytes_max: AT_ONCE_BYTES_MAX });
+        }
+        let mut stream = self.range.stream().await?;
+        let failed = |problem: Problem| io::Error::other(problem.to_string());
+        let Some(first) = stream.next().await.transpose().map_err(failed)? else { return Ok(Bytes::new()) };
+        if first.len() as u64 == size {
+            return Ok(first);
+        }
+        let mut all = BytesMut::with_capacity(usize::try_from(size).unwrap_or_default());
+        all.extend_from_slice(&first);
+        while let Some(piece) = stream.next().await {
+            all.extend_from_slice(&piece.map_err(failed)?);
+        }
+        Ok(all.freeze())
+    }
+
+    /// All of it, piece by piece.
+    pub(crate) async fn stream(&self) -> Result<ByteStream, BlobError> {
+        let (stream, permit) = (self.range.stream().await?, self.permit.clone());
+        let held = move |piece| {
+            let _held = &permit;
+            piece
+        };
+        Ok(stream.map(held).boxed())
+    }
+}
+
+/// A range of an object in a folder.
+pub(crate) struct Range {
     opened: Arc<Opened>,
     start: u64,
     size: u64,
@@ -30,39 +80,23 @@ pub(crate) struct Incoming {
 
 struct Opened {
     object: Object,
-    /// Counts as one of the space's open files.
-    _permit: OwnedSemaphorePermit,
 }
 
-impl Incoming {
+impl Range {
     /// The bytes from `start` to `end`, both inclusive, as far as the object has them.
-    pub(crate) fn new(
-        object: Object,
-        start: u64,
-        end: u64,
-        permit: OwnedSemaphorePermit,
-        disk: Disk,
-    ) -> Incoming {
+    pub(crate) fn new(object: Object, start: u64, end: u64, disk: Disk) -> Range {
         let size = object.size.min(end.saturating_add(1)).saturating_sub(start);
-        Incoming { opened: Arc::new(Opened { object, _permit: permit }), start, size, disk }
+        Range { opened: Arc::new(Opened { object }), start, size, disk }
     }
+}
 
-    /// How many bytes it has.
-    pub(crate) fn size(&self) -> u64 {
+#[async_trait]
+impl Reads for Range {
+    fn size(&self) -> u64 {
         self.size
     }
 
-    /// All of it.
-    pub(crate) async fn all(&self) -> Result<Bytes, BlobError> {
-        if self.size > AT_ONCE_BYTES_MAX {
-            return Err(BlobError::TooLargeAtOnce { bytes: self.size, bytes_max: AT_ONCE_BYTES_MAX });
-        }
-        let (opened, start, size) = (self.opened.clone(), self.start, self.size);
-        self.disk.run(move || opened.read(start, size)).await
-    }
-
-    /// All of it, piece by piece.
-    pub(crate) fn stream(&self) -> ByteStream {
+    async fn stream(&self) -> Result<ByteStream, BlobError> {
         let reading = Reading {
             opened: self.opened.clone(),
             at: self.start,
@@ -70,15 +104,15 @@ impl Incoming {
             next: None,
             disk: self.disk.clone(),
         };
-        stream::unfold(Some(reading), async |reading| {
+        let stream = stream::unfold(Some(reading), async |reading| {
             let mut reading = reading?;
             match reading.piece().await {
                 Ok(None) => None,
                 Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
                 Err(error) => Some((Err(Problem::from(&error)), None)),
             }
-        })
-        .boxed()
+        });
+        Ok(stream.boxed())
     }
 }
 

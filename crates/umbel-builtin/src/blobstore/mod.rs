@@ -11,25 +11,29 @@
 //! the same names. A component that belongs to no application has a space alone. Links whose config says `space: NAME` share the
 //! space of that name, whichever applications they belong to. That holds within each `root`.
 //!
-//! Read in this order: [`config`], [`error`], `name`, `partial`, `store`, `disk`, `opened`, `outgoing`, `incoming`, `serve`.
+//! Read in this order: [`config`], [`error`], `name`, `partial`, `store`, `disk`, `opened`, `folder`,
+//! `outgoing`, `incoming`, `serve`.
 
 pub mod config;
 pub mod error;
 
-mod disk;
+pub(crate) mod disk;
+mod folder;
 mod incoming;
-mod name;
-mod opened;
+pub(crate) mod name;
+pub(crate) mod opened;
 mod outgoing;
-mod partial;
-mod serve;
-mod store;
+pub(crate) mod partial;
+pub(crate) mod serve;
+pub(crate) mod store;
 
 pub use config::Settings;
 pub use error::BlobError;
 
 use async_trait::async_trait;
-use opened::Blobs;
+use folder::Blobs;
+use opened::Opens;
+use serve::Server;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
@@ -94,7 +98,7 @@ impl Provider for BlobstoreProvider {
     }
 
     fn serve(&self) -> Option<Arc<dyn Serve>> {
-        Some(Arc::new(self.blobs.clone()))
+        Some(Arc::new(Server::new(Arc::new(self.blobs.clone()))))
     }
 
     async fn stop(&self, deadline: Duration) {

@@ -11,7 +11,7 @@
 
 use super::disk::ended;
 use super::error::BlobError;
-use super::opened::Opened;
+use super::opened::{Keep, Opened};
 use super::partial::Partial;
 use super::store::{ObjectId, Space};
 use bytes::Bytes;
@@ -57,7 +57,7 @@ enum State {
 
 /// Where it goes. The container may be of another store than the value.
 pub(crate) struct Target {
-    pub(crate) space: Space,
+    pub(crate) space: Arc<dyn Keep>,
     pub(crate) id: ObjectId,
 }
 
@@ -179,7 +179,7 @@ impl Outgoing {
     }
 
     async fn store(&self, partial: Partial, target: Target) -> Result<(), BlobError> {
-        self.opened.disk.run(move || target.space.put(partial, &target.id)).await
+        target.space.put(partial, &target.id).await
     }
 
     fn note(&self, id: Option<&ObjectId>) {
@@ -248,12 +248,12 @@ impl Writer {
     async fn write(&mut self, batch: Vec<Bytes>) -> Result<(), BlobError> {
         let bytes: u64 = batch.iter().map(|piece| piece.len() as u64).sum();
         self.written += bytes;
-        let bytes_max = self.opened.settings.object_bytes_max;
+        let bytes_max = self.opened.limits.object_bytes_max;
         if self.written > bytes_max {
             return Err(BlobError::ObjectTooLarge { bytes_max });
         }
         let file = self.file.clone();
-        let needed = self.opened.settings.free_bytes_min.saturating_add(bytes);
+        let needed = self.opened.limits.free_bytes_min.saturating_add(bytes);
         let write = move |space: &Space| {
             if space.free_bytes()? < needed {
                 return Err(BlobError::StoreFull);

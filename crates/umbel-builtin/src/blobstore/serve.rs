@@ -1,13 +1,12 @@
 //! The functions of `wasi:blobstore`, as its WIT names them.
 
-use super::disk::Disk;
 use super::error::BlobError;
 use super::incoming::Incoming;
-use super::opened::{Blobs, Opened};
+use super::opened::{Lists, Opened, Opens};
 use super::outgoing::{Outgoing, Target};
-use super::store::{Names, ObjectId};
+use super::store::ObjectId;
 use futures::future::BoxFuture;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use umbel_core::code::guest;
 use umbel_core::{Coded, Problem};
@@ -15,9 +14,20 @@ use umbel_wit::serve::Args;
 use umbel_wit::value::{Input, Output};
 use umbel_wit::{Call, Resource, Serve, Value};
 
-impl Serve for Blobs {
+/// Serves the contract from whatever finds a link's space.
+pub(crate) struct Server<O> {
+    blobs: Arc<O>,
+}
+
+impl<O: Opens> Server<O> {
+    pub(crate) fn new(blobs: Arc<O>) -> Server<O> {
+        Server { blobs }
+    }
+}
+
+impl<O: Opens> Serve for Server<O> {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
-        let blobs = self.clone();
+        let blobs = self.blobs.clone();
         Box::pin(async move {
             let mut args = Args::new(&call.function, call.args);
             let interface = call.interface.strip_prefix("wasi:blobstore/").unwrap_or_default();
@@ -58,8 +68,7 @@ struct Container {
 
 /// `stream-object-names`.
 struct NameStream {
-    names: Arc<Mutex<Names>>,
-    disk: Disk,
+    names: tokio::sync::Mutex<Box<dyn Lists>>,
     /// Counts as one of the space's open files.
     _permit: OwnedSemaphorePermit,
 }
@@ -78,6 +87,10 @@ fn text(error: &BlobError) -> String {
             tracing::error!(error = %source, "the blobstore failed");
             format!("{}: {error}: {source}", error.code())
         }
+        BlobError::ServerFailed(source) => {
+            tracing::error!(error = %source, "the server of a blobstore failed");
+            format!("{}: {error}", error.code())
+        }
         _ => format!("{}: {error}", error.code()),
     }
 }
@@ -88,8 +101,8 @@ fn container_value(opened: Opened, name: String) -> Option<Value> {
 
 async fn create_container(opened: Result<Opened, BlobError>, name: String) -> Answer {
     let create = async || {
-        let (opened, wanted) = (opened?, name.clone());
-        opened.on_disk(move |space| space.create_container(&wanted)).await?;
+        let opened = opened?;
+        opened.space.create_container(&name).await?;
         Ok(container_value(opened, name))
     };
     told(create().await)
@@ -97,8 +110,8 @@ async fn create_container(opened: Result<Opened, BlobError>, name: String) -> An
 
 async fn get_container(opened: Result<Opened, BlobError>, name: String) -> Answer {
     let get = async || {
-        let (opened, wanted) = (opened?, name.clone());
-        match opened.on_disk(move |space| space.container_exists(&wanted)).await? {
+        let opened = opened?;
+        match opened.space.container_exists(&name).await? {
             true => Ok(container_value(opened, name)),
             false => Err(BlobError::ContainerNotFound { container: name }),
         }
@@ -107,22 +120,22 @@ async fn get_container(opened: Result<Opened, BlobError>, name: String) -> Answe
 }
 
 async fn delete_container(opened: Result<Opened, BlobError>, name: String) -> Answer {
-    let delete = async || opened?.on_disk(move |space| space.delete_container(&name)).await;
+    let delete = async || opened?.space.delete_container(&name).await;
     told(delete().await.map(|()| None))
 }
 
 async fn container_exists(opened: Result<Opened, BlobError>, name: String) -> Answer {
-    let exists = async || opened?.on_disk(move |space| space.container_exists(&name)).await;
+    let exists = async || opened?.space.container_exists(&name).await;
     told(exists().await.map(|exists| Some(exists.into())))
 }
 
 async fn copy(opened: Result<Opened, BlobError>, from: ObjectId, to: ObjectId) -> Answer {
-    let copy = async || opened?.on_disk(move |space| space.copy(&from, &to)).await;
+    let copy = async || opened?.space.copy(&from, &to).await;
     told(copy().await.map(|()| None))
 }
 
 async fn rename(opened: Result<Opened, BlobError>, from: ObjectId, to: ObjectId) -> Answer {
-    let rename = async || opened?.on_disk(move |space| space.rename(&from, &to)).await;
+    let rename = async || opened?.space.rename(&from, &to).await;
     told(rename().await.map(|()| None))
 }
 
@@ -155,8 +168,7 @@ impl Container {
     }
 
     async fn info(&self) -> Result<Option<Value>, BlobError> {
-        let name = self.name.clone();
-        let created_at = self.opened.on_disk(move |space| space.container_created_at(&name)).await?;
+        let created_at = self.opened.space.container_created_at(&self.name).await?;
         Ok(Some(Value::Record(vec![self.name.clone().into(), created_at.into()])))
     }
 
@@ -166,51 +178,45 @@ impl Container {
         }
         let permit = self.opened.permit()?;
         let id = self.id(object);
-        let object = self.opened.on_disk(move |space| space.open(&id)).await?;
-        let incoming = Incoming::new(object, start, end, permit, self.opened.disk.clone());
-        Ok(Some(Value::Own(Resource::new(incoming))))
+        let range = self.opened.space.open(&id, start, end).await?;
+        Ok(Some(Value::Own(Resource::new(Incoming::new(range, permit)))))
     }
 
     async fn write_data(&self, object: String, value: Arc<Outgoing>) -> Result<Option<Value>, BlobError> {
         let id = self.id(object);
         // Better told now than after all its bytes were written.
-        let checked = id.clone();
-        self.opened.on_disk(move |space| space.check(&checked)).await?;
+        self.opened.space.check(&id).await?;
         value.write_data(Target { space: self.opened.space.clone(), id }).await?;
         Ok(None)
     }
 
     async fn list(&self) -> Result<Option<Value>, BlobError> {
         let permit = self.opened.permit()?;
-        let name = self.name.clone();
-        let names = self.opened.on_disk(move |space| space.list(&name)).await?;
-        let names = Arc::new(Mutex::new(names));
-        let stream = NameStream { names, disk: self.opened.disk.clone(), _permit: permit };
+        let names = self.opened.space.list(&self.name).await?;
+        let stream = NameStream { names: names.into(), _permit: permit };
         Ok(Some(Value::Own(Resource::new(stream))))
     }
 
     async fn delete(&self, objects: Vec<String>) -> Result<Option<Value>, BlobError> {
-        let name = self.name.clone();
-        self.opened.on_disk(move |space| space.delete(&name, objects)).await?;
+        self.opened.space.delete(&self.name, objects).await?;
         Ok(None)
     }
 
     async fn has(&self, object: String) -> Result<Option<Value>, BlobError> {
         let id = self.id(object);
-        let has = self.opened.on_disk(move |space| space.has(&id)).await?;
+        let has = self.opened.space.has(&id).await?;
         Ok(Some(has.into()))
     }
 
     async fn object_info(&self, object: String) -> Result<Option<Value>, BlobError> {
         let id = self.id(object.clone());
-        let found = self.opened.on_disk(move |space| space.open(&id)).await?;
+        let found = self.opened.space.info(&id).await?;
         let fields = [object.into(), self.name.clone().into(), found.created_at.into(), found.size.into()];
         Ok(Some(Value::Record(fields.into())))
     }
 
     async fn clear(&self) -> Result<Option<Value>, BlobError> {
-        let name = self.name.clone();
-        self.opened.on_disk(move |space| space.clear(&name)).await?;
+        self.opened.space.clear(&self.name).await?;
         Ok(None)
     }
 }
@@ -221,27 +227,17 @@ async fn names(function: &str, mut args: Args) -> Result<Answer, Problem> {
     let result = match method {
         "read-stream-object-names" => {
             let count = args.u64()?;
-            let read = stream.run(move |names| names.read(count)).await;
+            let read = stream.names.lock().await.read(count).await;
             read.map(|(names, end)| (Value::List(names.into_iter().map(Value::String).collect()), end))
         }
         "skip-stream-object-names" => {
             let count = args.u64()?;
-            let skipped = stream.run(move |names| names.skip(count)).await;
+            let skipped = stream.names.lock().await.skip(count).await;
             skipped.map(|(skipped, end)| (skipped.into(), end))
         }
         _ => return Ok(None),
     };
     Ok(told(result.map(|(value, end)| Some(Value::Tuple(vec![value, end.into()])))))
-}
-
-impl NameStream {
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Names) -> Result<T, BlobError> + Send + 'static,
-    ) -> Result<T, BlobError> {
-        let names = self.names.clone();
-        self.disk.run(move || work(&mut names.lock().unwrap_or_else(PoisonError::into_inner))).await
-    }
 }
 
 async fn values(function: &str, mut args: Args) -> Result<Answer, Problem> {
@@ -267,7 +263,7 @@ async fn values(function: &str, mut args: Args) -> Result<Answer, Problem> {
         }
         "[static]incoming-value.incoming-value-consume-async" => {
             let value: Arc<Incoming> = args.resource()?;
-            told(Ok(Some(Value::Input(Input::new(value.stream())))))
+            told(value.stream().await.map(|stream| Some(Value::Input(Input::new(stream)))))
         }
         "[method]incoming-value.size" => {
             let value: Arc<Incoming> = args.resource()?;

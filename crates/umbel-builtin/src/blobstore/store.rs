@@ -15,6 +15,7 @@
 
 use super::error::BlobError;
 use super::name::{self, NAME_BYTES_MAX};
+use super::opened::NAMES_BYTES_MAX;
 use super::partial::{Partial, Partials, make_folders, sync};
 use std::fs::{self, File, Metadata, ReadDir};
 use std::io::{self, ErrorKind, Write};
@@ -24,9 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 type Result<T> = std::result::Result<T, BlobError>;
-
-/// Bytes of names that one list holds at most; the rest comes with the next.
-const NAMES_BYTES_MAX: usize = 4 << 20;
 
 /// A root folder.
 #[derive(Debug)]
@@ -184,15 +182,6 @@ impl Space {
         let file = File::open(&place.path).map_err(|error| place.missing(error))?;
         let metadata = file.metadata()?;
         Ok(Object { file, size: metadata.len(), created_at: created_at(&metadata) })
-    }
-
-    /// Whether the object is there.
-    pub(crate) fn has(&self, id: &ObjectId) -> Result<bool> {
-        match self.open(id) {
-            Ok(_) => Ok(true),
-            Err(BlobError::ObjectNotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Makes the file the object of that name. Its bytes must be on the disk.
@@ -393,7 +382,7 @@ impl Names {
     }
 }
 
-fn check(name: &str) -> Result<()> {
+pub(crate) fn check(name: &str) -> Result<()> {
     match name.len() {
         bytes if bytes > NAME_BYTES_MAX => Err(BlobError::NameTooLong { bytes, bytes_max: NAME_BYTES_MAX }),
         _ => Ok(()),

@@ -23,10 +23,10 @@ mod pool;
 
 pub use config::Settings;
 pub use error::ClientError;
+pub(crate) use exchange::Client;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use exchange::Client;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

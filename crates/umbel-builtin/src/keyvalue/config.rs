@@ -73,7 +73,7 @@ impl Target {
         Ok(target)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<bool, KeyvalueError> {
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<bool, KeyvalueError> {
         match (key, value) {
             ("bucket", name) if name.len() <= NAME_BYTES_MAX => self.bucket = Some(name.to_string()),
             ("bucket", _) => return Err(wrong(key, value, "at most 256 bytes long")),
@@ -123,7 +123,7 @@ impl Watching {
     }
 
     /// Whether it wants to hear of a change of that key.
-    pub(super) fn wants(&self, key: &str, deleted: bool) -> bool {
+    pub(crate) fn wants(&self, key: &str, deleted: bool) -> bool {
         let fits = |p: &Pattern| if p.prefix { key.starts_with(&p.key) } else { key == p.key };
         self.patterns.is_empty() || self.patterns.iter().any(|p| p.deletes == deleted && fits(p))
     }
@@ -142,19 +142,19 @@ fn pattern(text: &str) -> Result<Pattern, KeyvalueError> {
     Ok(Pattern { deletes, key: key.to_string(), prefix })
 }
 
-fn number(key: &str, value: &str, max: u64) -> Result<u64, KeyvalueError> {
+pub(crate) fn number(key: &str, value: &str, max: u64) -> Result<u64, KeyvalueError> {
     match value.trim().parse() {
         Ok(number) if (1..=max).contains(&number) => Ok(number),
         _ => Err(wrong(key, value, &format!("a number from 1 to {max}"))),
     }
 }
 
-fn wrong(key: &str, value: &str, expected: &str) -> KeyvalueError {
+pub(crate) fn wrong(key: &str, value: &str, expected: &str) -> KeyvalueError {
     let value: String = value.chars().take(60).flat_map(char::escape_debug).collect();
     KeyvalueError::Config { key: key.into(), reason: format!("`{value}` is not {expected}") }
 }
 
-fn unknown(key: &str) -> KeyvalueError {
+pub(crate) fn unknown(key: &str) -> KeyvalueError {
     let key = key.chars().take(60).flat_map(char::escape_debug).collect();
     KeyvalueError::Config { key, reason: "this key is not known".into() }
 }

@@ -394,6 +394,7 @@ pub async fn any_text_is_a_key(client: &Client) {
         let named = bucket(client, name).await;
         named.set("key", name.to_string()).await.expect("set");
         assert_eq!(text(named.get("key").await.expect("get")), Some(name.into()), "{name:?}");
+        named.delete("key").await.expect("delete");
     }
     b.delete_many(&keys).await.expect("delete");
     assert_eq!(b.keys().await, [""; 0]);

@@ -72,6 +72,15 @@ pub enum KeyvalueError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The server that keeps the entries.
+    #[error("{problem}")]
+    Server {
+        /// What is wrong with it.
+        problem: ServerProblem,
+        /// What the client or the server said.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
     /// Stopping, or not there after a failure.
     #[error("the key-value store is closed")]
     Closed,
@@ -86,6 +95,20 @@ pub enum KeyvalueError {
         #[source]
         source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+/// What is wrong with a server that keeps the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ServerProblem {
+    /// It does not answer.
+    #[error("the key-value server does not answer")]
+    Unreachable,
+    /// It answers with an error.
+    #[error("the key-value server refuses the call")]
+    Refused,
+    /// It has no memory left.
+    #[error("the key-value server has no memory left")]
+    Full,
 }
 
 /// What is wrong with a store's file.
@@ -124,7 +147,7 @@ pub enum FileProblem {
 
 impl KeyvalueError {
     /// The error as `wasi:keyvalue` says it: `other` with the code. A guest is not told where the host keeps its files.
-    pub(super) fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         const OTHER: u32 = 2;
         let code = self.code();
         let text = match self {
@@ -156,6 +179,11 @@ impl Coded for KeyvalueError {
                 FileProblem::ReadOnly => code::READ_ONLY,
                 FileProblem::DiskFull => code::DISK_FULL,
                 FileProblem::Io => code::IO,
+            },
+            KeyvalueError::Server { problem, .. } => match problem {
+                ServerProblem::Unreachable => code::UNREACHABLE,
+                ServerProblem::Refused => code::REFUSED,
+                ServerProblem::Full => code::DISK_FULL,
             },
         }
     }

@@ -24,25 +24,25 @@ pub mod config;
 pub mod contract;
 pub mod error;
 
-mod place;
-mod serve;
-mod store;
-mod watch;
+pub(crate) mod place;
+pub(crate) mod serve;
+pub(crate) mod store;
+pub(crate) mod watch;
 
 pub use config::Settings;
 pub use error::KeyvalueError;
 
 use async_trait::async_trait;
 use config::{Target, Watching};
-use serve::Server;
-use std::sync::Arc;
+use serve::{Bucket, Embedded, Server, Spot};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use store::Store;
 use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
-use umbel_wit::{Interface, InterfaceName, Serve};
+use umbel_wit::{Interface, InterfaceName, Resource, Serve};
 use watch::Watchers;
 
 /// The file in the provider's folder.
@@ -76,11 +76,17 @@ impl Factory for Keyvalue {
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let settings = Settings::read(&cx.config).map_err(|error| Problem::from(&error))?;
-        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout));
+        // Weak, because the store tells the watchers.
+        let opener = Arc::new(OnceLock::<Weak<Store>>::new());
+        let own = opener.clone();
+        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout, move |place| {
+            let store = own.get().and_then(Weak::upgrade)?;
+            Some(Resource::new(Bucket { place: Spot { store, place: place.clone() } }))
+        }));
         let store = Store::open(cx.folder.join(FILE), settings, watchers.clone()).await;
         let store = Arc::new(store.map_err(|error| Problem::from(&error))?);
-        watchers.tell_of(&store);
-        let server = Arc::new(Server::new(store.clone()));
+        opener.get_or_init(|| Arc::downgrade(&store));
+        let server = Arc::new(Server::new(Arc::new(Embedded(store.clone()))));
         Ok(Arc::new(KeyvalueProvider { id: cx.id, store, watchers, server }))
     }
 }
@@ -90,7 +96,7 @@ struct KeyvalueProvider {
     id: ProviderId,
     store: Arc<Store>,
     watchers: Arc<Watchers>,
-    server: Arc<Server>,
+    server: Arc<Server<Embedded>>,
 }
 
 #[async_trait]

@@ -5,20 +5,20 @@ use super::error::KeyvalueError;
 use std::sync::Arc;
 
 /// Longest name of a bucket, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 256;
+pub(crate) const NAME_BYTES_MAX: usize = 256;
 
 /// A bucket. Neither an application's name nor a component's id has a `/`, so no two owners share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// `app/NAME`, `component/ID` or `shared`.
-    pub(super) owner: Arc<str>,
+    pub(crate) owner: Arc<str>,
     /// `OWNER/BUCKET`.
-    pub(super) bucket: Arc<str>,
+    pub(crate) bucket: Arc<str>,
 }
 
 impl Place {
     /// The bucket that `name` means to a component, over a link with that config.
-    pub(super) fn new(
+    pub(crate) fn new(
         target: &Target,
         application: Option<&str>,
         component: &str,
@@ -35,7 +35,7 @@ impl Place {
 }
 
 /// Who owns the buckets that are opened over a link with that config.
-pub(super) fn owner(target: &Target, application: Option<&str>, component: &str) -> String {
+pub(crate) fn owner(target: &Target, application: Option<&str>, component: &str) -> String {
     match application {
         _ if target.shared => "shared".to_string(),
         Some(application) => format!("app/{application}"),

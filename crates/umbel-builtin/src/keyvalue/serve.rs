@@ -15,6 +15,7 @@ use super::store::{CALL_BYTES_MAX, Done, Store, Write};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use umbel_core::Problem;
@@ -32,15 +33,120 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 /// Most keys of one batch.
 const BATCH_KEYS_MAX: usize = 10_000;
 
-/// An open bucket: a resource of the contract. It stays in the store that it was opened in, wherever the link leads by then.
-pub(super) struct Bucket {
+/// What keeps keys and values. Limits of keys, values and batches are checked before it is asked.
+pub(crate) trait Keep: Send + Sync + 'static {
+    /// Where a bucket is.
+    type Place: Clone + Send + Sync + 'static;
+
+    /// The bucket that `name` means over this link.
+    fn open(&self, link: &Link, name: &str) -> Result<Self::Place, KeyvalueError>;
+
+    /// The largest value, in bytes.
+    fn value_bytes_max(&self) -> usize;
+
+    /// How many keys `list-keys` returns at a time.
+    fn page_keys_max(&self) -> usize;
+
+    /// A value.
+    fn get(&self, place: &Self::Place, key: &str) -> impl Future<Output = Read<Option<Bytes>>> + Send;
+
+    /// Values in the order of the keys, or an error if they have more than [`CALL_BYTES_MAX`] together.
+    fn get_many(
+        &self,
+        place: &Self::Place,
+        keys: &[String],
+    ) -> impl Future<Output = Read<Vec<Option<Bytes>>>> + Send;
+
+    /// The version of an entry, 0 if there is none. No version of a key comes twice, and a write gives another one.
+    fn version(&self, place: &Self::Place, key: &str) -> impl Future<Output = Read<u64>> + Send;
+
+    /// At most `max` keys that were made after `after`, in that order, and where to go on.
+    fn keys(
+        &self,
+        place: &Self::Place,
+        after: u64,
+        max: usize,
+    ) -> impl Future<Output = Read<(Vec<String>, Option<u64>)>> + Send;
+
+    /// A write, as a whole or not at all.
+    fn write(&self, place: &Self::Place, write: Write) -> impl Future<Output = Read<Done>> + Send;
+}
+
+type Read<T> = Result<T, KeyvalueError>;
+
+/// The embedded store.
+pub(super) struct Embedded(pub(super) Arc<Store>);
+
+/// A bucket in the store that it was opened in, wherever the link leads by then.
+#[derive(Clone)]
+pub(super) struct Spot {
     pub(super) store: Arc<Store>,
     pub(super) place: Arc<Place>,
 }
 
+impl Keep for Embedded {
+    type Place = Spot;
+
+    fn open(&self, link: &Link, name: &str) -> Read<Spot> {
+        let target = Target::read(&link.values)?;
+        let place = Place::new(&target, link.application.as_deref(), &link.source_id, name)?;
+        Ok(Spot { store: self.0.clone(), place: Arc::new(place) })
+    }
+
+    fn value_bytes_max(&self) -> usize {
+        self.0.settings().value_bytes_max
+    }
+
+    fn page_keys_max(&self) -> usize {
+        self.0.settings().page_keys_max
+    }
+
+    async fn get(&self, spot: &Spot, key: &str) -> Read<Option<Bytes>> {
+        let stored = spot.store.read(|view| view.get(&spot.place.bucket, key))?;
+        Ok(stored.map(|stored| stored.value))
+    }
+
+    async fn get_many(&self, spot: &Spot, keys: &[String]) -> Read<Vec<Option<Bytes>>> {
+        let mut bytes = 0;
+        let mut found = Vec::with_capacity(keys.len());
+        let mut begun = Instant::now();
+        for key in keys {
+            if begun.elapsed() > TURN_MAX {
+                // Others on this thread come first: no epoch interrupts the host.
+                tokio::task::yield_now().await;
+                begun = Instant::now();
+            }
+            // One by one, so that the limit is kept before the memory is used; not one snapshot, which the contract does not ask
+            // for.
+            let stored = spot.store.read(|view| view.get(&spot.place.bucket, key))?;
+            bytes += stored.as_ref().map_or(0, |stored| stored.value.len());
+            check_bytes(bytes)?;
+            found.push(stored.map(|stored| stored.value));
+        }
+        Ok(found)
+    }
+
+    async fn version(&self, spot: &Spot, key: &str) -> Read<u64> {
+        spot.store.read(|view| view.version(&spot.place.bucket, key))
+    }
+
+    async fn keys(&self, spot: &Spot, after: u64, max: usize) -> Read<(Vec<String>, Option<u64>)> {
+        spot.store.read(|view| view.keys(&spot.place.bucket, after, max))
+    }
+
+    async fn write(&self, spot: &Spot, write: Write) -> Read<Done> {
+        spot.store.write(spot.place.clone(), write).await
+    }
+}
+
+/// An open bucket: a resource of the contract.
+pub(crate) struct Bucket<P> {
+    pub(crate) place: P,
+}
+
 /// A compare-and-swap that was begun: it succeeds while the entry has this version.
-struct Cas {
-    bucket: Arc<Bucket>,
+struct Cas<P> {
+    place: P,
     key: String,
     version: u64,
 }
@@ -60,21 +166,21 @@ impl Draft {
     }
 }
 
-/// Serves the contract from a store.
-pub(super) struct Server {
-    store: Arc<Store>,
+/// Serves the contract from whatever keeps the entries.
+pub(crate) struct Server<K> {
+    keep: Arc<K>,
 }
 
-impl Server {
-    pub(super) fn new(store: Arc<Store>) -> Server {
-        Server { store }
+impl<K: Keep> Server<K> {
+    pub(crate) fn new(keep: Arc<K>) -> Server<K> {
+        Server { keep }
     }
 }
 
-impl Serve for Server {
+impl<K: Keep> Serve for Server<K> {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
-        let store = self.store.clone();
-        Box::pin(async move { answer(&store, call).await.map(Some) })
+        let keep = self.keep.clone();
+        Box::pin(async move { answer(&*keep, call).await.map(Some) })
     }
 }
 
@@ -88,47 +194,51 @@ fn result(outcome: Outcome) -> Value {
     })
 }
 
-async fn answer(store: &Arc<Store>, call: Call) -> Result<Value, Problem> {
+async fn answer<K: Keep>(keep: &K, call: Call) -> Result<Value, Problem> {
     let draft = Draft::of(&call);
     let mut args = Args::new(&call.function, call.args);
     let args = &mut args;
     let outcome = match (&*call.interface, &*call.function) {
-        ("wasi:keyvalue/store", "open") => open(store, &call.link, &args.string()?),
-        ("wasi:keyvalue/store", "[method]bucket.get") => get(&*bucket(args)?, &args.string()?),
-        ("wasi:keyvalue/store", "[method]bucket.exists") => exists(&*bucket(args)?, &args.string()?),
-        ("wasi:keyvalue/store", "[method]bucket.list-keys") => list(draft, &*bucket(args)?, args.option()?),
+        ("wasi:keyvalue/store", "open") => open(keep, &call.link, &args.string()?),
+        ("wasi:keyvalue/store", "[method]bucket.get") => get(keep, &bucket(args)?, &args.string()?).await,
+        ("wasi:keyvalue/store", "[method]bucket.exists") => {
+            exists(keep, &bucket(args)?, &args.string()?).await
+        }
+        ("wasi:keyvalue/store", "[method]bucket.list-keys") => {
+            list(keep, draft, &bucket(args)?, args.option()?).await
+        }
         ("wasi:keyvalue/store", "[method]bucket.set") => {
-            let (bucket, item) = (bucket(args)?, (args.string()?, args.bytes()?));
-            set(&bucket, vec![item]).await
+            let (place, item) = (bucket::<K::Place>(args)?, (args.string()?, args.bytes()?));
+            set(keep, &place, vec![item]).await
         }
         ("wasi:keyvalue/store", "[method]bucket.delete") => {
-            let (bucket, key) = (bucket(args)?, args.string()?);
-            delete(&bucket, vec![key]).await
+            let (place, key) = (bucket::<K::Place>(args)?, args.string()?);
+            delete(keep, &place, vec![key]).await
         }
-        ("wasi:keyvalue/batch", "get-many") => get_many(&*bucket(args)?, args.strings()?).await,
+        ("wasi:keyvalue/batch", "get-many") => get_many(keep, &bucket(args)?, args.strings()?).await,
         ("wasi:keyvalue/batch", "set-many") => {
-            let (bucket, items) = (bucket(args)?, items(args)?);
-            set(&bucket, items).await
+            let (place, items) = (bucket::<K::Place>(args)?, items(args)?);
+            set(keep, &place, items).await
         }
         ("wasi:keyvalue/batch", "delete-many") => {
-            let (bucket, keys) = (bucket(args)?, args.strings()?);
-            delete(&bucket, keys).await
+            let (place, keys) = (bucket::<K::Place>(args)?, args.strings()?);
+            delete(keep, &place, keys).await
         }
         ("wasi:keyvalue/atomics", "increment") => {
-            let (bucket, key) = (bucket(args)?, args.string()?);
+            let (place, key) = (bucket::<K::Place>(args)?, args.string()?);
             match draft {
-                Draft::One => increment(draft, &bucket, key, args.u64()?.into()).await,
-                Draft::Two => increment(draft, &bucket, key, args.s64()?.into()).await,
+                Draft::One => increment(keep, draft, &place, key, args.u64()?.into()).await,
+                Draft::Two => increment(keep, draft, &place, key, args.s64()?.into()).await,
             }
         }
-        ("wasi:keyvalue/atomics", "[static]cas.new") => begin_swap(bucket(args)?, args.string()?),
+        ("wasi:keyvalue/atomics", "[static]cas.new") => begin_swap(keep, bucket(args)?, args.string()?).await,
         ("wasi:keyvalue/atomics", "[method]cas.current") => {
-            let cas = args.resource::<Cas>()?;
-            get(&cas.bucket, &cas.key)
+            let cas = args.resource::<Cas<K::Place>>()?;
+            get(keep, &cas.place, &cas.key).await
         }
         ("wasi:keyvalue/atomics", "swap") => {
-            let (cas, value) = (args.resource::<Cas>()?, args.bytes()?);
-            return Ok(swap(&cas, value).await);
+            let (cas, value) = (args.resource::<Cas<K::Place>>()?, args.bytes()?);
+            return Ok(swap(keep, &cas, value).await);
         }
         (interface, function) => {
             let message = format!("`keyvalue` does not serve `{function}` of `{interface}`");
@@ -138,8 +248,8 @@ async fn answer(store: &Arc<Store>, call: Call) -> Result<Value, Problem> {
     Ok(result(outcome))
 }
 
-fn bucket(args: &mut Args) -> Result<Arc<Bucket>, Problem> {
-    args.resource::<Bucket>()
+fn bucket<P: Clone + Send + Sync + 'static>(args: &mut Args) -> Result<P, Problem> {
+    Ok(args.resource::<Bucket<P>>()?.place.clone())
 }
 
 /// A list of keys with their values.
@@ -161,10 +271,9 @@ fn args_mismatch() -> Problem {
     )
 }
 
-fn open(store: &Arc<Store>, link: &Link, name: &str) -> Outcome {
-    let target = Target::read(&link.values)?;
-    let place = Place::new(&target, link.application.as_deref(), &link.source_id, name)?;
-    Ok(Some(Value::Own(Resource::new(Bucket { store: store.clone(), place: Arc::new(place) }))))
+fn open<K: Keep>(keep: &K, link: &Link, name: &str) -> Outcome {
+    let place = keep.open(link, name)?;
+    Ok(Some(Value::Own(Resource::new(Bucket { place }))))
 }
 
 fn check_key(key: &str) -> Result<(), KeyvalueError> {
@@ -188,19 +297,18 @@ fn check_bytes(bytes: usize) -> Result<(), KeyvalueError> {
     Ok(())
 }
 
-fn get(bucket: &Bucket, key: &str) -> Outcome {
+async fn get<K: Keep>(keep: &K, place: &K::Place, key: &str) -> Outcome {
     check_key(key)?;
-    let stored = bucket.store.read(|view| view.get(&bucket.place.bucket, key))?;
-    Ok(Some(Value::Option(stored.map(|stored| Box::new(Value::Bytes(stored.value))))))
+    let value = keep.get(place, key).await?;
+    Ok(Some(Value::Option(value.map(|value| Box::new(Value::Bytes(value))))))
 }
 
-fn exists(bucket: &Bucket, key: &str) -> Outcome {
+async fn exists<K: Keep>(keep: &K, place: &K::Place, key: &str) -> Outcome {
     check_key(key)?;
-    let version = bucket.store.read(|view| view.version(&bucket.place.bucket, key))?;
-    Ok(Some((version > 0).into()))
+    Ok(Some((keep.version(place, key).await? > 0).into()))
 }
 
-fn list(draft: Draft, bucket: &Bucket, cursor: Option<Value>) -> Outcome {
+async fn list<K: Keep>(keep: &K, draft: Draft, place: &K::Place, cursor: Option<Value>) -> Outcome {
     let after = match cursor {
         None => 0,
         Some(Value::U64(after)) => after,
@@ -210,8 +318,7 @@ fn list(draft: Draft, bucket: &Bucket, cursor: Option<Value>) -> Outcome {
         })?,
         Some(_) => return Err(KeyvalueError::Cursor { text: "of another type".into() }),
     };
-    let max = bucket.store.settings().page_keys_max;
-    let (keys, next) = bucket.store.read(|view| view.keys(&bucket.place.bucket, after, max))?;
+    let (keys, next) = keep.keys(place, after, keep.page_keys_max()).await?;
     let next = next.map(|next| match draft {
         Draft::One => Box::new(next.into()),
         Draft::Two => Box::new(next.to_string().into()),
@@ -220,41 +327,32 @@ fn list(draft: Draft, bucket: &Bucket, cursor: Option<Value>) -> Outcome {
     Ok(Some(Value::Record(vec![Value::List(keys), Value::Option(next)])))
 }
 
-async fn get_many(bucket: &Bucket, keys: Vec<String>) -> Outcome {
+async fn get_many<K: Keep>(keep: &K, place: &K::Place, keys: Vec<String>) -> Outcome {
     check_keys(keys.iter())?;
-    let mut bytes = 0;
-    let mut found = Vec::with_capacity(keys.len());
-    let mut begun = Instant::now();
-    for key in keys {
-        if begun.elapsed() > TURN_MAX {
-            // Others on this thread come first: no epoch interrupts the host.
-            tokio::task::yield_now().await;
-            begun = Instant::now();
+    let found = keep.get_many(place, &keys).await?;
+    let pair = |(key, value)| match value {
+        Some(value) => {
+            Value::Option(Some(Box::new(Value::Tuple(vec![Value::String(key), Value::Bytes(value)]))))
         }
-        // One by one, so that the limit is kept before the memory is used; not one snapshot, which the contract does not ask for.
-        let stored = bucket.store.read(|view| view.get(&bucket.place.bucket, &key))?;
-        bytes += stored.as_ref().map_or(0, |stored| stored.value.len());
-        check_bytes(bytes)?;
-        let pair = |value| Box::new(Value::Tuple(vec![Value::String(key), Value::Bytes(value)]));
-        found.push(Value::Option(stored.map(|stored| pair(stored.value))));
-    }
-    Ok(Some(Value::List(found)))
+        None => Value::Option(None),
+    };
+    Ok(Some(Value::List(keys.into_iter().zip(found).map(pair).collect())))
 }
 
-async fn set(bucket: &Bucket, mut items: Vec<(String, Bytes)>) -> Outcome {
+async fn set<K: Keep>(keep: &K, place: &K::Place, mut items: Vec<(String, Bytes)>) -> Outcome {
     check_keys(items.iter().map(|(key, _)| key))?;
     for (_, value) in &items {
-        check_value(&bucket.store, value)?;
+        check_value(keep, value)?;
     }
     check_bytes(items.iter().map(|(key, value)| key.len() + value.len()).sum())?;
     if items.len() > 1 {
         keep_last(&mut items);
     }
-    bucket.store.write(bucket.place.clone(), Write::Set(items)).await.map(|_| None)
+    keep.write(place, Write::Set(items)).await.map(|_| None)
 }
 
-fn check_value(store: &Store, value: &Bytes) -> Result<(), KeyvalueError> {
-    let bytes_max = store.settings().value_bytes_max;
+fn check_value<K: Keep>(keep: &K, value: &Bytes) -> Result<(), KeyvalueError> {
+    let bytes_max = keep.value_bytes_max();
     match value.len() {
         bytes if bytes > bytes_max => Err(KeyvalueError::Value { bytes, bytes_max }),
         _ => Ok(()),
@@ -272,19 +370,18 @@ fn keep_last(items: &mut Vec<(String, Bytes)>) {
     });
 }
 
-async fn delete(bucket: &Bucket, keys: Vec<String>) -> Outcome {
+async fn delete<K: Keep>(keep: &K, place: &K::Place, keys: Vec<String>) -> Outcome {
     check_keys(keys.iter())?;
-    bucket.store.write(bucket.place.clone(), Write::Delete(keys)).await.map(|_| None)
+    keep.write(place, Write::Delete(keys)).await.map(|_| None)
 }
 
-async fn increment(draft: Draft, bucket: &Bucket, key: String, delta: i128) -> Outcome {
+async fn increment<K: Keep>(keep: &K, draft: Draft, place: &K::Place, key: String, delta: i128) -> Outcome {
     check_key(&key)?;
     let (min, max) = match draft {
         Draft::One => (0, u64::MAX.into()),
         Draft::Two => (i64::MIN.into(), i64::MAX.into()),
     };
-    let write = Write::Increment { key, delta, min, max };
-    let done = bucket.store.write(bucket.place.clone(), write).await?;
+    let done = keep.write(place, Write::Increment { key, delta, min, max }).await?;
     let Done::Number(number) = done else { return Err(KeyvalueError::NotANumber) };
     let overflow = |_| KeyvalueError::Overflow { number, delta };
     Ok(Some(match draft {
@@ -293,25 +390,24 @@ async fn increment(draft: Draft, bucket: &Bucket, key: String, delta: i128) -> O
     }))
 }
 
-fn begin_swap(bucket: Arc<Bucket>, key: String) -> Outcome {
+async fn begin_swap<K: Keep>(keep: &K, place: K::Place, key: String) -> Outcome {
     check_key(&key)?;
-    let version = bucket.store.read(|view| view.version(&bucket.place.bucket, &key))?;
-    Ok(Some(Value::Own(Resource::new(Cas { bucket, key, version }))))
+    let version = keep.version(&place, &key).await?;
+    Ok(Some(Value::Own(Resource::new(Cas { place, key, version }))))
 }
 
 /// `result<_, cas-error>`.
-async fn swap(cas: &Cas, value: Bytes) -> Value {
+async fn swap<K: Keep>(keep: &K, cas: &Cas<K::Place>, value: Bytes) -> Value {
     const STORE_ERROR: u32 = 0;
     const CAS_FAILED: u32 = 1;
     let (key, version) = (cas.key.clone(), cas.version);
-    let bucket = &cas.bucket;
-    let done = match check_value(&bucket.store, &value) {
-        Ok(()) => bucket.store.write(bucket.place.clone(), Write::Swap { key, value, version }).await,
+    let done = match check_value(keep, &value) {
+        Ok(()) => keep.write(&cas.place, Write::Swap { key, value, version }).await,
         Err(error) => Err(error),
     };
     match done {
         Ok(Done::Stale(version)) => {
-            let fresh = Cas { bucket: bucket.clone(), key: cas.key.clone(), version };
+            let fresh = Cas { place: cas.place.clone(), key: cas.key.clone(), version };
             Value::err(Value::case(CAS_FAILED, Value::Own(Resource::new(fresh))))
         }
         Ok(_) => Value::unit(),

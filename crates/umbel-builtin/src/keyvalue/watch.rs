@@ -4,13 +4,12 @@
 //! another. The writer never waits: what a queue cannot take is dropped, and that is logged once until it can again.
 
 use super::config::Watching;
-use super::place::owner;
-use super::serve::Bucket;
-use super::store::{Change, Store};
+use super::place::{Place, owner};
+use super::store::Change;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use umbel_core::Problem;
@@ -31,13 +30,15 @@ const WAITING_MAX: usize = 1_024;
 /// Memory that they may hold, in KiB.
 const WAITING_KIB_MAX: u32 = 16 << 10;
 
+/// Opens a bucket for a watcher that is told of a change in it; a store that is gone has none.
+type Open = Arc<dyn Fn(&Arc<Place>) -> Option<Resource> + Send + Sync>;
+
 /// All watchers of a provider.
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     provider: String,
     targets: Arc<dyn Targets>,
-    // Weak, because the store tells the watchers.
-    store: OnceLock<Weak<Store>>,
     timeout_ms: Arc<AtomicU64>,
+    open: Open,
     tasks: Scope,
     by_link: Mutex<HashMap<LinkKey, Arc<Watcher>>>,
     // What the writer looks at.
@@ -61,12 +62,17 @@ struct Event {
 }
 
 impl Watchers {
-    pub(super) fn new(provider: &ProviderId, targets: Arc<dyn Targets>, timeout: Duration) -> Watchers {
+    pub(crate) fn new(
+        provider: &ProviderId,
+        targets: Arc<dyn Targets>,
+        timeout: Duration,
+        open: impl Fn(&Arc<Place>) -> Option<Resource> + Send + Sync + 'static,
+    ) -> Watchers {
         let watchers = Watchers {
             provider: provider.to_string(),
             targets,
-            store: OnceLock::new(),
             timeout_ms: Arc::default(),
+            open: Arc::new(open),
             tasks: Scope::new("keyvalue watchers"),
             by_link: Mutex::default(),
             all: ArcSwap::default(),
@@ -75,17 +81,12 @@ impl Watchers {
         watchers
     }
 
-    /// The store whose changes are told, for the buckets that go with them. Set once, before the first link.
-    pub(super) fn tell_of(&self, store: &Arc<Store>) {
-        self.store.get_or_init(|| Arc::downgrade(store));
-    }
-
-    pub(super) fn set_timeout(&self, timeout: Duration) {
+    pub(crate) fn set_timeout(&self, timeout: Duration) {
         self.timeout_ms.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The link is there, or has changed.
-    pub(super) fn put(&self, key: LinkKey, component: String, watching: Watching) {
+    pub(crate) fn put(&self, key: LinkKey, component: String, watching: Watching) {
         self.change(|by_link| {
             if by_link.get(&key).is_some_and(|w| w.component == component && w.watching == watching) {
                 return;
@@ -105,8 +106,8 @@ impl Watchers {
                 component: watcher.component.clone(),
                 link: Arc::new(link),
                 targets: self.targets.clone(),
-                store: self.store.get().cloned().unwrap_or_default(),
                 timeout_ms: self.timeout_ms.clone(),
+                open: self.open.clone(),
             };
             self.tasks.spawn(telling.run(waiting));
             if let Some(former) = by_link.insert(key, watcher) {
@@ -116,7 +117,7 @@ impl Watchers {
     }
 
     /// The link is gone. A call in flight finishes; what waits is not told any more.
-    pub(super) fn del(&self, key: &LinkKey) {
+    pub(crate) fn del(&self, key: &LinkKey) {
         self.change(|by_link| {
             if let Some(former) = by_link.remove(key) {
                 former.gone.store(true, Ordering::Release);
@@ -130,8 +131,14 @@ impl Watchers {
         self.all.store(Arc::new(by_link.values().cloned().collect()));
     }
 
+    /// Whether anybody watches.
+    #[cfg(feature = "keyvalue_redis")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.load().is_empty()
+    }
+
     /// Queues the changes for whom they concern. Never waits.
-    pub(super) fn tell(&self, changes: &[Change]) {
+    pub(crate) fn tell(&self, changes: &[Change]) {
         let all = self.all.load();
         for watcher in all.iter() {
             let application = self.targets.application_of(&watcher.component);
@@ -145,7 +152,7 @@ impl Watchers {
     }
 
     /// Tells what waits, within the deadline.
-    pub(super) async fn stop(&self, deadline: Duration) {
+    pub(crate) async fn stop(&self, deadline: Duration) {
         self.change(HashMap::clear);
         let aborted = self.tasks.drain(deadline).await;
         if aborted > 0 {
@@ -188,8 +195,8 @@ struct Telling {
     component: String,
     link: Arc<Link>,
     targets: Arc<dyn Targets>,
-    store: Weak<Store>,
     timeout_ms: Arc<AtomicU64>,
+    open: Open,
 }
 
 impl Telling {
@@ -216,9 +223,8 @@ impl Telling {
             let message = format!("`{}` does not run here, or does not export `{INTERFACE}`", self.component);
             Problem::new(guest::NOT_RUNNING, message)
         })?;
-        let Some(store) = self.store.upgrade() else { return Ok(()) };
-        let bucket = Bucket { store, place: change.place };
-        let mut args = vec![Value::Own(Resource::new(bucket)), change.key.into()];
+        let Some(bucket) = (self.open)(&change.place) else { return Ok(()) };
+        let mut args = vec![Value::Own(bucket), change.key.into()];
         let function = if change.value.is_some() { "on-set" } else { "on-delete" };
         args.extend(change.value.map(Value::Bytes));
         let patience = Duration::from_millis(self.timeout_ms.load(Ordering::Relaxed));

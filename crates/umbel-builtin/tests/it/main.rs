@@ -17,6 +17,13 @@ mod messaging;
 mod routing;
 #[cfg(feature = "secrets")]
 mod secrets;
+#[cfg(any(
+    feature = "keyvalue_redis",
+    feature = "blobstore_s3",
+    feature = "messaging_nats",
+    feature = "postgres"
+))]
+mod server;
 mod smuggling;
 mod streaming;
 mod tls;

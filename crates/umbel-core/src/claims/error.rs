@@ -57,12 +57,18 @@ pub enum ClaimsError {
         at: u64,
     },
     /// The hash is of other bytes.
-    #[error("the claims are for a component with the hash {claimed}…, and this one has {actual}…")]
+    #[error("the claims are for bytes with the hash {claimed}…, and these have {actual}…")]
     OtherBytes {
         /// What the claims say, shortened.
         claimed: String,
         /// What the bytes have, shortened.
         actual: String,
+    },
+    /// A provider's claims say nothing of an executable.
+    #[error("the claims say nothing of the executable for {target}")]
+    NoTarget {
+        /// The target, shortened and printable.
+        target: String,
     },
     /// The claims name one issuer and another key was to sign them.
     #[error("the claims name the issuer {issuer}, and the key is {key}")]
@@ -105,6 +111,7 @@ impl Coded for ClaimsError {
             ClaimsError::Expired { .. } => identity::CLAIMS_EXPIRED,
             ClaimsError::NotYetValid { .. } => identity::CLAIMS_NOT_YET_VALID,
             ClaimsError::OtherBytes { .. } => identity::CLAIMS_OF_OTHER_BYTES,
+            ClaimsError::NoTarget { .. } => identity::CLAIMS_NO_TARGET,
             ClaimsError::Key { source } => source.code(),
             // The same code as the loader's: it is the same damage, noticed earlier.
             ClaimsError::Damaged { .. } => runtime::DAMAGED_WASM,

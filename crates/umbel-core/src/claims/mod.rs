@@ -9,7 +9,7 @@
 //!
 //! A [`Token`] exists only with a right signature: reading one checks size, form, algorithm, kinds of keys and signature.
 //! Time and bytes are checked against what the caller gives: [`Token::check_time`], [`Token::check_hash`], or all at once with
-//! [`verify_wasm`].
+//! [`verify_wasm`]. Claims of a provider stand in its archive and have a hash for each executable: [`Token::check_target`].
 
 mod error;
 mod strict;
@@ -17,6 +17,7 @@ mod wasm;
 
 pub use error::ClaimsError;
 
+use crate::digest::Digest;
 use crate::event;
 use crate::id::{new_ulid, shown};
 use crate::nkey::{KeyKind, KeyPair, PublicKey};
@@ -304,6 +305,18 @@ impl Token<Component> {
 }
 
 impl Token<Provider> {
+    /// Fails unless the claims are about exactly this executable. `target` is `{arch}-{os}`, `sha256` the hash of its bytes.
+    pub fn check_target(&self, target: &str, sha256: &Digest) -> Result<(), ClaimsError> {
+        let Some(claimed) = self.claims.wascap.target_hashes.get(target) else {
+            return Err(ClaimsError::NoTarget { target: shown(target) });
+        };
+        let actual = target_hash(sha256);
+        if claimed.eq_ignore_ascii_case(&actual) {
+            return Ok(());
+        }
+        Err(ClaimsError::OtherBytes { claimed: shown(claimed), actual: shown(&actual) })
+    }
+
     /// The claims as `provider_started` shows them.
     pub fn for_event(&self, unix_time: Duration) -> event::ProviderClaims {
         let Claims { expires, not_before, issuer, wascap, .. } = &self.claims;
@@ -343,6 +356,11 @@ pub fn verify_wasm(
 /// The hash that component claims carry: SHA-256, in upper-case hex, of the wasm file without its claims.
 pub fn wasm_hash(wasm: impl Read + Seek) -> Result<String, ClaimsError> {
     wasm::hash(wasm)
+}
+
+/// The hash that a provider's claims carry for an executable with this digest: upper-case hex.
+pub fn target_hash(sha256: &Digest) -> String {
+    sha256.hex().to_ascii_uppercase()
 }
 
 /// Signs a wasm file: puts its hash into the claims, signs them and embeds them in place of those that it may have.

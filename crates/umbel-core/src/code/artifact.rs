@@ -48,4 +48,64 @@ codes! {
         why: "`builtin:` names a part of Umbel itself, which only stands as a provider, not as a component.",
         help: "write it under `type: capability`, and give the component a file: `image: ./hello.wasm`",
     }
+    320 PAR_MALFORMED Invalid {
+        title: "this is not a provider archive",
+        why: "A provider archive (PAR) is a tar file, plain or compressed by gzip, with `claims.jwt` and one executable for each target, such as `x86_64-linux.bin`.",
+        help: "look at it with `umbel par inspect FILE`, and make one with `umbel par create`",
+    }
+    321 PAR_TRUNCATED Invalid {
+        title: "the provider archive ends too early",
+        why: "Its download or copy was cut off, or the tool that made it failed.",
+        help: "get it again and compare its size with the original: `ls -l FILE`",
+    }
+    322 PAR_NAME Invalid {
+        title: "a name in the provider archive is not usable",
+        why: "Names in an archive are plain file names of up to 100 characters: no `..`, no path from the root, no control characters, and UTF-8.",
+        help: "do not use this archive unless you trust who made it; make one with `umbel par create`",
+    }
+    323 PAR_ENTRY_KIND Invalid {
+        title: "the provider archive has something else than files in it",
+        why: "Links, devices, pipes, folders and sparse files have no place in an archive: they could lead out of it.",
+        help: "do not use this archive unless you trust who made it; make one with `umbel par create`",
+    }
+    324 PAR_DUPLICATE Invalid {
+        title: "a name stands twice in the provider archive",
+        why: "Two readers could take two different files for the same one.",
+        help: "make the archive again with `umbel par create`; `umbel par insert` replaces what has the name",
+    }
+    325 PAR_TOO_LARGE Invalid {
+        title: "the provider archive is too large when it is unpacked",
+        why: "All files together may have 2 GiB, `claims.jwt` 64 KiB.",
+        help: "strip the executables, for example with `cargo build --release` and `strip`, or make one archive for each target",
+    }
+    326 PAR_RATIO Invalid {
+        title: "the provider archive unpacks to far more than it has",
+        why: "Executables compress to a third or less, never to a hundredth: such a file is made to fill a disk.",
+        help: "do not use this archive unless you trust who made it; unpack it by hand and make one with `umbel par create`",
+    }
+    327 PAR_TOO_MANY Invalid {
+        title: "the provider archive has too many entries",
+        why: "An archive has one file for each target, the claims and the world: 256 entries are far more than there are targets.",
+        help: "make one with `umbel par create`, which puts nothing else into it",
+    }
+    328 PAR_NO_TARGET Invalid {
+        title: "the provider archive has no executable for this machine",
+        why: "An archive has one executable for each CPU and operating system; the one for this machine is not among them.",
+        help: "build the provider for this machine and add it with `umbel par insert`",
+    }
+    329 PAR_UNSIGNED Denied {
+        title: "the provider archive is not signed",
+        why: "This host starts signed providers only, and nobody vouches for this archive.",
+        help: "sign it with `umbel par sign FILE`, or let the host start unsigned providers",
+    }
+    330 PAR_TARGET Invalid {
+        title: "this is not the name of a target",
+        why: "A target is `ARCH-OS` in small letters, digits and `_`, as in `x86_64-linux` or `aarch64-macos`.",
+        help: "name the target that the executable was built for, such as `x86_64-linux`",
+    }
+    331 PAR_EXECUTABLE Unavailable {
+        title: "the executable of the provider cannot be stored",
+        why: "The folder that executables are unpacked to is read-only, full, belongs to somebody else, or its disk fails.",
+        help: "check space and rights with `df -h` and `ls -ld` on the folder that the message names, then try again",
+    }
 }

@@ -65,7 +65,13 @@ codes! {
     }
     1132 BAD_CONFIG Invalid {
         title: "the config of the blobstore is wrong",
-        why: "It takes `root`, `space`, `object_bytes_max` and `free_bytes_min`, from the provider's config or a link's target config.",
+        why: "It takes `root`, `space`, `object_bytes_max` and `free_bytes_min`, from the provider's config or a link's target config; \
+              `blobstore-s3` takes `bucket`, `endpoint`, `region`, `access_key_id`, `secret_access_key` and others instead of `root`.",
         help: "correct the entry that the message names, and deploy",
+    }
+    1133 SERVER_FAILED Unavailable {
+        title: "the server of the store does not answer, or refuses the call",
+        why: "The S3 server is not there, its keys or its bucket are wrong, or it fails. What was acknowledged before is not affected.",
+        help: "`umbel logs` of the provider has what the server said; check `endpoint`, `bucket` and the keys in its config",
     }
 }

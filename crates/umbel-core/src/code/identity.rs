@@ -75,12 +75,17 @@ codes! {
     }
     126 CLAIMS_OF_OTHER_BYTES Denied {
         title: "the claims belong to other bytes",
-        why: "The component was changed after it was signed: the hash in its claims is not the hash of its bytes.",
-        help: "get the component again from whoever signed it, or sign this one with `wash claims sign`",
+        why: "The component or provider was changed after it was signed: the hash in its claims is not the hash of its bytes.",
+        help: "get it again from whoever signed it, or sign this one: `wash claims sign` for a component, `umbel par sign` for a provider",
     }
     127 CLAIMS_WRONG_SIGNER Denied {
         title: "the claims name a key that may not stand there",
         why: "Accounts (A) sign components (M) and providers (V); a host (N) signs for itself or is signed by an account.",
         help: "sign with the seed of an account, which begins with SA",
+    }
+    128 CLAIMS_NO_TARGET Denied {
+        title: "the claims say nothing of this executable",
+        why: "A provider's claims have a hash for each executable of the archive; this one was put there after it was signed.",
+        help: "get the archive again from whoever signed it, or sign this one with `umbel par sign`",
     }
 }

@@ -47,6 +47,7 @@ codes! {
         title: "the config of a key-value provider or link is wrong",
         why: "A key of the config is not known, or its value is not of the form that it takes.",
         help: "provider: `value_bytes_max`, `application_bytes_max`, `total_bytes_max`, `page_keys_max`, `watch_timeout_ms`; \
+               `keyvalue-redis` also `url`, `prefix`, `timeout_ms`; \
                link: `bucket`, `scope: application` or `shared`; link to a watcher also `watch: SET@KEY,DEL@PREFIX*`",
     }
     1109 CLOSED Unavailable {
@@ -82,12 +83,24 @@ codes! {
     }
     1115 DISK_FULL Exhausted {
         title: "there is no space left for the key-value store",
-        why: "The file system is full, or a quota is reached. The write did not happen; reads go on.",
-        help: "free some space (`df` shows where) and try again",
+        why: "The file system is full, a quota is reached, or the server is at its `maxmemory`. The write did not happen; reads go on.",
+        help: "free some space (`df` shows where; `redis-cli info memory` for a server) and try again",
     }
     1116 IO Internal {
         title: "the key-value store cannot be read or written",
         why: "The operating system reported an error. A write may or may not have happened.",
         help: "look at the cause in the host's log and at the disk (`dmesg`); it is tried again with the next write",
+    }
+    1117 UNREACHABLE Unavailable {
+        title: "the key-value server does not answer",
+        why: "The Redis server is not there, does not take the connection, or took longer than `timeout_ms`. \
+              A write may or may not have happened.",
+        help: "check that the server runs and that `url` in the provider's config leads to it; it is tried again with the next call",
+    }
+    1118 REFUSED Internal {
+        title: "the key-value server refuses the call",
+        why: "User or password are wrong, the user may not use the keys or scripts, the server only reads, or something else has \
+              written to the keys of Umbel.",
+        help: "the host's log has what the server said; check `url` and `prefix` in the provider's config, and the server's users",
     }
 }

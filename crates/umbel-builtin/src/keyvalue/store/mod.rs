@@ -6,7 +6,8 @@ mod file;
 mod table;
 mod writer;
 
-pub(super) use table::{Change, Done, View, Write};
+pub(super) use table::View;
+pub(crate) use table::{Change, Done, Write, number};
 
 use super::config::Settings;
 use super::error::KeyvalueError;
@@ -30,7 +31,7 @@ const WAITING_MAX: usize = 1_024;
 const WAITING_KIB_MAX: u32 = 64 << 10;
 
 /// Most bytes that one call may read or write.
-pub(super) const CALL_BYTES_MAX: usize = (WAITING_KIB_MAX as usize) << 10;
+pub(crate) const CALL_BYTES_MAX: usize = (WAITING_KIB_MAX as usize) << 10;
 
 type Answer = Result<Done, KeyvalueError>;
 

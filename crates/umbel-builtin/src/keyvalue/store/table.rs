@@ -39,7 +39,7 @@ const HEAD: usize = 16;
 
 /// A write, checked against the limits that need no look at the store.
 #[derive(Debug, Clone)]
-pub(in super::super) enum Write {
+pub(crate) enum Write {
     /// No key twice.
     Set(Vec<(String, Bytes)>),
     Delete(Vec<String>),
@@ -71,7 +71,7 @@ impl Write {
 
 /// What a write has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Done {
+pub(crate) enum Done {
     Nothing,
     Number(i128),
     /// Not swapped: the entry has this version now.
@@ -80,11 +80,11 @@ pub(in super::super) enum Done {
 
 /// A change that is durable.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Change {
-    pub(in super::super) place: Arc<Place>,
-    pub(in super::super) key: String,
+pub(crate) struct Change {
+    pub(crate) place: Arc<Place>,
+    pub(crate) key: String,
     /// None: deleted.
-    pub(in super::super) value: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
 }
 
 /// A value with its version.
@@ -399,6 +399,6 @@ fn bytes(key: &str, value: &[u8]) -> u64 {
 }
 
 /// A whole number in decimal digits, as `increment` writes it.
-fn number(value: &[u8]) -> Option<i128> {
+pub(crate) fn number(value: &[u8]) -> Option<i128> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }

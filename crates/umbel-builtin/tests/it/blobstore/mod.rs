@@ -6,6 +6,8 @@ mod contract;
 mod crash;
 mod guest;
 mod memory;
+#[cfg(feature = "blobstore_s3")]
+mod s3;
 
 use contract::{ODD_NAMES, all, bytes, link, longest};
 use futures::future::BoxFuture;
@@ -44,13 +46,21 @@ fn values(pairs: &[(&str, &str)]) -> Values {
 }
 
 async fn start(folder: &Path, config: &[(&str, &str)]) -> Result<Arc<dyn Provider>, Problem> {
+    start_of(&Blobstore::new(), folder, config).await
+}
+
+async fn start_of(
+    factory: &dyn Factory,
+    folder: &Path,
+    config: &[(&str, &str)],
+) -> Result<Arc<dyn Provider>, Problem> {
     let cx = StartContext {
         id: ProviderId::new("blobs").expect("an id"),
         config: values(config),
         targets: Arc::new(Nobody),
         folder: folder.to_owned(),
     };
-    Blobstore::new().start(cx).await
+    factory.start(cx).await
 }
 
 /// What a running provider serves. It runs as long as this is kept, as in a host.

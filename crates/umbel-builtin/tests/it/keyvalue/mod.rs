@@ -4,6 +4,8 @@ mod crash;
 mod damage;
 mod full;
 mod limits;
+#[cfg(feature = "keyvalue_redis")]
+mod redis;
 mod scope;
 mod watch;
 
@@ -61,6 +63,10 @@ pub(super) struct Bed {
 
 impl Bed {
     async fn try_open(folder: &Path, config: &[(&str, &str)]) -> Result<Bed, Problem> {
+        Bed::start(&Keyvalue::new(), folder, config).await
+    }
+
+    async fn start(factory: &dyn Factory, folder: &Path, config: &[(&str, &str)]) -> Result<Bed, Problem> {
         let components = Arc::new(Components::default());
         let cx = StartContext {
             id: ProviderId::new("keyvalue").expect("an id"),
@@ -68,7 +74,7 @@ impl Bed {
             targets: components.clone(),
             folder: folder.join("keyvalue"),
         };
-        let provider = Keyvalue::new().start(cx).await?;
+        let provider = factory.start(cx).await?;
         let server = provider.serve().expect("it serves");
         Ok(Bed { provider, server, components })
     }

@@ -49,13 +49,13 @@ impl Serve for Watcher {
     }
 }
 
-struct Listener {
+pub(super) struct Listener {
     told: mpsc::Receiver<(Told, Resource)>,
     answers: Arc<AtomicBool>,
 }
 
 impl Listener {
-    fn start(bed: &Bed, component: &str) -> Listener {
+    pub(super) fn start(bed: &Bed, component: &str) -> Listener {
         let (told, receiver) = mpsc::channel(10_000);
         let answers = Arc::new(AtomicBool::new(true));
         bed.components.set(component, Some(Arc::new(Watcher { told, answers: answers.clone() })));
@@ -67,7 +67,7 @@ impl Listener {
         next.expect("a watcher is told").expect("it lives")
     }
 
-    async fn expect(&mut self, function: &str, key: &str, value: Option<&str>) -> Resource {
+    pub(super) async fn expect(&mut self, function: &str, key: &str, value: Option<&str>) -> Resource {
         let (told, bucket) = self.next().await;
         let value = value.map(Into::into);
         assert_eq!(told, Told { function: function.into(), key: key.into(), value });
@@ -78,7 +78,11 @@ impl Listener {
 #[tokio::test]
 async fn a_watcher_is_told_of_every_change_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bed = Bed::open(folder.path(), &[]).await;
+    is_told_in_order(Bed::open(folder.path(), &[]).await).await;
+}
+
+/// What every provider with watchers does.
+pub(super) async fn is_told_in_order(bed: Bed) {
     let mut listener = Listener::start(&bed, "app-watcher");
     bed.provider.put_link(link("keyvalue", "app-watcher", &[], &[])).await.expect("a link");
     let client: Client = bed.client("app");
@@ -114,7 +118,11 @@ async fn a_watcher_is_told_of_every_change_in_order() {
 #[tokio::test]
 async fn a_link_says_what_is_watched() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bed = Bed::open(folder.path(), &[]).await;
+    is_told_what_it_watches(Bed::open(folder.path(), &[]).await).await;
+}
+
+/// What every provider with watchers does.
+pub(super) async fn is_told_what_it_watches(bed: Bed) {
     let mut listener = Listener::start(&bed, "app-watcher");
     let config = [("watch", "SET@order/*,DEL@flag"), ("bucket", "orders")];
     bed.provider.put_link(link("keyvalue", "app-watcher", &config, &[])).await.expect("a link");

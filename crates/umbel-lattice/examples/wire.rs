@@ -32,7 +32,6 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn spawn(handle: tokio::runtime::Handle) -> Spawn {
     Arc::new(move |task| {
-        #[expect(clippy::disallowed_methods, reason = "it ends with the program")]
         let _detached = handle.spawn(task);
     })
 }

@@ -254,7 +254,7 @@ impl Passing {
                 Ok(())
             }
             Frame::Closing { .. } => Err(lost()),
-            _ => Err(Problem::new(wire::WIRE_BROKEN, "the process sent a frame that only a host sends")),
+            _ => Err(Problem::new(wire::WIRE_BROKEN, "the process sent a frame that is not for a host")),
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum Frame {
     Denied { subject: String, problem: Problem },
     /// From either: the connection ends now, and why.
     Closing { problem: Problem },
+    /// Of a later version.
+    Unknown,
 }
 
 const HELLO: u8 = 1;
@@ -131,6 +133,8 @@ impl Frame {
                 out.push(CLOSING);
                 put_problem(out, &problem);
             }
+            // A kind that nobody has.
+            Frame::Unknown => out.push(0),
         }
         None
     }
@@ -162,7 +166,7 @@ impl Frame {
             STATUS => Frame::Status { reply: text(reader)?, status: number(reader)? },
             DENIED => Frame::Denied { subject: text(reader)?, problem: problem(reader)? },
             CLOSING => Frame::Closing { problem: problem(reader)? },
-            _ => return Err(CodecError::Broken { what: "a frame of no known kind" }),
+            _ => Frame::Unknown,
         };
         Ok(frame)
     }

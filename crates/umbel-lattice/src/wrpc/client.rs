@@ -125,7 +125,11 @@ impl Client {
                 flight.landed();
                 Ok(value)
             }
-            Ok(Err(problem)) => Err(problem),
+            Ok(Err(problem)) => {
+                // Streams of the arguments that still wait for the server go too.
+                flight.line.end(&problem);
+                Err(problem)
+            }
             Err(_) => {
                 let message = format!(
                     "`{}` of `{}` gave no result within {patience:?}",

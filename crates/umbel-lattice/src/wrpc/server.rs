@@ -120,7 +120,7 @@ impl Server {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
-    /// Refuses new calls and waits for those under way. Returns how many had to be ended at the deadline.
+    /// Refuses new calls and waits for those under way and their streams. Returns how many had to be ended at the deadline.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.inner.is_draining.store(true, Ordering::Release);
         let idle = async {
@@ -128,7 +128,7 @@ impl Server {
                 let idle = self.inner.idle.notified();
                 tokio::pin!(idle);
                 idle.as_mut().enable();
-                if self.calls() == 0 {
+                if self.calls() == 0 && locked(&self.inner.lines).is_empty() {
                     return;
                 }
                 idle.await;
@@ -505,6 +505,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(server) = self.server.upgrade() {
             locked(&server.lines).remove(&self.number);
+            server.idle.notify_waiters();
         }
     }
 }

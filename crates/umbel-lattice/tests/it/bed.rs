@@ -9,7 +9,7 @@ use umbel_lattice::{InProcess, Lattice, Spawn};
 pub(crate) fn spawn() -> Spawn {
     let runtime = tokio::runtime::Handle::current();
     Arc::new(move |task| {
-        #[expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
+        // A test's tasks end with its runtime.
         let _detached = runtime.spawn(task);
     })
 }

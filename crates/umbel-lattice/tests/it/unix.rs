@@ -101,7 +101,7 @@ async fn host_and_process_hear_one_another() {
 async fn buckets_are_not_offered() {
     let bed = Bed::new();
     let (unix, _door) = bed.open("process").await;
-    let error = unix.bucket("LATTICEDATA_default").await.err().expect("no bucket");
+    let error = unix.bucket("LATTICEDATA_default").await.expect_err("no bucket");
     assert_eq!(error.code(), wire::NO_BUCKETS);
 }
 
@@ -130,7 +130,7 @@ async fn another_version_and_rubbish_are_refused_with_a_code() {
     let frame = |body: &[u8]| [&u32::try_from(body.len()).expect("short").to_le_bytes()[..], body].concat();
     let cases: [(&str, Vec<u8>); 5] = [
         ("UM0637", frame(&hello)),
-        ("UM0630", frame(b"GET / HTTP/1.1")),
+        ("UM0638", frame(b"GET / HTTP/1.1")),
         ("UM0630", vec![255; 64]),
         ("UM0630", frame(b"")),
         ("UM0638", frame(&[4, 1])),

@@ -1,5 +1,6 @@
 //! What a host is started with.
 
+use crate::process::Own;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
@@ -21,6 +22,8 @@ pub struct Config {
     pub collect: Duration,
     /// Compile processes at the same moment.
     pub compilers: usize,
+    /// How this program starts itself again as guardian and as provider. Without it, processes have no guardian, and builtins none.
+    pub own: Option<Own>,
 }
 
 impl Config {
@@ -34,6 +37,7 @@ impl Config {
             drain: Duration::from_secs(20),
             collect: Duration::from_secs(600),
             compilers: 2,
+            own: None,
         }
     }
 }

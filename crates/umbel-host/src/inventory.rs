@@ -6,7 +6,7 @@ use crate::shared::Shared;
 use crate::slot::{Revision, Slot};
 use std::collections::BTreeMap;
 use umbel_lattice::control::{
-    ComponentView, Endpoint, Host, Inventory, PartState, ProviderKind, ProviderView, Usage,
+    ComponentView, Endpoint, Host, Inventory, PartState, ProcessView, ProviderView, Usage,
 };
 use umbel_supervisor::{State, Tree};
 
@@ -140,7 +140,17 @@ fn provider(slot: &ProviderSlot, state: Option<&State>) -> ProviderView {
     let order = slot.order();
     let mut view = ProviderView::new(slot.id.clone(), order.provider_ref.clone());
     view.annotations = order.annotations.clone();
-    view.kind = Some(ProviderKind::Builtin);
+    view.kind = Some(slot.kind());
+    if let Some(process) = slot.process() {
+        let load = process.load();
+        view.name = process.claims.as_ref().and_then(|claims| claims.name.clone());
+        view.process = Some(ProcessView {
+            pid: process.pid(),
+            memory_bytes: load.memory_bytes,
+            cpu_us: u64::try_from(load.cpu.as_micros()).unwrap_or(u64::MAX),
+            processes: u32::try_from(load.processes).unwrap_or(u32::MAX),
+        });
+    }
     view.state = seen(own, state);
     view.problem = problem;
     view.application = order.application.clone();

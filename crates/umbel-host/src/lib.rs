@@ -29,6 +29,7 @@ pub mod inventory;
 pub mod logs;
 pub mod order;
 pub mod parts;
+pub mod process;
 pub mod provider;
 pub mod secrets;
 pub mod shared;

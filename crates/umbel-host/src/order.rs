@@ -3,7 +3,8 @@
 use crate::component;
 use crate::error::HostError;
 use crate::parts::{Order, check_generation};
-use crate::provider::{self, ProviderSlot};
+use crate::process::Program;
+use crate::provider::{self, Maker, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::Slot;
 use std::sync::Arc;
@@ -11,8 +12,7 @@ use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::HostId;
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
-use umbel_lattice::control::{Scale, StartProvider, StopProvider, Update};
-use umbel_provider::Factory;
+use umbel_lattice::control::{Isolation, Scale, StartProvider, StopProvider, Update};
 use umbel_supervisor::Handle;
 
 /// What the order's giver is told.
@@ -135,17 +135,17 @@ async fn wake(branch: &Handle, id: &str) {
 /// Starts a provider, or changes one that runs: its config, its annotations, its generation.
 pub async fn start_provider(shared: &Arc<Shared>, order: StartProvider) -> Said {
     check_host(shared, &order.host_id).map_err(problem)?;
-    let factory = factory_of(shared, &order.provider_ref)?;
+    let maker = maker_of(shared, &order)?;
     let id = order.provider_id.clone();
     let _turn = shared.providers.turn(id.as_str()).await;
     shared.check_open().map_err(problem)?;
     let branch = shared.branch(provider::BRANCH).map_err(problem)?;
     if let Some(slot) = shared.provider(id.as_str()) {
-        return change_provider(&branch, &slot, order, &factory).await;
+        return change_provider(&branch, &slot, order, &maker).await;
     }
     let given = Order { application: order.application.as_deref(), generation: order.generation };
     shared.providers.check_gone(id.as_str(), given).map_err(problem)?;
-    let slot = Arc::new(ProviderSlot::new(order, factory));
+    let slot = Arc::new(ProviderSlot::new(order, maker));
     shared.providers.add(id.as_str(), &slot);
     let started = branch.add_child(provider::child(shared, &slot)).await;
     if started.is_err() {
@@ -160,12 +160,12 @@ async fn change_provider(
     branch: &Handle,
     slot: &Arc<ProviderSlot>,
     mut order: StartProvider,
-    factory: &Arc<dyn Factory>,
+    maker: &Maker,
 ) -> Said {
     let (id, now) = (slot.id.as_str(), slot.order());
     check_generation(id, now.generation, order.generation).map_err(problem)?;
     // A builtin stands in for images of every version. A plan may name another one; wasmCloud's tools are refused as they know it.
-    let stays = slot.is_made_by(factory) && order.generation.is_some();
+    let stays = slot.is_made_by(maker) && order.generation.is_some();
     if now.provider_ref != order.provider_ref && !stays {
         let (current, given) = (now.provider_ref.clone(), order.provider_ref);
         return Err(problem(HostError::ProviderExists { id: id.into(), current, given }));
@@ -195,18 +195,31 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
     Ok(format!("provider {id} is stopped"))
 }
 
-/// The builtin that a reference means: by name, or because it stands in for an image of that name.
-fn factory_of(shared: &Shared, reference: &str) -> Result<Arc<dyn Factory>, Problem> {
+/// What a reference means: an archive, or a builtin by its name or because it stands in for an image of that name.
+fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
+    let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
     let name = match parsed.location() {
         Location::Builtin(name) => name.to_string(),
         Location::Oci(image) => image.name().to_string(),
+        Location::File(path) if is_archive(path) => {
+            return Ok(Maker::Process(Program::Archive(reference.clone()), None));
+        }
         Location::File(_) | Location::Digest(_) => {
-            return Err(problem(HostError::Archive { reference: reference.into() }));
+            return Err(problem(HostError::Archive { reference: reference.clone() }));
         }
     };
     let found = shared.factories.iter().find(|f| f.name() == name).cloned();
-    found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.into() }))
+    let factory = found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.clone() }))?;
+    Ok(match order.isolation {
+        Some(Isolation::Process) => Maker::Process(Program::Builtin(factory.name()), Some(factory)),
+        None => Maker::Builtin(factory),
+    })
+}
+
+fn is_archive(path: &std::path::Path) -> bool {
+    let name = path.to_string_lossy();
+    name.ends_with(".par") || name.ends_with(".par.gz")
 }
 
 fn problem(error: impl Coded) -> Problem {

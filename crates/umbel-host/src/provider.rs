@@ -1,5 +1,6 @@
 //! The child that runs one provider: starts it, keeps its links current, stops it with a deadline.
 
+use crate::process::{self, ProcessProvider, Program};
 use crate::shared::{COALESCE, HostTargets, Shared};
 use crate::tables::Tables;
 use arc_swap::ArcSwapOption;
@@ -11,8 +12,8 @@ use umbel_core::Problem;
 use umbel_core::event::{Fact, ProviderStartFailed, ProviderStarted, ProviderStopped};
 use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
-use umbel_lattice::control::{PartState, StartProvider};
-use umbel_provider::{Factory, Provider, StartContext};
+use umbel_lattice::control::{PartState, ProviderKind, StartProvider};
+use umbel_provider::{Factory, Health, Provider, StartContext};
 use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
 use umbel_wit::InterfaceName;
 
@@ -21,14 +22,50 @@ pub const BRANCH: &str = "providers";
 /// How soon a link that a provider did not take is offered again.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// What providers are made by.
+#[derive(Clone)]
+pub enum Maker {
+    /// Code of this host.
+    Builtin(Arc<dyn Factory>),
+    /// A process; of a builtin, with what makes it.
+    Process(Program, Option<Arc<dyn Factory>>),
+}
+
+impl Maker {
+    /// How its providers run.
+    pub fn kind(&self) -> ProviderKind {
+        match self {
+            Maker::Builtin(_) => ProviderKind::Builtin,
+            Maker::Process(..) => ProviderKind::Process,
+        }
+    }
+
+    fn is(&self, other: &Maker) -> bool {
+        match (self, other) {
+            (Maker::Builtin(a), Maker::Builtin(b)) => a.name() == b.name(),
+            (Maker::Process(a, _), Maker::Process(b, _)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether its providers serve the import. What an archive serves is known when it runs.
+    fn serves(&self, import: &str) -> bool {
+        match self {
+            Maker::Builtin(factory) | Maker::Process(_, Some(factory)) => serves(&**factory, import),
+            Maker::Process(_, None) => !is_inward(import),
+        }
+    }
+}
+
 /// One provider id.
 pub struct ProviderSlot {
     /// The id.
     pub id: ProviderId,
     /// What should run.
     pub desired: watch::Sender<Arc<StartProvider>>,
-    factory: Arc<dyn Factory>,
+    maker: Maker,
     running: ArcSwapOption<Arc<dyn Provider>>,
+    process: ArcSwapOption<ProcessProvider>,
     // Written by the provider's task alone; read by inventory.
     status: Mutex<(PartState, Option<Problem>)>,
     // The links that it was offered last, and why it did not take them.
@@ -47,12 +84,13 @@ pub enum Taken {
 
 impl ProviderSlot {
     /// A provider that is not started yet.
-    pub fn new(order: StartProvider, factory: Arc<dyn Factory>) -> ProviderSlot {
+    pub fn new(order: StartProvider, maker: Maker) -> ProviderSlot {
         ProviderSlot {
             id: order.provider_id.clone(),
             desired: watch::Sender::new(Arc::new(order)),
-            factory,
+            maker,
             running: ArcSwapOption::empty(),
+            process: ArcSwapOption::empty(),
             status: Mutex::new((PartState::Starting, None)),
             offered: Mutex::default(),
         }
@@ -63,14 +101,24 @@ impl ProviderSlot {
         self.desired.borrow().clone()
     }
 
-    /// Whether providers of this factory are what runs here.
-    pub fn is_made_by(&self, factory: &Arc<dyn Factory>) -> bool {
-        self.factory.name() == factory.name()
+    /// Whether providers of this make are what runs here.
+    pub fn is_made_by(&self, maker: &Maker) -> bool {
+        self.maker.is(maker)
+    }
+
+    /// How it runs.
+    pub fn kind(&self) -> ProviderKind {
+        self.maker.kind()
+    }
+
+    /// Its process, while it has one.
+    pub fn process(&self) -> Option<Arc<ProcessProvider>> {
+        self.process.load_full()
     }
 
     /// Whether providers of its kind serve the import.
     pub fn serves(&self, import: &str) -> bool {
-        serves(&*self.factory, import)
+        self.maker.serves(import)
     }
 
     /// The provider, while it runs.
@@ -111,8 +159,11 @@ const INWARD: [&str; 3] = ["incoming-handler", "handler", "run"];
 
 /// Whether providers of the factory serve the import. What they bring calls of is among their contracts too.
 pub fn serves(factory: &dyn Factory, import: &str) -> bool {
-    let name = InterfaceName::new(import);
-    !INWARD.contains(&name.interface()) && factory.contracts().iter().any(|contract| contract.covers(import))
+    !is_inward(import) && factory.contracts().iter().any(|contract| contract.covers(import))
+}
+
+fn is_inward(import: &str) -> bool {
+    INWARD.contains(&InterfaceName::new(import).interface())
 }
 
 /// The child of one provider.
@@ -135,7 +186,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     shared.caught_up().await;
     let start = start_context(&shared, &slot);
     let config = start.config.clone();
-    let provider = match slot.factory.start(start).await {
+    let provider = match make(&shared, &slot, start, &cx).await {
         Ok(provider) => provider,
         Err(problem) => {
             slot.set(PartState::Failed, Some(problem.clone()));
@@ -170,17 +221,58 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
             shared.caught_up().await;
             goes_on
         };
+        let provider = links.provider.clone();
         tokio::select! {
             goes_on = next => if !goes_on { break },
             () = cx.stop.requested() => break,
+            problem = provider.ended() => {
+                lost(&shared, &slot, &problem).await;
+                return Err(problem);
+            }
         }
     }
     slot.set(PartState::Draining, None);
     links.provider.stop(shared.config.drain).await;
     slot.running.store(None);
+    slot.process.store(None);
     slot.set(PartState::Stopped, None);
     shared.tell(&Fact::ProviderStopped(stopped(&shared, &slot.order()))).await;
     Ok(())
+}
+
+/// Makes the provider.
+async fn make(
+    shared: &Arc<Shared>,
+    slot: &ProviderSlot,
+    start: StartContext,
+    cx: &ChildContext,
+) -> Result<Arc<dyn Provider>, Problem> {
+    let program = match &slot.maker {
+        Maker::Builtin(factory) => return factory.start(start).await,
+        Maker::Process(program, _) => program,
+    };
+    let application = slot.order().application.clone();
+    let started = tokio::select! {
+        started = process::start(shared, program, application, start) => started?,
+        () = cx.stop.requested() => {
+            return Err(Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started"));
+        }
+    };
+    let started = Arc::new(started);
+    slot.process.store(Some(started.clone()));
+    Ok(started)
+}
+
+/// The provider has ended by itself: whoever calls it is told so until it runs again.
+async fn lost(shared: &Arc<Shared>, slot: &ProviderSlot, problem: &Problem) {
+    slot.running.store(None);
+    slot.process.store(None);
+    slot.offered().clear();
+    slot.set(PartState::Failed, Some(problem.clone()));
+    shared.parts_changed();
+    let mut stopped = stopped(shared, &slot.order());
+    stopped.reason = problem.to_string();
+    shared.tell(&Fact::ProviderStopped(stopped)).await;
 }
 
 fn start_context(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> StartContext {
@@ -256,6 +348,9 @@ impl Links {
                 .extend(refused.map(|(key, offer, p)| (key.clone(), (offer.link.clone(), Some(p.clone())))));
         }
         problem = refused.into_iter().map(|(_, _, p)| p).next_back().or(problem);
+        if let Health::Unhealthy(unwell) = self.provider.health() {
+            problem = problem.or(Some(unwell));
+        }
         if let Some(problem) = &problem {
             tracing::warn!(provider = %slot.id, %problem, "a link or config was not taken; it is offered again");
         }

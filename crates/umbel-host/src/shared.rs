@@ -7,6 +7,7 @@ use crate::error::HostError;
 use crate::event_log::Ask;
 use crate::logs::{self, LogInbox, LogSender};
 use crate::parts::Parts;
+use crate::process::Processes;
 use crate::provider::ProviderSlot;
 use crate::slot::{Revision, Slot};
 use crate::state::StateDir;
@@ -100,6 +101,8 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// What comparing the two ends of links has found.
     pub compared: Compared,
+    /// Providers that are processes.
+    pub processes: Processes,
     records: Records,
     root: OnceLock<Handle>,
 }
@@ -116,7 +119,7 @@ impl Host {
         let (logs, log_inbox) = logs::channel(deps.clock.clone());
         let (event_asks, event_inbox) = mpsc::channel(256);
         let labels = labels(&config);
-        Ok(Host(Arc::new(Shared {
+        let host = Host(Arc::new(Shared {
             config,
             state,
             id,
@@ -139,9 +142,12 @@ impl Host {
             stop_requested: Stop::new(),
             draining: AtomicBool::new(false),
             compared: Compared::default(),
+            processes: Processes::default(),
             records,
             root: OnceLock::new(),
-        })))
+        }));
+        host.0.processes.sweep(&host.0).await?;
+        Ok(host)
     }
 
     /// Its id.

@@ -136,6 +136,11 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
+    /// Waits until it has ended by itself, and says why. One that is part of the host never does.
+    async fn ended(&self) -> Problem {
+        std::future::pending().await
+    }
+
     /// Take no new work, finish what is under way within `deadline`, end.
     async fn stop(&self, deadline: Duration);
 }

@@ -69,9 +69,9 @@ codes! {
         help: "`umbel tree` shows which and why",
     }
     814 PROCESS_PROVIDER Invalid {
-        title: "provider archives do not run on this host",
-        why: "This build has the builtin providers only.",
-        help: "use `builtin:http-server` or `builtin:http-client`, or an image whose name ends so",
+        title: "the reference does not lead to a provider",
+        why: "A provider is a builtin (`builtin:NAME`, or an image whose name ends so), or an archive on this machine (`./NAME.par.gz`).",
+        help: "name a builtin (`umbel explain capabilities`) or the file of an archive (`umbel par inspect FILE`)",
     }
     815 TOO_MANY_ORDERS Exhausted {
         title: "the host works on too many orders at once",
@@ -97,5 +97,15 @@ codes! {
         title: "the platform cannot keep its memory to itself",
         why: "Secrets are in its memory, so it leaves no core files and lets other processes of its user not read it; the system refused that.",
         help: "the cause says what the system answered; `umbel up` in another environment may be allowed to",
+    }
+    820 PROVIDER_NOT_STARTED Unavailable {
+        title: "the process of a provider cannot be started",
+        why: "Its archive cannot be read, or the host cannot make what holds the process: a socket, a folder, a cgroup.",
+        help: "the cause says what; `umbel doctor` checks the machine, `umbel par inspect FILE` the archive",
+    }
+    821 PROVIDER_EXITED Unavailable {
+        title: "the process of a provider has ended",
+        why: "It ended by itself, was killed, or lost its connection to the host. It is started again with its links and config, after a pause that grows while it keeps ending; five times in five minutes it is given up.",
+        help: "`umbel logs --component PROVIDER` shows its last lines, `umbel tree` how often it was started",
     }
 }

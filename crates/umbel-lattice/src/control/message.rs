@@ -145,6 +145,17 @@ pub struct StartProvider {
     /// Extension: the application that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
+    /// Extension: what a builtin is kept apart from the host by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+}
+
+/// What keeps a provider apart from its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// A process of its own.
+    Process,
 }
 
 impl StartProvider {
@@ -158,6 +169,7 @@ impl StartProvider {
             annotations: None,
             generation: None,
             application: None,
+            isolation: None,
         }
     }
 }

@@ -13,11 +13,12 @@ pub mod view;
 pub use client::Client;
 pub use error::ControlError;
 pub use message::{
-    ComponentAuction, ComponentAuctionAck, ComponentLimits, LabelKey, LabelValue, ProviderAuction,
+    ComponentAuction, ComponentAuctionAck, ComponentLimits, Isolation, LabelKey, LabelValue, ProviderAuction,
     ProviderAuctionAck, Registry, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update,
     link_body, links_body,
 };
 pub use response::{CtlResponse, parse_request};
 pub use view::{
-    ComponentView, Endpoint, Host, Inventory, LinkTrouble, PartState, ProviderKind, ProviderView, Usage,
+    ComponentView, Endpoint, Host, Inventory, LinkTrouble, PartState, ProcessView, ProviderKind,
+    ProviderView, Usage,
 };

@@ -277,6 +277,9 @@ pub struct ProviderView {
     /// How it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ProviderKind>,
+    /// Its process, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessView>,
     /// How it is.
     #[serde(default, skip_serializing_if = "PartState::is_unknown")]
     pub state: PartState,
@@ -304,6 +307,7 @@ impl ProviderView {
             revision: 0,
             annotations: None,
             kind: None,
+            process: None,
             state: PartState::Unknown,
             problem: None,
             endpoints: Vec::new(),
@@ -311,6 +315,19 @@ impl ProviderView {
             generation: None,
         }
     }
+}
+
+/// The process of a provider, with its descendants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessView {
+    /// Its pid.
+    pub pid: u32,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Processor time since its start, in µs.
+    pub cpu_us: u64,
+    /// How many processes it consists of.
+    pub processes: u32,
 }
 
 /// Where a component can be reached through a provider.

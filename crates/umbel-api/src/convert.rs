@@ -105,6 +105,12 @@ fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
         state: view.state.to_string(),
         problem: view.problem,
         endpoints: endpoints.map(|e| doc::Endpoint { component: e.component, url: e.url }).collect(),
+        process: view.process.map(|process| doc::ProviderProcess {
+            pid: process.pid,
+            memory_bytes: process.memory_bytes,
+            cpu_us: process.cpu_us,
+            processes: process.processes,
+        }),
     }
 }
 

@@ -95,5 +95,13 @@ pub enum RestartMode {
     Never,
 }
 
+/// What keeps a provider apart from its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// A process of its own, contained and started again when it ends.
+    Process,
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,10 @@ use crate::slot::Slot;
 use std::sync::Arc;
 use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::HostId;
+use umbel_core::limits::Isolation;
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
-use umbel_lattice::control::{Isolation, Scale, StartProvider, StopProvider, Update};
+use umbel_lattice::control::{Scale, StartProvider, StopProvider, Update};
 use umbel_supervisor::Handle;
 
 /// What the order's giver is told.

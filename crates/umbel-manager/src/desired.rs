@@ -8,7 +8,7 @@ use umbel_core::code::manager as code;
 use umbel_core::digest::Digest;
 use umbel_core::grants::Grants;
 use umbel_core::id::AppName;
-use umbel_core::limits::{InstanceMode, Limits, RestartMode};
+use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
 use umbel_core::link::{Link, Values};
 use umbel_manifest::{Application, Config, Part, PartKind, Scale, Secret, Source};
 
@@ -68,6 +68,8 @@ pub struct DesiredPart {
     pub grants: Option<Grants>,
     /// When a command is run again.
     pub restart: Option<RestartMode>,
+    /// What a builtin provider is kept apart from the host by.
+    pub isolation: Option<Isolation>,
     /// How many, and where.
     pub scale: Scale,
     /// What it is annotated with.
@@ -187,6 +189,9 @@ fn desired_part(application: &Application, part: &Part, image: &str, record: &Ve
     if let (Some(fields), true) = (spec.as_array_mut(), grants.is_some() || part.restart.is_some()) {
         fields.push(serde_json::json!([grants, part.restart]));
     }
+    if let (Some(fields), Some(isolation)) = (spec.as_array_mut(), part.isolation) {
+        fields.push(serde_json::json!({ "isolation": isolation }));
+    }
     let spec = Digest::of(spec.to_string().as_bytes()).hex();
     let annotations = Annotations::from([
         (APPSPEC.to_owned(), application.name.to_string()),
@@ -204,6 +209,7 @@ fn desired_part(application: &Application, part: &Part, image: &str, record: &Ve
         instance: part.instance,
         grants,
         restart: part.restart,
+        isolation: part.isolation,
         scale: part.scale.clone(),
         annotations,
     }

@@ -270,6 +270,7 @@ impl Planner<'_> {
         start.annotations = Some(part.annotations.clone());
         start.generation = Some(self.desired.generation);
         start.application = Some(self.desired.name.to_string());
+        start.isolation = part.isolation;
         let found = self.world.hosts[host].provider(&part.id);
         let Some(view) = found else {
             self.plan.steps.push(Step::StartProvider(start));

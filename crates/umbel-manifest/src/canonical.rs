@@ -66,6 +66,9 @@ fn part(part: &Part) -> Value {
     if let Some(restart) = part.restart {
         properties.insert("restart".into(), json!(restart));
     }
+    if let Some(isolation) = part.isolation {
+        properties.insert("isolation".into(), json!(isolation));
+    }
     let mut traits: Vec<Value> = scale(&part.scale).into_iter().collect();
     traits.extend(part.links.iter().map(link));
     let mut object = Map::new();

@@ -55,6 +55,7 @@ fn part(app: &AppName, name: &str, kind: PartKind, image: &str) -> Part {
         limits: None,
         grants: None,
         restart: None,
+        isolation: None,
         instance: None,
         scale: Scale::Single,
         links: Vec::new(),

@@ -10,7 +10,7 @@ use crate::traits::{self, LinkMark};
 use crate::units;
 use umbel_core::code::{Code, manifest};
 use umbel_core::id::{AppName, ComponentId, application_part_id};
-use umbel_core::limits::{InstanceMode, Limits, RestartMode};
+use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
 
 /// A part with the places that comparing parts needs.
 pub(crate) struct ReadPart {
@@ -29,8 +29,18 @@ pub(crate) enum Named {
 }
 
 const PROPERTIES: &[&str] = &["image", "application", "id", "config", "secrets"];
-const COMPONENT_PROPERTIES: &[&str] =
-    &["image", "application", "id", "config", "secrets", "limits", "instance", "grants", "restart"];
+const COMPONENT_PROPERTIES: &[&str] = &[
+    "image",
+    "application",
+    "id",
+    "config",
+    "secrets",
+    "limits",
+    "instance",
+    "grants",
+    "restart",
+    "isolation",
+];
 const LIMITS: &[&str] = &["memory", "cpu", "call_time", "instances", "waiting", "log_rate", "outbound_hosts"];
 
 /// Reads one item of `spec.components`.
@@ -58,6 +68,7 @@ pub(crate) fn read_part(
     let instance = read_instance(&properties, report);
     let grants = grants::read(&properties, report);
     let restart = read_restart(&properties, report);
+    let isolation = read_isolation(&properties, report);
     let explicit_id = read_id(&properties, report);
     let (name, kind, source) = (name?, kind?, source?);
     check_shared(&source, &fields, &properties, report);
@@ -78,6 +89,7 @@ pub(crate) fn read_part(
         instance,
         grants,
         restart,
+        isolation,
         scale: traits.scale.unwrap_or(Scale::Single),
         links: traits.links,
     };
@@ -164,7 +176,7 @@ fn check_shared(source: &Source, part: &Fields<'_>, properties: &Fields<'_>, rep
     if !matches!(source, Source::Shared { .. }) {
         return;
     }
-    for key in ["config", "secrets", "limits", "instance", "grants", "restart"] {
+    for key in ["config", "secrets", "limits", "instance", "grants", "restart", "isolation"] {
         if properties.get(key).is_some() {
             let message = format!("`{}` is set for a part of another application", properties.at_key(key));
             report.add(manifest::SHARED_PART, properties.key_at(key), message);
@@ -272,6 +284,20 @@ fn read_restart(properties: &Fields<'_>, report: &mut Report<'_>) -> Option<Rest
                 shown(other)
             );
             let help = "write `restart: always` for a service, `restart: on-failure` or `restart: never`";
+            report.add_with_help(manifest::INVALID_VALUE, at, message, help);
+            None
+        }
+    }
+}
+
+fn read_isolation(properties: &Fields<'_>, report: &mut Report<'_>) -> Option<Isolation> {
+    match properties.text("isolation", report)? {
+        "process" => Some(Isolation::Process),
+        other => {
+            let at = properties.get("isolation").map_or(properties.at, |node| node.at);
+            let message =
+                format!("`{}` is `{}`, not `process`", properties.at_key("isolation"), shown(other));
+            let help = "write `isolation: process`, or leave it out for a builtin that runs in the host";
             report.add_with_help(manifest::INVALID_VALUE, at, message, help);
             None
         }

@@ -92,6 +92,10 @@ pub(crate) enum Command {
     Link(cmd::link::Args),
     /// Keep, delete and list secrets of components
     Secret(cmd::secret::Args),
+    /// List and run capability providers
+    Provider(cmd::provider::Args),
+    /// Make, sign and look into provider archives
+    Par(cmd::par::Args),
     /// Check this machine and the platform
     Doctor(cmd::doctor::Args),
     /// Print help: of everything, of a verb, an error code or a concept
@@ -110,7 +114,10 @@ const NOT_UNDERSTOOD: u8 = 2;
 /// The verbs as the first help shows them: those of every day on top.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["launch", "deploy", "ps", "logs", "open", "down"]),
-    ("Applications", &["undeploy", "rollback", "inspect", "wit", "call", "link", "secret"]),
+    (
+        "Applications",
+        &["undeploy", "rollback", "inspect", "wit", "call", "link", "secret", "provider", "par"],
+    ),
     ("The platform", &["up", "top", "tree", "events", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];

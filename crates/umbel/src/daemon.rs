@@ -25,6 +25,7 @@ use umbel_builtin::messaging::Messaging;
 use umbel_builtin::secrets::{KeyFile, Secrets};
 use umbel_core::code::api;
 use umbel_core::{Coded, Problem, SystemClock};
+use umbel_host::process::Own;
 use umbel_host::worker::CompileProcesses;
 use umbel_host::{Config as HostConfig, Deps, Host, StateDir, tree};
 use umbel_lattice::{InProcess, Lattice};
@@ -197,25 +198,39 @@ async fn host(
     let program = PathBuf::from("/proc/self/exe");
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();
+    config.own = Some(Own {
+        path: program.clone(),
+        guardian: vec![GUARDIAN_ARG.into()],
+        provider: PROVIDER_ARGS.map(Into::into).to_vec(),
+    });
     let worker = Arc::new(CompileProcesses::new(program, config.compilers));
     let images = Images::new(engine, &runtime, worker).map_err(coded)?;
     let store = Arc::new(Store::open(state.join("artifacts")).map_err(coded)?);
     let clock = Arc::new(SystemClock);
     let secrets = Secrets::new(state.join("secrets"), KeyFile::new(state.join("secrets.key")));
-    let factories: Vec<Arc<dyn Factory>> = vec![
-        Arc::new(http.clone()),
+    let mut factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(secrets)];
+    factories.extend(apart(cores));
+    let deps = Deps { lattice, clock, images, store, factories, cores: cores.clone() };
+    Host::new(config, state, key, deps).await
+}
+
+/// The builtin providers that can run in a process of their own as well.
+pub(crate) fn apart(cores: &Arc<Cores>) -> Vec<Arc<dyn Factory>> {
+    vec![
         Arc::new(HttpClient),
         Arc::new(Keyvalue::new()),
         Arc::new(KeyvalueRedis::new()),
         Arc::new(Blobstore::new()),
         Arc::new(BlobstoreS3::new()),
         Arc::new(Messaging::new(cores.clone())),
-        Arc::new(Cron::new(cores, clock.clone())),
-        Arc::new(secrets),
-    ];
-    let deps = Deps { lattice, clock, images, store, factories, cores: cores.clone() };
-    Host::new(config, state, key, deps).await
+        Arc::new(Cron::new(cores, Arc::new(SystemClock))),
+    ]
 }
+
+/// The hidden word with which this program becomes the guardian of a platform.
+pub(crate) const GUARDIAN_ARG: &str = "__guardian";
+/// The words with which it becomes a provider.
+const PROVIDER_ARGS: [&str; 2] = ["provider", "run"];
 
 /// No core files: secrets are in memory. It holds for compile processes too, which inherit it.
 fn leave_no_core() -> Result<(), Problem> {

@@ -29,10 +29,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     keep_errors_cheap();
-    // A compile process is this program with one hidden word before anything else is read.
+    // A compile process is this program with one hidden word, before anything else is read.
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == umbel_runtime::compile::WORKER_ARG) {
+    let first = arguments.next().unwrap_or_default();
+    if first == umbel_runtime::compile::WORKER_ARG {
         return ExitCode::from(umbel_runtime::compile::worker_main(arguments));
+    }
+    // So is the guardian, which outlives its platform.
+    if first == daemon::GUARDIAN_ARG {
+        let what = arguments.next().unwrap_or_default();
+        return umbel_supervisor::guardian::main(&what.to_string_lossy());
     }
     let cli = match args::parse(std::env::args_os()) {
         Ok(cli) => cli,

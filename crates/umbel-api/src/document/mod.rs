@@ -18,7 +18,7 @@ pub use application::{
 pub use call::{CallRequest, CallResult, Wit, WitRequest};
 pub use platform::{
     Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Need,
-    Provider, ProviderList, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
+    Provider, ProviderList, ProviderProcess, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
 pub use secret::{Secret, SecretList};

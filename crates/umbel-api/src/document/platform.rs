@@ -168,6 +168,22 @@ pub struct Provider {
     pub problem: Option<Problem>,
     /// Addresses under which it brings calls from outside.
     pub endpoints: Vec<Endpoint>,
+    /// Its process, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProviderProcess>,
+}
+
+/// The process of a provider, with its descendants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProviderProcess {
+    /// Its pid.
+    pub pid: u32,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Processor time since its start, in microseconds.
+    pub cpu_us: u64,
+    /// How many processes it consists of.
+    pub processes: u32,
 }
 
 /// An address that leads to a component.

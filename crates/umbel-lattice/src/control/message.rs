@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use umbel_core::grants::Grants;
 use umbel_core::id::{ComponentId, HostId, ProviderId};
-use umbel_core::limits::{InstanceMode, Limits, RestartMode};
+use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
 use umbel_core::link::{Distance, Link};
 
 /// Starts, scales or (count 0) stops a component. The work is done after the answer; events tell the outcome.
@@ -148,14 +148,6 @@ pub struct StartProvider {
     /// Extension: what a builtin is kept apart from the host by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-}
-
-/// What keeps a provider apart from its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Isolation {
-    /// A process of its own.
-    Process,
 }
 
 impl StartProvider {

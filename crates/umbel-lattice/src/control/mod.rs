@@ -13,7 +13,7 @@ pub mod view;
 pub use client::Client;
 pub use error::ControlError;
 pub use message::{
-    ComponentAuction, ComponentAuctionAck, ComponentLimits, Isolation, LabelKey, LabelValue, ProviderAuction,
+    ComponentAuction, ComponentAuctionAck, ComponentLimits, LabelKey, LabelValue, ProviderAuction,
     ProviderAuctionAck, Registry, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update,
     link_body, links_body,
 };

@@ -13,6 +13,8 @@ pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod logs;
 pub(crate) mod open;
+pub(crate) mod par;
+pub(crate) mod provider;
 pub(crate) mod ps;
 pub(crate) mod rollback;
 pub(crate) mod secret;
@@ -49,6 +51,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Open(args) => open::run(context, args).await,
         Command::Link(args) => link::run(context, args).await,
         Command::Secret(args) => secret::run(context, args).await,
+        Command::Provider(args) => provider::run(context, args).await,
+        Command::Par(args) => par::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Help(args) => help::run(context, &args),
         Command::Explain(args) => explain::run(context, args),

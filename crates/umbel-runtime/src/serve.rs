@@ -4,8 +4,8 @@
 //! instance. A contract with resources needs one instance that knows them: a [`Session`], which lives as long as its importer's instance
 //! or any of the resources.
 
-use crate::carry::handles;
 use crate::carry::list::{FLAT_MAX, Values, with_count};
+use crate::carry::remote::{self, Callee, Lent};
 use crate::carry::stream::Given;
 use crate::carry::types::{self, Resources};
 use crate::component::{Component, Inner};
@@ -36,6 +36,7 @@ pub(crate) struct Exported {
     pub name: InterfaceName,
     pub interface: Interface,
     functions: BTreeMap<String, Export>,
+    /// Whether it passes resources that the component itself makes.
     has_resources: bool,
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn exported(
             ))
         });
         let functions = functions.collect();
-        let has_resources = interface.functions.values().any(types::has_resources);
+        let has_resources = interface.functions.values().any(|function| resources.passes_own(function));
         all.push(Exported { name: InterfaceName::new(name), interface, functions, has_resources });
     }
     all
@@ -110,6 +111,10 @@ impl Session {
             instance: tokio::sync::Mutex::default(),
             dropped: Mutex::default(),
         })
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
     }
 
     /// Notes that a resource is not held any more.
@@ -168,10 +173,20 @@ impl Component {
         self.inner.image.exported(import).is_some_and(|exported| exported.has_resources)
     }
 
+    /// An exported function, if it serves the import.
+    pub(crate) fn function(&self, import: &InterfaceName, function: &str) -> Option<&Function> {
+        self.inner.image.exported(import)?.interface.functions.get(function)
+    }
+
+    /// The resources that it makes, and those that it imports.
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.inner.image.resources
+    }
+
     /// Calls an exported function, on the task and thread of whoever polls. Dropping the future ends the call.
     pub(crate) async fn invoke(&self, mut invocation: Invocation) -> Result<Option<Value>, CallError> {
-        // A resource leads to the instance that knows it, also when the link leads elsewhere by now.
-        let session = match handles::session_of(&mut invocation.args) {
+        let Invocation { import, function, args, .. } = &mut invocation;
+        let session = match remote::session_of(self, import, function, args) {
             Some(session) => Some(session),
             None => invocation.session.take(),
         };
@@ -206,18 +221,20 @@ impl Component {
 
     async fn work(
         self,
-        invocation: Invocation,
+        mut invocation: Invocation,
         session: Option<Arc<Session>>,
         call: Arc<Call>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
-        let Some((exported, export)) = self.find(&invocation) else {
-            return Err(CallError::Link { problem: Box::new(self.lacks(&invocation)) });
+        let Some((function, export)) = self.find(&invocation) else {
+            return Err(refused(self.lacks(&invocation)));
         };
-        let Some(session) = session else {
+        let callee = Callee { function, resources: self.resources(), session: session.as_ref() };
+        let Some(session) = &session else {
+            check(callee, export, &mut invocation.args)?;
             let mut warm = handler::take::<Instance>(inner, &call).await?;
-            let entered = enter(&mut warm, export, None, invocation.args).await;
+            let entered = enter(&mut warm, export, callee, invocation.args).await;
             let (result, given) = entered.map_err(|error| guest::failed(&warm.store, &call, error))?;
             match given {
                 Some(given) => self.drive(warm, given, call, permit),
@@ -225,8 +242,8 @@ impl Component {
             }
             return Ok(result);
         };
-        debug_assert!(exported.has_resources, "a session is for resources");
         let mut instance = session.instance.lock().await;
+        check(callee, export, &mut invocation.args)?;
         let mut warm = match instance.take() {
             Some(mut warm) => {
                 guest::resume(&mut warm.store, &call);
@@ -239,7 +256,7 @@ impl Component {
             for resource in dropped {
                 resource.resource_drop_async(&mut warm.store).await?;
             }
-            enter(&mut warm, export, Some(&session), invocation.args).await.map(|(result, _)| result)
+            enter(&mut warm, export, callee, invocation.args).await.map(|(result, _)| result)
         };
         // One that failed is not put back: the next call begins anew, and old resources lead nowhere.
         let result = result.await.map_err(|error| guest::failed(&warm.store, &call, error))?;
@@ -274,9 +291,10 @@ impl Component {
         given.driven_by(drive);
     }
 
-    fn find(&self, invocation: &Invocation) -> Option<(&Exported, &Export)> {
+    fn find(&self, invocation: &Invocation) -> Option<(&Function, &Export)> {
         let exported = self.inner.image.exported(&invocation.import)?;
-        Some((exported, exported.functions.get(&*invocation.function)?))
+        let function = exported.interface.functions.get(&*invocation.function)?;
+        Some((function, exported.functions.get(&*invocation.function)?))
     }
 
     fn lacks(&self, invocation: &Invocation) -> Problem {
@@ -288,14 +306,24 @@ impl Component {
     }
 }
 
+fn check(callee: Callee<'_>, export: &Export, args: &mut [Value]) -> Result<(), CallError> {
+    if export.has_handles { callee.check(args).map_err(refused) } else { Ok(()) }
+}
+
+/// A call that was refused before the guest ran.
+fn refused(problem: Problem) -> CallError {
+    CallError::Link { problem: Box::new(problem) }
+}
+
 async fn enter(
     warm: &mut Warm<Instance>,
     export: &Export,
-    session: Option<&Arc<Session>>,
+    callee: Callee<'_>,
     mut args: Vec<Value>,
 ) -> wasmtime::Result<(Option<Value>, Option<Given>)> {
+    let mut lent = Lent::default();
     if export.has_handles {
-        handles::into_server(warm.store.as_context_mut(), session, &mut args)?;
+        lent = remote::into_server(warm.store.as_context_mut(), callee, &mut args)?;
     }
     let (store, instance) = (&mut warm.store, warm.exports);
     let mut result = match export.results {
@@ -304,9 +332,10 @@ async fn enter(
         // Only an `async func` has more: rare enough to be boxed.
         count => with_count!(count, boxed(store, instance, export, args)).await,
     }?;
+    lent.take_back(warm.store.data_mut())?;
     let mut given = None;
     if let Some(value) = result.as_mut().filter(|_| export.has_handles) {
-        let streams = handles::out_of_server(warm.store.as_context_mut(), session, value)?;
+        let streams = remote::out_of_server(warm.store.as_context_mut(), callee.session, value)?;
         given = (!streams.is_empty()).then_some(streams);
     }
     Ok((result, given))

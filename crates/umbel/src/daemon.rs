@@ -203,7 +203,7 @@ async fn host(
     let factories: Vec<Arc<dyn Factory>> = vec![
         Arc::new(http.clone()),
         Arc::new(HttpClient),
-        Arc::new(Keyvalue::new()),
+        Arc::new(Keyvalue::new(cores.clone())),
         Arc::new(Blobstore::new()),
         Arc::new(Messaging::new(cores.clone())),
         Arc::new(Cron::new(cores, clock.clone())),

@@ -42,6 +42,7 @@ use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
+use umbel_supervisor::cores::Cores;
 use umbel_wit::Serve;
 use watch::Watchers;
 
@@ -49,13 +50,15 @@ use watch::Watchers;
 const FILE: &str = "keyvalue.redb";
 
 /// The factory of keyvalue providers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Keyvalue;
+#[derive(Clone)]
+pub struct Keyvalue {
+    cores: Arc<Cores>,
+}
 
 impl Keyvalue {
-    /// The factory.
-    pub fn new() -> Keyvalue {
-        Keyvalue
+    /// The factory. Watchers will be called on `cores`.
+    pub fn new(cores: Arc<Cores>) -> Keyvalue {
+        Keyvalue { cores }
     }
 }
 
@@ -71,7 +74,8 @@ impl Factory for Keyvalue {
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let settings = Settings::read(&cx.config).map_err(|error| Problem::from(&error))?;
-        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout));
+        let watchers =
+            Arc::new(Watchers::new(&cx.id, cx.targets, self.cores.clone(), settings.watch_timeout));
         let store = Store::open(cx.folder.join(FILE), settings, watchers.clone()).await;
         let store = Arc::new(store.map_err(|error| Problem::from(&error))?);
         let server = Arc::new(Server::new(store.clone()));

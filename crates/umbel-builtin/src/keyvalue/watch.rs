@@ -1,7 +1,8 @@
 //! Tells components what has changed.
 //!
-//! Each link from the provider to a component has a bounded queue and a task that calls `wasi:keyvalue/watcher`, one change after
-//! another. The writer never waits: what a queue cannot take is dropped, and that is logged once until it can again.
+//! Each link from the provider to a component has a bounded queue and a task that takes one change after another from it; the calls of
+//! `wasi:keyvalue/watcher` run on the data path, where guests belong. The writer never waits: what a queue cannot take is dropped,
+//! and that is logged once until it can again.
 
 use super::config::Watching;
 use super::place::owner;
@@ -13,12 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ProviderId;
 use umbel_core::link::LinkKey;
+use umbel_core::{Coded, Problem};
 use umbel_provider::Targets;
 use umbel_supervisor::Scope;
+use umbel_supervisor::cores::Cores;
 use umbel_wit::serve::Link;
 use umbel_wit::value::Resource;
 use umbel_wit::{Call, Value};
@@ -35,6 +37,7 @@ const WAITING_KIB_MAX: u32 = 16 << 10;
 pub(super) struct Watchers {
     provider: String,
     targets: Arc<dyn Targets>,
+    cores: Arc<Cores>,
     timeout_ms: Arc<AtomicU64>,
     tasks: Scope,
     by_link: Mutex<HashMap<LinkKey, Arc<Watcher>>>,
@@ -59,10 +62,17 @@ struct Event {
 }
 
 impl Watchers {
-    pub(super) fn new(provider: &ProviderId, targets: Arc<dyn Targets>, timeout: Duration) -> Watchers {
+    /// Components will be called on `cores`.
+    pub(super) fn new(
+        provider: &ProviderId,
+        targets: Arc<dyn Targets>,
+        cores: Arc<Cores>,
+        timeout: Duration,
+    ) -> Watchers {
         let watchers = Watchers {
             provider: provider.to_string(),
             targets,
+            cores,
             timeout_ms: Arc::default(),
             tasks: Scope::new("keyvalue watchers"),
             by_link: Mutex::default(),
@@ -97,6 +107,7 @@ impl Watchers {
                 component: watcher.component.clone(),
                 link: Arc::new(link),
                 targets: self.targets.clone(),
+                cores: self.cores.clone(),
                 timeout_ms: self.timeout_ms.clone(),
             };
             self.tasks.spawn(telling.run(waiting));
@@ -179,6 +190,7 @@ struct Telling {
     component: String,
     link: Arc<Link>,
     targets: Arc<dyn Targets>,
+    cores: Arc<Cores>,
     timeout_ms: Arc<AtomicU64>,
 }
 
@@ -218,8 +230,10 @@ impl Telling {
             args,
             patience: Some(patience),
         };
-        match tokio::time::timeout(patience, target.call(call)).await {
-            Ok(result) => result.map(drop),
+        let answer = self.cores.run(self.cores.quietest(), move || target.call(call));
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(result)) => result.map(drop),
+            Ok(Err(error)) => Err(Problem::from(&error as &dyn Coded)),
             Err(_) => Err(Problem::new(guest::CALL_TIMEOUT, format!("no answer within {patience:?}"))),
         }
     }

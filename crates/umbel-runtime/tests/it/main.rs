@@ -10,6 +10,7 @@ mod links;
 mod load;
 mod modules;
 mod outside;
+mod resources;
 mod rig;
 mod storm;
 mod streaming;

@@ -18,6 +18,7 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, Distance, Link, ResolvedLink, Values};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Provider, StartContext, Targets};
+use umbel_supervisor::cores::Cores;
 use umbel_wit::Serve;
 
 /// Components that run here: what they export, and the application of each.
@@ -57,6 +58,7 @@ pub(super) struct Bed {
     provider: Arc<dyn Provider>,
     server: Arc<dyn Serve>,
     components: Arc<Components>,
+    _cores: Arc<Cores>,
 }
 
 impl Bed {
@@ -68,9 +70,10 @@ impl Bed {
             targets: components.clone(),
             folder: folder.join("keyvalue"),
         };
-        let provider = Keyvalue::new().start(cx).await?;
+        let cores = Cores::start(1, "keyvalue-test").expect("a thread");
+        let provider = Keyvalue::new(cores.clone()).start(cx).await?;
         let server = provider.serve().expect("it serves");
-        Ok(Bed { provider, server, components })
+        Ok(Bed { provider, server, components, _cores: cores })
     }
 
     async fn open(folder: &Path, config: &[(&str, &str)]) -> Bed {

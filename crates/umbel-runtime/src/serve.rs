@@ -100,8 +100,17 @@ pub(crate) struct Session {
     component: Component,
     // Taken for the time of a call: one instance does one thing at a time.
     instance: tokio::sync::Mutex<Option<Warm<Instance>>>,
-    // Resources that nobody holds any more; the next call ends them.
-    dropped: Mutex<Vec<ResourceAny>>,
+    // Held for a few instructions.
+    handles: Mutex<Handles>,
+}
+
+/// What is known of an instance's handles outside of it.
+#[derive(Default)]
+struct Handles {
+    /// Counts the session's instances: after a trap, a deadline or a call that was given up there is another.
+    epoch: u64,
+    /// Resources of this instance that nobody holds any more; the next call ends them.
+    dropped: Vec<ResourceAny>,
 }
 
 impl Session {
@@ -109,7 +118,7 @@ impl Session {
         Arc::new(Session {
             component: component.clone(),
             instance: tokio::sync::Mutex::default(),
-            dropped: Mutex::default(),
+            handles: Mutex::default(),
         })
     }
 
@@ -117,13 +126,32 @@ impl Session {
         &self.component
     }
 
-    /// Notes that a resource is not held any more.
-    pub(crate) fn drop_later(&self, resource: ResourceAny) {
-        self.dropped().push(resource);
+    /// Notes that a resource of that instance is not held any more.
+    pub(crate) fn drop_later(&self, resource: ResourceAny, epoch: u64) {
+        let mut handles = self.handles();
+        if handles.epoch == epoch {
+            handles.dropped.push(resource);
+        }
     }
 
-    fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<ResourceAny>> {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Which of its instances is the one it has now.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.handles().epoch
+    }
+
+    /// The handles of the instance that it had mean nothing to the next one.
+    fn begin_anew(&self) {
+        let mut handles = self.handles();
+        handles.epoch += 1;
+        handles.dropped.clear();
+    }
+
+    fn take_dropped(&self) -> Vec<ResourceAny> {
+        std::mem::take(&mut self.handles().dropped)
+    }
+
+    fn handles(&self) -> std::sync::MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,8 +258,9 @@ impl Component {
         let Some((function, export)) = self.find(&invocation) else {
             return Err(refused(self.lacks(&invocation)));
         };
-        let callee = Callee { function, resources: self.resources(), session: session.as_ref() };
-        let Some(session) = &session else {
+        let session = session.as_ref();
+        let mut callee = Callee { function, resources: self.resources(), session, epoch: None };
+        let Some(session) = session else {
             check(callee, export, &mut invocation.args)?;
             let mut warm = handler::take::<Instance>(inner, &call).await?;
             let entered = enter(&mut warm, export, callee, invocation.args).await;
@@ -243,15 +272,19 @@ impl Component {
             return Ok(result);
         };
         let mut instance = session.instance.lock().await;
+        callee.epoch = instance.as_ref().map(|_| session.epoch());
         check(callee, export, &mut invocation.args)?;
         let mut warm = match instance.take() {
             Some(mut warm) => {
                 guest::resume(&mut warm.store, &call);
                 warm
             }
-            None => handler::fresh::<Instance>(inner, &call).await?,
+            None => {
+                session.begin_anew();
+                handler::fresh::<Instance>(inner, &call).await?
+            }
         };
-        let dropped = std::mem::take(&mut *session.dropped());
+        let dropped = session.take_dropped();
         let result = async {
             for resource in dropped {
                 resource.resource_drop_async(&mut warm.store).await?;

@@ -14,7 +14,7 @@ use crate::serve::Session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umbel_core::Problem;
-use umbel_core::code::guest::NOT_CARRIED;
+use umbel_core::code::guest::{INSTANCE_ENDED, NOT_CARRIED};
 use umbel_wit::value::Input;
 use umbel_wit::{Function, InterfaceName, Type, Value};
 use wasmtime::component::{Resource, ResourceAny};
@@ -26,6 +26,8 @@ pub(crate) struct Remote {
     any: ResourceAny,
     /// The session that it lives in, and keeps alive: handles of one are worth nothing in another.
     session: Arc<Session>,
+    /// Which instance of the session made it: the next one has other things under the same handles.
+    epoch: u64,
     /// Whether it went back into its instance as a value of its own.
     returned: AtomicBool,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         if !self.returned.load(Relaxed) {
-            self.session.drop_later(self.any);
+            self.session.drop_later(self.any, self.epoch);
         }
     }
 }
@@ -122,6 +124,8 @@ pub(crate) struct Callee<'a> {
     pub resources: &'a Resources,
     /// Whose instance it is.
     pub session: Option<&'a Arc<Session>>,
+    /// Which one of the session it is, if it is there already.
+    pub epoch: Option<u64>,
 }
 
 /// Where a resource goes in the callee.
@@ -171,6 +175,11 @@ impl Callee<'_> {
             |remote: &Arc<Remote>| self.session.is_some_and(|session| Arc::ptr_eq(&remote.session, session));
         match resource.get::<Remote>().filter(here) {
             None => no("a resource was given that another server, or another instance of it, made"),
+            Some(remote) if Some(remote.epoch) != self.epoch => {
+                let id = remote.session.component().id();
+                let what = format!("a resource of `{id}` cannot be used any more: its instance has ended");
+                Err(Problem::new(INSTANCE_ENDED, what))
+            }
             Some(_) if wants_it && !is_given => no("a resource was lent where it is to be given away"),
             Some(remote) => Ok(Goes::Home(remote)),
         }
@@ -246,8 +255,9 @@ pub(crate) fn out_of_server(
         let ctx = store.data_mut();
         *value = match (&*value, Handle::of(value)?, session) {
             (Value::Own(_), Handle::Guest(any), Some(session)) => {
-                let returned = AtomicBool::new(false);
-                Value::Own(umbel_wit::Resource::new(Remote { any, session: session.clone(), returned }))
+                let (epoch, returned) = (session.epoch(), AtomicBool::new(false));
+                let remote = Remote { any, session: session.clone(), epoch, returned };
+                Value::Own(umbel_wit::Resource::new(remote))
             }
             (Value::Own(_), Handle::Carried(rep), _) => {
                 Value::Own(ctx.table.delete(Resource::<Carried>::new_own(rep))?.0)

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::limits::{InstanceMode, Limits};
@@ -403,5 +404,81 @@ async fn what_no_contract_says_is_refused_and_lands_nowhere() {
     let problem = three.watcher.component.call(call("test:kv/watcher", "look", args)).await;
     assert_eq!(problem.expect_err("a key is text").code, guest::NOT_CARRIED);
     assert_eq!((keeper.dropped(), three.watcher.usage().traps), (3, 0));
+    three.at_rest().await;
+}
+
+impl Three {
+    async fn store(&self, function: &str, args: Vec<Value>) -> Result<Option<Value>, Problem> {
+        self.store.component.call(call("test:kv/store", function, args)).await
+    }
+
+    /// A bucket in an instance of its own.
+    async fn open(&self, n: u32) -> Resource {
+        match self.store("open", vec![n.into()]).await.expect("it opens") {
+            Some(Value::Own(bucket)) => bucket,
+            other => panic!("a bucket was to come: {other:?}"),
+        }
+    }
+
+    async fn number(&self, bucket: &Resource) -> Result<String, Problem> {
+        let answer = self.store("[method]bucket.number", vec![Value::Borrow(bucket.clone())]).await?;
+        Ok(format!("{:?}", answer.expect("a result")))
+    }
+}
+
+#[tokio::test]
+async fn after_a_trap_old_handles_reach_nothing_and_harm_nothing() {
+    let three = Three::new().await;
+    assert_eq!(three.run("stale").await.expect("it is told, and goes on"), 0, "the new bucket was dropped");
+    assert_eq!(three.run("lost").await.expect("it goes on"), 0, "the new bucket was dropped");
+    assert_eq!(three.store.usage().traps, 2, "only what was asked to trap did");
+    three.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_resource_ends_with_the_instance_that_made_it() {
+    let three = Three::new().await;
+    let trapped = three.open(1).await;
+    let problem = three.store("[method]bucket.fail", vec![Value::Borrow(trapped.clone())]).await;
+    assert_eq!(problem.expect_err("it traps").code, guest::TRAPPED);
+    let given_up = three.open(2).await;
+    let spin = three.store("[method]bucket.spin", vec![Value::Borrow(given_up.clone())]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), spin).await.is_err(), "it spins for ever");
+    let calls = three.store.usage().traps;
+    for bucket in [trapped, given_up] {
+        let problem = three.number(&bucket).await.expect_err("its instance is gone");
+        assert_eq!(problem.code, guest::INSTANCE_ENDED, "{problem}");
+        assert!(problem.message.contains("its instance has ended"), "{problem}");
+    }
+    assert_eq!(three.store.usage().traps, calls, "no instance was made to find that out");
+    three.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_foreign_handle_is_refused_and_the_live_ones_go_on() {
+    let three = Three::new().await;
+    let (one, two) = (three.open(1).await, three.open(2).await);
+    let both = vec![Value::Borrow(one.clone()), Value::Borrow(two.clone())];
+    let problem = three.store("merge", both).await.expect_err("they are of two instances");
+    assert_eq!(problem.code, guest::NOT_CARRIED, "{problem}");
+    for (bucket, wanted) in [(&one, "U32(1)"), (&two, "U32(2)")] {
+        let number = three.number(bucket).await.expect("it is still there");
+        assert!(number.contains(wanted), "{number}");
+    }
+    let given = three.store("give", vec![Value::Own(one)]).await.expect("it takes it");
+    assert!(matches!(given, Some(Value::U32(1))), "{given:?}");
+    drop((given, two));
+    three.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_dropped_handle_cannot_be_used_and_leaked_ones_end_at_the_limit() {
+    let three = Three::new().await;
+    let problem = three.run("gone").await.expect_err("it has no such handle");
+    assert_eq!(problem.code, guest::TRAPPED, "{problem}");
+    let problem = three.run("leak").await.expect_err("there is a limit");
+    assert_eq!(problem.code, guest::TRAPPED, "{problem}");
+    assert!(three.store.usage().calls > 10_000, "it came to the limit: {:?}", three.store.usage());
+    assert_eq!(three.run("lend").await.expect("others go on"), 7);
     three.at_rest().await;
 }

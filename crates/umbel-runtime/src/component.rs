@@ -118,9 +118,10 @@ impl Component {
     pub async fn http(&self, request: http::Request<Body>) -> Result<http::Response<Body>, CallError> {
         let inner = &self.inner;
         let head_only = request.method() == http::Method::HEAD;
-        let permit = inner.shared.budget.admit().await?;
         let (caller, answered) = oneshot::channel();
-        let call = Call::new(&inner.engine, inner.shared.limits().call_ms_max, Outbox::new(caller));
+        let (shared, outbox) = (&inner.shared, Outbox::new(caller));
+        let call = Call::new(&inner.engine, shared, shared.limits().call_ms_max, outbox, None)?;
+        let permit = call.admit().await?;
         let guest = match &inner.image.entry {
             Entry::HttpP2(_) => {
                 let work = handler::run::<Proxy>(inner.clone(), request, call.clone());

@@ -73,6 +73,12 @@ impl Ctx {
         }
     }
 
+    /// Its next call: what an earlier one chose for itself is none of this one's business.
+    pub(crate) fn begin(&mut self, call: &Arc<Call>) {
+        self.call = call.clone();
+        self.link_names = None;
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.hooks.shared
     }

@@ -4,6 +4,7 @@
 //! instance. A contract with resources needs one instance that knows them: a [`Session`], which lives as long as its importer's instance
 //! or any of the resources.
 
+use crate::answer::Outbox;
 use crate::carry::list::{FLAT_MAX, Values, with_count};
 use crate::carry::remote::{self, Callee, Lent};
 use crate::carry::stream::Given;
@@ -20,16 +21,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 use umbel_core::code::guest::UNSUPPORTED_CALL;
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Function, Interface, InterfaceName, Serve, Value};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, Instance, ResourceAny};
 use wasmtime::{AsContextMut, Engine, Store};
-
-/// How deep calls may lead to calls.
-const DEPTH_MAX: u32 = 32;
 
 /// An exported interface, and where its functions are.
 pub(crate) struct Exported {
@@ -99,9 +98,23 @@ impl Image {
 pub(crate) struct Session {
     component: Component,
     // Taken for the time of a call: one instance does one thing at a time.
-    instance: tokio::sync::Mutex<Option<Warm<Instance>>>,
+    instance: Arc<tokio::sync::Mutex<Option<Lasting>>>,
     // Held for a few instructions.
     handles: Mutex<Handles>,
+}
+
+/// An instance between calls, with its place among those of its component.
+struct Lasting {
+    warm: Warm<Instance>,
+    place: OwnedSemaphorePermit,
+}
+
+/// A session's turn: nobody else calls it meanwhile.
+struct Turn {
+    session: Arc<Session>,
+    instance: OwnedMutexGuard<Option<Lasting>>,
+    /// For the instance that it does not have yet.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What is known of an instance's handles outside of it.
@@ -117,7 +130,7 @@ impl Session {
     fn new(component: &Component) -> Arc<Session> {
         Arc::new(Session {
             component: component.clone(),
-            instance: tokio::sync::Mutex::default(),
+            instance: Arc::default(),
             handles: Mutex::default(),
         })
     }
@@ -126,12 +139,37 @@ impl Session {
         &self.component
     }
 
+    /// Waits for the session's turn, and for room for its instance. Only then may the call take of the budget of those that run: what
+    /// waits here must not keep others from running.
+    async fn turn(self: Arc<Session>, call: &Call) -> Result<Turn, CallError> {
+        let shared = &self.component.inner.shared;
+        let address = Arc::as_ptr(&self).addr();
+        if call.is_awaited_in(address) {
+            return Err(shared.budget.ring());
+        }
+        let waiting = self.instance.clone().lock_owned();
+        let left = call.left().unwrap_or(Duration::MAX);
+        let turn = tokio::time::timeout(left, waiting).await;
+        let instance = turn.map_err(|_| call.late(shared))?;
+        let place = match &*instance {
+            Some(_) => None,
+            None => Some(call.admit_session().await?),
+        };
+        call.runs_in(address);
+        Ok(Turn { session: self, instance, place })
+    }
+
     /// Notes that a resource of that instance is not held any more.
     pub(crate) fn drop_later(&self, resource: ResourceAny, epoch: u64) {
         let mut handles = self.handles();
         if handles.epoch == epoch {
             handles.dropped.push(resource);
         }
+    }
+
+    /// Whether anybody but the importer's list of sessions has it: a resource, or a call.
+    fn is_held(self: &Arc<Session>) -> bool {
+        Arc::strong_count(self) > 1
     }
 
     /// Which of its instances is the one it has now.
@@ -166,9 +204,16 @@ impl Sessions {
         if let Some(session) = self.0.iter().find(same) {
             return session.clone();
         }
+        // Of a revision that was replaced meanwhile.
+        self.0.retain(|session| session.component.id() != component.id() || session.is_held());
         let session = Session::new(component);
         self.0.push(session.clone());
         session
+    }
+
+    /// Lets those go that the importer has no resources of: they hold room that others may want.
+    pub(crate) fn prune(&mut self) {
+        self.0.retain(Session::is_held);
     }
 }
 
@@ -234,13 +279,14 @@ impl Component {
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
         let is_part = invocation.parent.is_some() && !invocation.is_apart;
-        let call =
-            Call::nested(&inner.engine, inner.shared.limits().call_ms_max, invocation.parent.as_deref());
-        if call.depth() > DEPTH_MAX {
-            return Err(CallError::Depth { component: self.id().to_string(), depth: DEPTH_MAX });
-        }
-        let permit = inner.shared.budget.admit().await?;
-        let work = self.clone().work(invocation, session, call.clone(), permit);
+        let (shared, parent) = (&inner.shared, invocation.parent.clone());
+        let call = Call::new(&inner.engine, shared, shared.limits().call_ms_max, Outbox::closed(), parent)?;
+        let turn = match session {
+            Some(session) => Some(session.turn(&call).await?),
+            None => None,
+        };
+        let permit = call.admit().await?;
+        let work = self.clone().work(invocation, turn, call.clone(), permit);
         match is_part {
             true => lane::nested(&inner.shared, &call, work).await,
             false => lane::place(&inner.shared, &call, work).await,
@@ -250,7 +296,7 @@ impl Component {
     async fn work(
         self,
         mut invocation: Invocation,
-        session: Option<Arc<Session>>,
+        turn: Option<Turn>,
         call: Arc<Call>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<Value>, CallError> {
@@ -258,9 +304,8 @@ impl Component {
         let Some((function, export)) = self.find(&invocation) else {
             return Err(refused(self.lacks(&invocation)));
         };
-        let session = session.as_ref();
-        let mut callee = Callee { function, resources: self.resources(), session, epoch: None };
-        let Some(session) = session else {
+        let callee = Callee { function, resources: self.resources(), session: None, epoch: None };
+        let Some(turn) = turn else {
             check(callee, export, &mut invocation.args)?;
             let mut warm = handler::take::<Instance>(inner, &call).await?;
             let entered = enter(&mut warm, export, callee, invocation.args).await;
@@ -271,17 +316,18 @@ impl Component {
             }
             return Ok(result);
         };
-        let mut instance = session.instance.lock().await;
-        callee.epoch = instance.as_ref().map(|_| session.epoch());
+        let Turn { session, mut instance, place } = turn;
+        let epoch = instance.as_ref().map(|_| session.epoch());
+        let callee = Callee { session: Some(&session), epoch, ..callee };
         check(callee, export, &mut invocation.args)?;
-        let mut warm = match instance.take() {
-            Some(mut warm) => {
-                guest::resume(&mut warm.store, &call);
-                warm
+        let (mut warm, place) = match (instance.take(), place) {
+            (Some(mut lasting), _) => {
+                guest::resume(&mut lasting.warm.store, &call);
+                (lasting.warm, Some(lasting.place))
             }
-            None => {
+            (None, place) => {
                 session.begin_anew();
-                handler::fresh::<Instance>(inner, &call).await?
+                (handler::fresh::<Instance>(inner, &call).await?, place)
             }
         };
         let dropped = session.take_dropped();
@@ -293,7 +339,8 @@ impl Component {
         };
         // One that failed is not put back: the next call begins anew, and old resources lead nowhere.
         let result = result.await.map_err(|error| guest::failed(&warm.store, &call, error))?;
-        *instance = Some(warm);
+        warm.store.data_mut().sessions.prune();
+        *instance = place.map(|place| Lasting { warm, place });
         Ok(result)
     }
 

@@ -52,7 +52,8 @@ fn growth_that_is_refused_and_growth_that_fails_are_told_apart() {
         heavy_until: AtomicU64::new(0),
     });
     let engine = Engine::new(&Config { instances_max: 1, ..Config::new("unused") }).expect("an engine");
-    let ctx = || Ctx::new(&shared, &Call::new(&engine, 0, Outbox::closed()));
+    let call = Call::new(&engine, &shared, 0, Outbox::closed(), None).expect("it is part of none");
+    let ctx = || Ctx::new(&shared, &call);
 
     let mut refused = ctx();
     assert!(refused.memory_growing(0, 2 * PAGE, None).expect("no trap"));

@@ -12,6 +12,7 @@ mod modules;
 mod outside;
 mod resources;
 mod rig;
+mod rings;
 mod storm;
 mod streaming;
 mod streams;

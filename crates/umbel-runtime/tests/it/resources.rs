@@ -356,10 +356,16 @@ struct Three {
 
 impl Three {
     async fn new() -> Three {
+        Three::with(InstanceMode::Fresh, Limits::default()).await
+    }
+
+    /// With an opener of this mode, and a store of these limits.
+    async fn with(mode: InstanceMode, limits: Limits) -> Three {
         let rig = Rig::shared();
-        let store = rig.wat(STORE, Limits::default()).await;
+        let store = rig.wat(STORE, limits).await;
         let watcher = rig.wat(&watcher(), Limits::default()).await;
-        let opener = rig.wat(OPENER, Limits::default()).await;
+        let file = crate::rig::wat(OPENER);
+        let opener = rig.subject(file.path(), mode, Limits::default()).await;
         for (from, interface, to) in [
             (&opener, "test:kv/store", &store),
             (&opener, "test:kv/watcher", &watcher),
@@ -481,4 +487,41 @@ async fn a_dropped_handle_cannot_be_used_and_leaked_ones_end_at_the_limit() {
     assert!(three.store.usage().calls > 10_000, "it came to the limit: {:?}", three.store.usage());
     assert_eq!(three.run("lend").await.expect("others go on"), 7);
     three.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_its_turn_keeps_nobody_else_from_running() {
+    let three = Three::with(InstanceMode::Fresh, Limits { instances_max: 2, ..Limits::default() }).await;
+    let (one, two) = (three.open(1).await, three.open(2).await);
+    let spin = three.store("[method]bucket.spin", vec![Value::Borrow(one.clone())]);
+    let behind = three.number(&one);
+    let (mut spin, mut behind) = (Box::pin(spin), Box::pin(behind));
+    assert!(futures::poll!(&mut spin).is_pending() && futures::poll!(&mut behind).is_pending());
+    let other = tokio::time::timeout(Duration::from_secs(20), three.number(&two)).await;
+    assert!(other.expect("there is an instance for it").is_ok());
+    drop((spin, behind));
+    drop((one, two));
+    three.at_rest().await;
+}
+
+#[tokio::test]
+async fn instances_that_wait_for_their_importers_are_bounded() {
+    let limits = Limits { instances_max: 2, waiting_max: 0, ..Limits::default() };
+    let three = Three::with(InstanceMode::Fresh, limits).await;
+    let (one, two) = (three.open(1).await, three.open(2).await);
+    let problem = three.store("open", vec![3u32.into()]).await.expect_err("two are there");
+    assert_eq!(problem.code, guest::INSTANCES_LIMIT, "{problem}");
+    drop(one);
+    assert!(three.number(&three.open(3).await).await.is_ok(), "one has gone");
+    drop(two);
+    three.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_kept_importer_holds_only_what_it_has_resources_of() {
+    let three = Three::with(InstanceMode::Reuse, Limits::default()).await;
+    for _ in 0..3 {
+        assert_eq!(three.run("lend").await.expect("it answers"), 7);
+        three.store.at_rest().await;
+    }
 }

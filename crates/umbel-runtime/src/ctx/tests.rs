@@ -14,6 +14,7 @@ impl HostCalls for Nowhere {
         &self,
         _: http::Request<Body>,
         _: calls::SendOptions,
+        _: calls::Within,
     ) -> BoxFuture<'static, std::result::Result<http::Response<Body>, Problem>> {
         unreachable!("no guest runs")
     }

@@ -1,11 +1,11 @@
 //! Calls that come back to where they began.
 
 use crate::links::call;
-use crate::rig::{Rig, Subject};
-use umbel_core::Problem;
+use crate::rig::{Rig, Subject, subject};
 use umbel_core::code::guest;
 use umbel_core::limits::Limits;
-use umbel_runtime::calls::Target;
+use umbel_core::{Coded, Problem};
+use umbel_runtime::calls::{Stream, Target};
 use umbel_wit::{Serve, Value};
 
 /// Imports and exports `test:ring/hop`: computes for some ms and hops on, until no hop is left.
@@ -71,4 +71,57 @@ async fn many_calls_that_come_back_end_and_none_waits_for_its_deadline() {
     one.at_rest().await;
     two.at_rest().await;
     assert_eq!(hop(&one, 2).await.expect("there is room again"), 2);
+}
+
+/// Sends what it is asked on to `http://next`.
+async fn sender(rig: &Rig) -> Subject {
+    let limits = Limits { outbound_hosts: vec!["next".into()], ..Limits::default() };
+    subject(rig, "outgoing-p3", limits).await
+}
+
+#[tokio::test]
+async fn a_component_of_wasi_0_3_calls_the_http_of_another() {
+    let rig = Rig::shared();
+    let sender = sender(&rig).await;
+    for name in ["hello-p3", "hello", "slow-p3", "slow"] {
+        let server = subject(&rig, name, Limits::default()).await;
+        *sender.outside.http.lock().expect("no test panics with it") = Some(server.component.clone());
+        let said = sender.get("/?ms=20").await.expect("it answers");
+        assert_eq!(said, "status 200\n", "{name}");
+        server.at_rest().await;
+    }
+    let server = subject(&rig, "trap-p3", Limits::default()).await;
+    *sender.outside.http.lock().expect("no test panics with it") = Some(server.component.clone());
+    let said = sender.get("/").await.expect("the trap is the other one's");
+    assert!(said.starts_with("error ") && said.contains("UM0551"), "{said}");
+    sender.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_request_within_a_call_ends_no_later_than_the_call() {
+    let rig = Rig::shared();
+    let limits = Limits { outbound_hosts: vec!["next".into()], call_ms_max: 100, ..Limits::default() };
+    let sender = subject(&rig, "outgoing-p3", limits).await;
+    let server = subject(&rig, "slow-p3", Limits::default()).await;
+    *sender.outside.http.lock().expect("no test panics with it") = Some(server.component.clone());
+    // Whichever of the two notices first says so.
+    let ended = match sender.get("/?ms=20000").await {
+        Ok(said) => said,
+        Err(error) => error.code().to_string(),
+    };
+    assert!(ended.contains("UM0552") || ended.contains("Timeout"), "{ended}");
+    server.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_ring_of_http_ends_at_the_limit_of_depth() {
+    let rig = Rig::shared();
+    let ring = sender(&rig).await;
+    *ring.outside.http.lock().expect("no test panics with it") = Some(ring.component.clone());
+    assert_eq!(ring.get("/").await.expect("it answers"), "status 200\n");
+    let said = ring.outside.said(Stream::Host);
+    assert!(said.contains("UM0572"), "the innermost is told why: {said}");
+    assert_eq!((ring.usage().calls, ring.usage().traps), (33, 0));
+    ring.at_rest().await;
+    *ring.outside.http.lock().expect("no test panics with it") = None;
 }

@@ -10,6 +10,7 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::Values;
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, StartContext, Targets};
+use umbel_supervisor::cores::Cores;
 use umbel_wit::serve::Link;
 use umbel_wit::{Call, Resource, Serve, Value};
 
@@ -116,7 +117,8 @@ async fn main() {
         targets: Arc::new(Nobody),
         folder: folder.path().join("keyvalue"),
     };
-    let provider = Keyvalue::new().start(cx).await.expect("it starts");
+    let cores = Cores::start(1, "bench").expect("threads");
+    let provider = Keyvalue::new(cores).start(cx).await.expect("it starts");
     let names = ["wasi:keyvalue/store", "open", "[method]bucket.get", "[method]bucket.set"].map(Into::into);
     let guest =
         Guest { server: provider.serve().expect("it serves"), link: Arc::default(), names: Arc::new(names) };

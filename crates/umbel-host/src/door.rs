@@ -16,9 +16,9 @@ use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
 use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
 use umbel_lattice::control::Scale;
-use umbel_provider::http::{Handler, OutgoingOptions, Request, Response};
-use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target};
-use umbel_runtime::{Component, Image};
+use umbel_provider::http::{OutgoingOptions, Request, Response};
+use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
+use umbel_runtime::{Component, Image, World};
 use umbel_wit::InterfaceName;
 
 /// The interfaces under which guests send HTTP requests.
@@ -165,12 +165,20 @@ pub(crate) fn mismatch(
     (server, has): (&str, &Image),
     carried: impl Fn(&str) -> bool,
 ) -> Option<Problem> {
+    let sends = |name: &&String| HTTP_OUTGOING.iter().any(|http| name.split('@').next() == Some(http));
+    if let Some(import) = wants.imports().iter().filter(sends).find(|name| carried(name))
+        && !matches!(has.world(), World::HttpP2 | World::HttpP3)
+    {
+        let exports = exports(has);
+        let text =
+            format!("{importer} imports `{import}`, and {server} answers no HTTP: it exports {exports}");
+        return Some(Problem::new(guest::CONTRACT_MISMATCH, text));
+    }
     for name in wants.needs_link().iter().filter(|name| carried(name)) {
         let import = InterfaceName::new(name);
         let Some(wanted) = wants.imported(name) else { continue };
         let Some((export, found)) = has.contracts().find(|(export, _)| export.serves(&import)) else {
-            let exports: Vec<String> = has.contracts().map(|(name, _)| name.to_string()).collect();
-            let exports = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
+            let exports = exports(has);
             let text = format!("{importer} imports `{import}`, and {server} exports {exports}");
             return Some(Problem::new(guest::CONTRACT_MISMATCH, text));
         };
@@ -183,11 +191,18 @@ pub(crate) fn mismatch(
     None
 }
 
+/// What an image exports, in words.
+fn exports(image: &Image) -> String {
+    let exports: Vec<String> = image.contracts().map(|(name, _)| name.to_string()).collect();
+    if exports.is_empty() { "nothing".into() } else { exports.join(", ") }
+}
+
 impl HostCalls for Door {
     fn http_send(
         &self,
         request: Request,
         options: SendOptions,
+        within: Within,
     ) -> BoxFuture<'static, Result<Response, Problem>> {
         let bindings = self.bindings.load();
         let Some((key, target, provider)) = &bindings.http else {
@@ -198,7 +213,7 @@ impl HostCalls for Door {
             && let Some(slot) = self.host.upgrade().and_then(|host| host.slot(target))
         {
             // A component that answers HTTP serves requests as well as the network does.
-            return slot.call(request);
+            return slot.answer(request, within);
         }
         let outgoing = provider.as_ref().and_then(|slot| slot.running()).and_then(|p| p.http_outgoing());
         let Some(outgoing) = outgoing else {

@@ -13,6 +13,7 @@ use umbel_core::limits::Limits;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{Handler, Request, Response};
+use umbel_runtime::calls::Within;
 use umbel_runtime::{Budget, Component, Usage};
 use umbel_wit::{Call, Serve, Value};
 
@@ -179,6 +180,24 @@ pub fn limits_of(scale: &Scale) -> Limits {
     // wasmCloud's scale is the number of calls that may run at once.
     limits.instances_max = limits.instances_max.min(scale.count.max(1));
     limits
+}
+
+impl Slot {
+    /// Answers a request that another component sends within a call of its own.
+    pub(crate) fn answer(
+        &self,
+        request: Request,
+        within: Within,
+    ) -> BoxFuture<'static, Result<Response, Problem>> {
+        match self.current.load_full() {
+            Some(revision) => async move {
+                let answer = revision.component.http_within(request, within).await;
+                answer.map_err(|e| Problem::from(&e as &dyn Coded))
+            }
+            .boxed(),
+            None => futures::future::ready(Err(not_running(self))).boxed(),
+        }
+    }
 }
 
 impl Handler for Slot {

@@ -52,6 +52,8 @@ pub struct Budget {
     component: String,
     limits: Limits,
     instances: Arc<Semaphore>,
+    // Instances that wait between the calls of those who have resources in them; as many as may run.
+    sessions: Arc<Semaphore>,
     waiting: AtomicUsize,
     stopping: AtomicBool,
     over: AtomicBool,
@@ -85,6 +87,7 @@ impl Budget {
         Arc::new(Budget {
             component: component.to_string(),
             instances: Arc::new(Semaphore::new(limits.instances_max.max(1) as usize)),
+            sessions: Arc::new(Semaphore::new(limits.instances_max.max(1) as usize)),
             waiting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -159,16 +162,17 @@ impl Budget {
             && self.waiting.load(Relaxed) == 0
     }
 
-    /// Waits until a call may begin: a free instance, and CPU share left. At once in the usual case.
-    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, CallError> {
+    /// Waits until a call may begin: a free instance, and CPU share left. At once in the usual case. Where `is_ring` says that who
+    /// holds an instance waits for this very call, it does not wait for one.
+    pub(crate) async fn admit_within(
+        &self,
+        is_ring: impl FnOnce() -> bool,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
         if self.stopping.load(Relaxed) {
             return Err(CallError::Stopping { component: self.component.clone() });
         }
         self.calls.fetch_add(1, Relaxed);
-        let permit = match self.instances.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => self.wait_for_instance().await?,
-        };
+        let permit = self.place_among(&self.instances, is_ring).await?;
         if self.limits.cpu_percent_max > 0 {
             self.wait_for_share().await?;
         }
@@ -189,15 +193,38 @@ impl Budget {
         self.limits.call_max().unwrap_or(Duration::from_secs(3_600))
     }
 
-    async fn wait_for_instance(&self) -> Result<OwnedSemaphorePermit, CallError> {
+    /// Waits until one more instance may be there for a session, for as long as that lives.
+    pub(crate) async fn admit_session(
+        &self,
+        is_ring: impl FnOnce() -> bool,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
+        self.place_among(&self.sessions, is_ring).await
+    }
+
+    async fn place_among(
+        &self,
+        places: &Arc<Semaphore>,
+        is_ring: impl FnOnce() -> bool,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
+        match places.clone().try_acquire_owned() {
+            Ok(permit) => return Ok(permit),
+            Err(_) if is_ring() => return Err(self.ring()),
+            Err(_) => {}
+        }
         let place = WaitingPlace::take(self)?;
-        let acquired = tokio::time::timeout(self.patience(), self.instances.clone().acquire_owned()).await;
+        let acquired = tokio::time::timeout(self.patience(), places.clone().acquire_owned()).await;
         drop(place);
         match acquired {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(CallError::Stopping { component: self.component.clone() }),
             Err(_) => Err(self.refuse()),
         }
+    }
+
+    /// The error of a call that could only wait for its own end.
+    pub(crate) fn ring(&self) -> CallError {
+        self.refused.fetch_add(1, Relaxed);
+        CallError::Ring { component: self.component.clone(), instances: self.limits.instances_max }
     }
 
     fn refuse(&self) -> CallError {

@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::component::Component;
+use crate::guest::Call;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,10 @@ pub struct SendOptions {
     pub between_bytes_timeout: Option<Duration>,
 }
 
+/// The call that an outgoing request is part of, for what serves it in this host.
+#[derive(Clone)]
+pub struct Within(pub(crate) Arc<Call>);
+
 /// Where a link leads at this moment.
 #[derive(Clone)]
 pub enum Target {
@@ -86,11 +91,13 @@ pub enum Target {
 
 /// One component's way out. Implemented by the host; every call finds the links of that moment.
 pub trait HostCalls: Send + Sync + 'static {
-    /// `wasi:http/outgoing-handler` and `wasi:http/client`. The runtime has checked `outbound_hosts` already.
+    /// `wasi:http/outgoing-handler` and `wasi:http/client`. The runtime has checked `outbound_hosts` already. A component that answers it
+    /// is to be asked with [`Component::http_within`].
     fn http_send(
         &self,
         request: http::Request<Body>,
         options: SendOptions,
+        within: Within,
     ) -> BoxFuture<'static, Result<http::Response<Body>, Problem>>;
 
     /// One value of `wasi:config`.

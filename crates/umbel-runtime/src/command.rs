@@ -18,8 +18,8 @@ impl Component {
         if !inner.image.world().is_command() {
             return Err(CallError::NoExport { component: self.id().to_string(), wanted: "wasi:cli/run" });
         }
-        let permit = inner.shared.budget.admit().await?;
-        let call = Call::new(&inner.engine, 0, Outbox::closed());
+        let call = Call::new(&inner.engine, &inner.shared, 0, Outbox::closed(), None)?;
+        let permit = call.admit().await?;
         let (done, ended) = oneshot::channel();
         let work = {
             let call = call.clone();

@@ -3,14 +3,15 @@
 use crate::answer::Outbox;
 use crate::body::{Body, BodyWatch, Watched};
 use crate::budget::{Budget, Usage};
-use crate::calls::HostCalls;
+use crate::calls::{HostCalls, Within};
 use crate::ctx::Shared;
 use crate::engine::Engine;
 use crate::error::CallError;
 use crate::granted::Granted;
-use crate::guest::{Call, Guest};
+use crate::guest::{self, Call, Guest};
 use crate::handler;
 use crate::image::{Entry, Image};
+use crate::lane;
 use crate::warm::{Keeper, Shelf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -116,11 +117,32 @@ impl Component {
     /// Answers one HTTP request. The guest runs on the thread that polls this future. Dropping the future, or the response's body
     /// before its end, ends the guest.
     pub async fn http(&self, request: http::Request<Body>) -> Result<http::Response<Body>, CallError> {
+        self.answer(request, None).await
+    }
+
+    /// The same for a request that a component sends: it is part of that one's call, ends no later, and counts to how deep calls lead to
+    /// calls. It has a task of its own, because the event loop of the one who asks cannot run that of the one who answers.
+    pub async fn http_within(
+        &self,
+        request: http::Request<Body>,
+        Within(parent): Within,
+    ) -> Result<http::Response<Body>, CallError> {
+        let component = self.clone();
+        let answer = lane::apart(async move { component.answer(request, Some(parent)).await }).await;
+        answer.unwrap_or_else(|| Err(guest::panicked(&self.inner.shared)))
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<Body>,
+        parent: Option<Arc<Call>>,
+    ) -> Result<http::Response<Body>, CallError> {
         let inner = &self.inner;
         let head_only = request.method() == http::Method::HEAD;
-        let permit = inner.shared.budget.admit().await?;
         let (caller, answered) = oneshot::channel();
-        let call = Call::new(&inner.engine, inner.shared.limits().call_ms_max, Outbox::new(caller));
+        let (shared, outbox) = (&inner.shared, Outbox::new(caller));
+        let call = Call::new(&inner.engine, shared, shared.limits().call_ms_max, outbox, parent)?;
+        let permit = call.admit().await?;
         let guest = match &inner.image.entry {
             Entry::HttpP2(_) => {
                 let work = handler::run::<Proxy>(inner.clone(), request, call.clone());

@@ -64,13 +64,20 @@ impl Ctx {
             table,
             wasi: None,
             http: WasiHttpCtx::new(),
-            hooks: Hooks { shared: shared.clone() },
+            hooks: Hooks { shared: shared.clone(), call: call.clone() },
             memory_held: 0,
             growth: Growth::Granted,
             call: call.clone(),
             sessions: Sessions::default(),
             link_names: None,
         }
+    }
+
+    /// Its next call: what an earlier one chose for itself is none of this one's business.
+    pub(crate) fn begin(&mut self, call: &Arc<Call>) {
+        self.call = call.clone();
+        self.hooks.call = call.clone();
+        self.link_names = None;
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -178,6 +185,8 @@ impl Drop for Ctx {
 /// Where `wasi:http` asks the host.
 pub(crate) struct Hooks {
     pub shared: Arc<Shared>,
+    /// The call under way, which its requests are part of.
+    call: Arc<Call>,
 }
 
 type IoResult = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
@@ -192,7 +201,7 @@ impl WasiHttpHooks for Hooks {
         _response_processed: IoResult,
     ) -> Sending {
         use wasmtime_wasi_http::Error;
-        let shared = self.shared.clone();
+        let (shared, within) = (self.shared.clone(), calls::Within(self.call.clone()));
         let options = options.map_or_else(calls::SendOptions::default, |o| calls::SendOptions {
             connect_timeout: o.connect_timeout,
             first_byte_timeout: o.first_byte_timeout,
@@ -216,7 +225,7 @@ impl WasiHttpHooks for Hooks {
                 return Err(Error::HttpRequestDenied);
             }
             let request = request.map(body::from_wasi);
-            match shared.calls.http_send(request, options).await {
+            match shared.calls.http_send(request, options, within).await {
                 Ok(response) => {
                     let response = response.map(|b| body::into_wasi(b).boxed_unsync());
                     let io: IoResult = Box::new(async { Ok(()) });

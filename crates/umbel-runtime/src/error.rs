@@ -266,6 +266,14 @@ pub enum CallError {
         /// The limit.
         depth: u32,
     },
+    /// All instances are held by calls that wait for this one.
+    #[error("{component} was called back by what it waits for, and its {instances} instances are all busy")]
+    Ring {
+        /// The component's id.
+        component: String,
+        /// Its budget of instances.
+        instances: u32,
+    },
     /// Instantiation failed.
     #[error("{component} could not be instantiated: {reason}")]
     Instantiate {
@@ -315,6 +323,7 @@ impl Coded for CallError {
             CallError::Stopping { .. } => guest::STOPPING,
             CallError::Link { problem } => problem.code,
             CallError::Depth { .. } => guest::CALL_DEPTH,
+            CallError::Ring { .. } => guest::INSTANCES_RING,
             CallError::Instantiate { .. } => guest::INSTANTIATE,
             CallError::Command { .. } => guest::COMMAND_FAILED,
             CallError::Request { .. } => guest::INVALID_REQUEST,

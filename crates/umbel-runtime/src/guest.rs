@@ -12,10 +12,10 @@ use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
@@ -23,12 +23,19 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 /// woken by the one before.
 const TURNS_MAX: u32 = 3;
 
+/// How deep calls may lead to calls.
+const DEPTH_MAX: u32 = 32;
+
 /// One call, seen from its caller, from the response body and from the deadline.
 pub(crate) struct Call {
     engine: Engine,
     limit_ms: u64,
-    // How many calls over links led to this one.
+    // The call that waits for this one, and how many there are in a row.
+    parent: Option<Arc<Call>>,
     depth: u32,
+    // What it takes its instance of.
+    budget: Arc<Budget>,
+    session: AtomicUsize,
     // When the call is late, in ms of the engine's clock; moved on by its progress.
     deadline: AtomicU64,
     task: OnceLock<AbortHandle>,
@@ -39,41 +46,62 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(engine: &Engine, limit_ms: u64, outbox: Outbox) -> Arc<Call> {
-        let deadline = AtomicU64::new(engine.deadline(limit_ms));
-        Arc::new(Call {
+    /// A call of the component. One that is part of another ends no later, and cannot be part of too many.
+    pub(crate) fn new(
+        engine: &Engine,
+        shared: &Shared,
+        limit_ms: u64,
+        outbox: Outbox,
+        parent: Option<Arc<Call>>,
+    ) -> Result<Arc<Call>, CallError> {
+        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        if depth > DEPTH_MAX {
+            return Err(CallError::Depth { component: shared.id.clone(), depth: DEPTH_MAX });
+        }
+        let latest = parent.as_ref().map_or(u64::MAX, |parent| parent.deadline.load(Ordering::Relaxed));
+        let deadline = AtomicU64::new(engine.deadline(limit_ms).min(latest));
+        Ok(Arc::new(Call {
             engine: engine.clone(),
             limit_ms,
-            depth: 0,
+            parent,
+            depth,
+            budget: shared.budget.clone(),
+            session: AtomicUsize::new(0),
             deadline,
             task: OnceLock::new(),
             outbox,
             failed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             end: Notify::new(),
-        })
+        }))
     }
 
-    /// A call that is part of another: it ends no later.
-    pub(crate) fn nested(engine: &Engine, limit_ms: u64, parent: Option<&Call>) -> Arc<Call> {
-        let latest = parent.map_or(u64::MAX, |parent| parent.deadline.load(Ordering::Relaxed));
-        let deadline = AtomicU64::new(engine.deadline(limit_ms).min(latest));
-        Arc::new(Call {
-            engine: engine.clone(),
-            limit_ms,
-            depth: parent.map_or(0, |parent| parent.depth + 1),
-            deadline,
-            task: OnceLock::new(),
-            outbox: Outbox::closed(),
-            failed: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            end: Notify::new(),
-        })
+    /// Waits for a free instance, unless calls that wait for this one hold them: that could be for ever.
+    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, CallError> {
+        self.budget.admit_within(|| self.is_ring()).await
     }
 
-    /// How many calls over links led to this one.
-    pub(crate) fn depth(&self) -> u32 {
-        self.depth
+    /// Waits for room for an instance that serves a session, likewise.
+    pub(crate) async fn admit_session(&self) -> Result<OwnedSemaphorePermit, CallError> {
+        self.budget.admit_session(|| self.is_ring()).await
+    }
+
+    fn is_ring(&self) -> bool {
+        self.ancestors().any(|call| Arc::ptr_eq(&call.budget, &self.budget))
+    }
+
+    /// Notes in which session it runs, by its address: whoever looks does so while this call keeps it alive.
+    pub(crate) fn runs_in(&self, session: usize) {
+        self.session.store(session, Ordering::Relaxed);
+    }
+
+    /// Whether a call that waits for this one runs in that session.
+    pub(crate) fn is_awaited_in(&self, session: usize) -> bool {
+        self.ancestors().any(|call| call.session.load(Ordering::Relaxed) == session)
+    }
+
+    fn ancestors(&self) -> impl Iterator<Item = &Arc<Call>> {
+        std::iter::successors(self.parent.as_ref(), |call| call.parent.as_ref())
     }
 
     /// How long it may still take, if it has a limit.
@@ -279,7 +307,7 @@ pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>, call: &Arc<Call>) -> 
 
 /// Prepares the store of a kept instance for its next call.
 pub(crate) fn resume(store: &mut Store<Ctx>, call: &Arc<Call>) {
-    store.data_mut().call = call.clone();
+    store.data_mut().begin(call);
     // The epoch has moved on while it was kept; without this the guest would give way at its first step.
     store.set_epoch_deadline(1);
 }

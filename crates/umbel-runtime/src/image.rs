@@ -1,6 +1,7 @@
 //! An image: one component, compiled and pre-linked, shared by all components of the same bytes.
 
 use crate::cache::{Cache, Key, Trimmed};
+use crate::carry::types::Resources;
 use crate::compile::{Worker, compile};
 use crate::config::Config;
 use crate::ctx::Ctx;
@@ -76,6 +77,7 @@ pub struct Image {
     needs: Needs,
     pub(crate) contracts: BTreeMap<String, Contract>,
     pub(crate) exported: Vec<Exported>,
+    pub(crate) resources: Resources,
     pub(crate) pre: InstancePre<Ctx>,
     pub(crate) entry: Entry,
 }
@@ -345,6 +347,7 @@ impl Inner {
             needs,
             contracts: linked.contracts,
             exported,
+            resources: linked.resources,
             pre: linked.pre,
             entry,
         })

@@ -4,8 +4,9 @@
 //! instance. A contract with resources needs one instance that knows them: a [`Session`], which lives as long as its importer's instance
 //! or any of the resources.
 
-use crate::carry::handles;
+use crate::answer::Outbox;
 use crate::carry::list::{FLAT_MAX, Values, with_count};
+use crate::carry::remote::{self, Callee, Lent};
 use crate::carry::stream::Given;
 use crate::carry::types::{self, Resources};
 use crate::component::{Component, Inner};
@@ -20,7 +21,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 use umbel_core::code::guest::UNSUPPORTED_CALL;
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Function, Interface, InterfaceName, Serve, Value};
@@ -28,14 +30,12 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, Instance, ResourceAny};
 use wasmtime::{AsContextMut, Engine, Store};
 
-/// How deep calls may lead to calls.
-const DEPTH_MAX: u32 = 32;
-
 /// An exported interface, and where its functions are.
 pub(crate) struct Exported {
     pub name: InterfaceName,
     pub interface: Interface,
     functions: BTreeMap<String, Export>,
+    /// Whether it passes resources that the component itself makes.
     has_resources: bool,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn exported(
             ))
         });
         let functions = functions.collect();
-        let has_resources = interface.functions.values().any(types::has_resources);
+        let has_resources = interface.functions.values().any(|function| resources.passes_own(function));
         all.push(Exported { name: InterfaceName::new(name), interface, functions, has_resources });
     }
     all
@@ -98,27 +98,98 @@ impl Image {
 pub(crate) struct Session {
     component: Component,
     // Taken for the time of a call: one instance does one thing at a time.
-    instance: tokio::sync::Mutex<Option<Warm<Instance>>>,
-    // Resources that nobody holds any more; the next call ends them.
-    dropped: Mutex<Vec<ResourceAny>>,
+    instance: Arc<tokio::sync::Mutex<Option<Lasting>>>,
+    // Held for a few instructions.
+    handles: Mutex<Handles>,
+}
+
+/// An instance between calls, with its place among those of its component.
+struct Lasting {
+    warm: Warm<Instance>,
+    place: OwnedSemaphorePermit,
+}
+
+/// A session's turn: nobody else calls it meanwhile.
+struct Turn {
+    session: Arc<Session>,
+    instance: OwnedMutexGuard<Option<Lasting>>,
+    /// For the instance that it does not have yet.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// What is known of an instance's handles outside of it.
+#[derive(Default)]
+struct Handles {
+    /// Counts the session's instances: after a trap, a deadline or a call that was given up there is another.
+    epoch: u64,
+    /// Resources of this instance that nobody holds any more; the next call ends them.
+    dropped: Vec<ResourceAny>,
 }
 
 impl Session {
     fn new(component: &Component) -> Arc<Session> {
         Arc::new(Session {
             component: component.clone(),
-            instance: tokio::sync::Mutex::default(),
-            dropped: Mutex::default(),
+            instance: Arc::default(),
+            handles: Mutex::default(),
         })
     }
 
-    /// Notes that a resource is not held any more.
-    pub(crate) fn drop_later(&self, resource: ResourceAny) {
-        self.dropped().push(resource);
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
     }
 
-    fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<ResourceAny>> {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits for the session's turn, and for room for its instance. Only then may the call take of the budget of those that run: what
+    /// waits here must not keep others from running.
+    async fn turn(self: Arc<Session>, call: &Call) -> Result<Turn, CallError> {
+        let shared = &self.component.inner.shared;
+        let address = Arc::as_ptr(&self).addr();
+        if call.is_awaited_in(address) {
+            return Err(shared.budget.ring());
+        }
+        let waiting = self.instance.clone().lock_owned();
+        let left = call.left().unwrap_or(Duration::MAX);
+        let turn = tokio::time::timeout(left, waiting).await;
+        let instance = turn.map_err(|_| call.late(shared))?;
+        let place = match &*instance {
+            Some(_) => None,
+            None => Some(call.admit_session().await?),
+        };
+        call.runs_in(address);
+        Ok(Turn { session: self, instance, place })
+    }
+
+    /// Notes that a resource of that instance is not held any more.
+    pub(crate) fn drop_later(&self, resource: ResourceAny, epoch: u64) {
+        let mut handles = self.handles();
+        if handles.epoch == epoch {
+            handles.dropped.push(resource);
+        }
+    }
+
+    /// Whether anybody but the importer's list of sessions has it: a resource, or a call.
+    fn is_held(self: &Arc<Session>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    /// Which of its instances is the one it has now.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.handles().epoch
+    }
+
+    /// The handles of the instance that it had mean nothing to the next one.
+    fn begin_anew(&self) {
+        let mut handles = self.handles();
+        handles.epoch += 1;
+        handles.dropped.clear();
+    }
+
+    fn take_dropped(&self) -> Vec<ResourceAny> {
+        std::mem::take(&mut self.handles().dropped)
+    }
+
+    fn handles(&self) -> std::sync::MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,9 +204,16 @@ impl Sessions {
         if let Some(session) = self.0.iter().find(same) {
             return session.clone();
         }
+        // Of a revision that was replaced meanwhile.
+        self.0.retain(|session| session.component.id() != component.id() || session.is_held());
         let session = Session::new(component);
         self.0.push(session.clone());
         session
+    }
+
+    /// Lets those go that the importer has no resources of: they hold room that others may want.
+    pub(crate) fn prune(&mut self) {
+        self.0.retain(Session::is_held);
     }
 }
 
@@ -168,10 +246,20 @@ impl Component {
         self.inner.image.exported(import).is_some_and(|exported| exported.has_resources)
     }
 
+    /// An exported function, if it serves the import.
+    pub(crate) fn function(&self, import: &InterfaceName, function: &str) -> Option<&Function> {
+        self.inner.image.exported(import)?.interface.functions.get(function)
+    }
+
+    /// The resources that it makes, and those that it imports.
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.inner.image.resources
+    }
+
     /// Calls an exported function, on the task and thread of whoever polls. Dropping the future ends the call.
     pub(crate) async fn invoke(&self, mut invocation: Invocation) -> Result<Option<Value>, CallError> {
-        // A resource leads to the instance that knows it, also when the link leads elsewhere by now.
-        let session = match handles::session_of(&mut invocation.args) {
+        let Invocation { import, function, args, .. } = &mut invocation;
+        let session = match remote::session_of(self, import, function, args) {
             Some(session) => Some(session),
             None => invocation.session.take(),
         };
@@ -191,13 +279,14 @@ impl Component {
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
         let is_part = invocation.parent.is_some() && !invocation.is_apart;
-        let call =
-            Call::nested(&inner.engine, inner.shared.limits().call_ms_max, invocation.parent.as_deref());
-        if call.depth() > DEPTH_MAX {
-            return Err(CallError::Depth { component: self.id().to_string(), depth: DEPTH_MAX });
-        }
-        let permit = inner.shared.budget.admit().await?;
-        let work = self.clone().work(invocation, session, call.clone(), permit);
+        let (shared, parent) = (&inner.shared, invocation.parent.clone());
+        let call = Call::new(&inner.engine, shared, shared.limits().call_ms_max, Outbox::closed(), parent)?;
+        let turn = match session {
+            Some(session) => Some(session.turn(&call).await?),
+            None => None,
+        };
+        let permit = call.admit().await?;
+        let work = self.clone().work(invocation, turn, call.clone(), permit);
         match is_part {
             true => lane::nested(&inner.shared, &call, work).await,
             false => lane::place(&inner.shared, &call, work).await,
@@ -206,18 +295,20 @@ impl Component {
 
     async fn work(
         self,
-        invocation: Invocation,
-        session: Option<Arc<Session>>,
+        mut invocation: Invocation,
+        turn: Option<Turn>,
         call: Arc<Call>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<Value>, CallError> {
         let inner = &self.inner;
-        let Some((exported, export)) = self.find(&invocation) else {
-            return Err(CallError::Link { problem: Box::new(self.lacks(&invocation)) });
+        let Some((function, export)) = self.find(&invocation) else {
+            return Err(refused(self.lacks(&invocation)));
         };
-        let Some(session) = session else {
+        let callee = Callee { function, resources: self.resources(), session: None, epoch: None };
+        let Some(turn) = turn else {
+            check(callee, export, &mut invocation.args)?;
             let mut warm = handler::take::<Instance>(inner, &call).await?;
-            let entered = enter(&mut warm, export, None, invocation.args).await;
+            let entered = enter(&mut warm, export, callee, invocation.args).await;
             let (result, given) = entered.map_err(|error| guest::failed(&warm.store, &call, error))?;
             match given {
                 Some(given) => self.drive(warm, given, call, permit),
@@ -225,25 +316,31 @@ impl Component {
             }
             return Ok(result);
         };
-        debug_assert!(exported.has_resources, "a session is for resources");
-        let mut instance = session.instance.lock().await;
-        let mut warm = match instance.take() {
-            Some(mut warm) => {
-                guest::resume(&mut warm.store, &call);
-                warm
+        let Turn { session, mut instance, place } = turn;
+        let epoch = instance.as_ref().map(|_| session.epoch());
+        let callee = Callee { session: Some(&session), epoch, ..callee };
+        check(callee, export, &mut invocation.args)?;
+        let (mut warm, place) = match (instance.take(), place) {
+            (Some(mut lasting), _) => {
+                guest::resume(&mut lasting.warm.store, &call);
+                (lasting.warm, Some(lasting.place))
             }
-            None => handler::fresh::<Instance>(inner, &call).await?,
+            (None, place) => {
+                session.begin_anew();
+                (handler::fresh::<Instance>(inner, &call).await?, place)
+            }
         };
-        let dropped = std::mem::take(&mut *session.dropped());
+        let dropped = session.take_dropped();
         let result = async {
             for resource in dropped {
                 resource.resource_drop_async(&mut warm.store).await?;
             }
-            enter(&mut warm, export, Some(&session), invocation.args).await.map(|(result, _)| result)
+            enter(&mut warm, export, callee, invocation.args).await.map(|(result, _)| result)
         };
         // One that failed is not put back: the next call begins anew, and old resources lead nowhere.
         let result = result.await.map_err(|error| guest::failed(&warm.store, &call, error))?;
-        *instance = Some(warm);
+        warm.store.data_mut().sessions.prune();
+        *instance = place.map(|place| Lasting { warm, place });
         Ok(result)
     }
 
@@ -274,9 +371,10 @@ impl Component {
         given.driven_by(drive);
     }
 
-    fn find(&self, invocation: &Invocation) -> Option<(&Exported, &Export)> {
+    fn find(&self, invocation: &Invocation) -> Option<(&Function, &Export)> {
         let exported = self.inner.image.exported(&invocation.import)?;
-        Some((exported, exported.functions.get(&*invocation.function)?))
+        let function = exported.interface.functions.get(&*invocation.function)?;
+        Some((function, exported.functions.get(&*invocation.function)?))
     }
 
     fn lacks(&self, invocation: &Invocation) -> Problem {
@@ -288,14 +386,24 @@ impl Component {
     }
 }
 
+fn check(callee: Callee<'_>, export: &Export, args: &mut [Value]) -> Result<(), CallError> {
+    if export.has_handles { callee.check(args).map_err(refused) } else { Ok(()) }
+}
+
+/// A call that was refused before the guest ran.
+fn refused(problem: Problem) -> CallError {
+    CallError::Link { problem: Box::new(problem) }
+}
+
 async fn enter(
     warm: &mut Warm<Instance>,
     export: &Export,
-    session: Option<&Arc<Session>>,
+    callee: Callee<'_>,
     mut args: Vec<Value>,
 ) -> wasmtime::Result<(Option<Value>, Option<Given>)> {
+    let mut lent = Lent::default();
     if export.has_handles {
-        handles::into_server(warm.store.as_context_mut(), session, &mut args)?;
+        lent = remote::into_server(warm.store.as_context_mut(), callee, &mut args)?;
     }
     let (store, instance) = (&mut warm.store, warm.exports);
     let mut result = match export.results {
@@ -304,9 +412,10 @@ async fn enter(
         // Only an `async func` has more: rare enough to be boxed.
         count => with_count!(count, boxed(store, instance, export, args)).await,
     }?;
+    lent.take_back(warm.store.data_mut())?;
     let mut given = None;
     if let Some(value) = result.as_mut().filter(|_| export.has_handles) {
-        let streams = handles::out_of_server(warm.store.as_context_mut(), session, value)?;
+        let streams = remote::out_of_server(warm.store.as_context_mut(), callee.session, value)?;
         given = (!streams.is_empty()).then_some(streams);
     }
     Ok((result, given))

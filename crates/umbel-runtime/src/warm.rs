@@ -130,6 +130,7 @@ impl<H> Shelf<H> {
         if warm.uses >= USES_MAX || warm.store.data().wants_memory() || !all.has_room() {
             return;
         }
+        warm.store.data_mut().sessions.prune();
         warm.since = Instant::now();
         self.kept().push(warm);
     }

@@ -218,8 +218,8 @@ async fn host(
 pub(crate) fn apart(cores: &Arc<Cores>) -> Vec<Arc<dyn Factory>> {
     vec![
         Arc::new(HttpClient),
-        Arc::new(Keyvalue::new()),
-        Arc::new(KeyvalueRedis::new()),
+        Arc::new(Keyvalue::new(cores.clone())),
+        Arc::new(KeyvalueRedis::new(cores.clone())),
         Arc::new(Blobstore::new()),
         Arc::new(BlobstoreS3::new()),
         Arc::new(Messaging::new(cores.clone())),

@@ -42,6 +42,7 @@ use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
+use umbel_supervisor::cores::Cores;
 use umbel_wit::{Interface, InterfaceName, Resource, Serve};
 use watch::Watchers;
 
@@ -49,13 +50,15 @@ use watch::Watchers;
 const FILE: &str = "keyvalue.redb";
 
 /// The factory of keyvalue providers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Keyvalue;
+#[derive(Clone)]
+pub struct Keyvalue {
+    cores: Arc<Cores>,
+}
 
 impl Keyvalue {
-    /// The factory.
-    pub fn new() -> Keyvalue {
-        Keyvalue
+    /// The factory. Watchers will be called on `cores`.
+    pub fn new(cores: Arc<Cores>) -> Keyvalue {
+        Keyvalue { cores }
     }
 }
 
@@ -79,10 +82,16 @@ impl Factory for Keyvalue {
         // Weak, because the store tells the watchers.
         let opener = Arc::new(OnceLock::<Weak<Store>>::new());
         let own = opener.clone();
-        let watchers = Arc::new(Watchers::new(&cx.id, cx.targets, settings.watch_timeout, move |place| {
-            let store = own.get().and_then(Weak::upgrade)?;
-            Some(Resource::new(Bucket { place: Spot { store, place: place.clone() } }))
-        }));
+        let watchers = Arc::new(Watchers::new(
+            &cx.id,
+            cx.targets,
+            self.cores.clone(),
+            settings.watch_timeout,
+            move |place| {
+                let store = own.get().and_then(Weak::upgrade)?;
+                Some(Resource::new(Bucket { place: Spot { store, place: place.clone() } }))
+            },
+        ));
         let store = Store::open(cx.folder.join(FILE), settings, watchers.clone()).await;
         let store = Arc::new(store.map_err(|error| Problem::from(&error))?);
         opener.get_or_init(|| Arc::downgrade(&store));

@@ -1,7 +1,8 @@
 //! Tells components what has changed.
 //!
-//! Each link from the provider to a component has a bounded queue and a task that calls `wasi:keyvalue/watcher`, one change after
-//! another. The writer never waits: what a queue cannot take is dropped, and that is logged once until it can again.
+//! Each link from the provider to a component has a bounded queue and a task that takes one change after another from it; the calls of
+//! `wasi:keyvalue/watcher` run on the data path, where guests belong. The writer never waits: what a queue cannot take is dropped,
+//! and that is logged once until it can again.
 
 use super::config::Watching;
 use super::place::{Place, owner};
@@ -12,12 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ProviderId;
 use umbel_core::link::LinkKey;
+use umbel_core::{Coded, Problem};
 use umbel_provider::Targets;
 use umbel_supervisor::Scope;
+use umbel_supervisor::cores::Cores;
 use umbel_wit::serve::Link;
 use umbel_wit::value::Resource;
 use umbel_wit::{Call, Value};
@@ -37,6 +39,7 @@ type Open = Arc<dyn Fn(&Arc<Place>) -> Option<Resource> + Send + Sync>;
 pub(crate) struct Watchers {
     provider: String,
     targets: Arc<dyn Targets>,
+    cores: Arc<Cores>,
     timeout_ms: Arc<AtomicU64>,
     open: Open,
     tasks: Scope,
@@ -62,15 +65,18 @@ struct Event {
 }
 
 impl Watchers {
+    /// Components will be called on `cores`, with a bucket that `open` opens.
     pub(crate) fn new(
         provider: &ProviderId,
         targets: Arc<dyn Targets>,
+        cores: Arc<Cores>,
         timeout: Duration,
         open: impl Fn(&Arc<Place>) -> Option<Resource> + Send + Sync + 'static,
     ) -> Watchers {
         let watchers = Watchers {
             provider: provider.to_string(),
             targets,
+            cores,
             timeout_ms: Arc::default(),
             open: Arc::new(open),
             tasks: Scope::new("keyvalue watchers"),
@@ -106,6 +112,7 @@ impl Watchers {
                 component: watcher.component.clone(),
                 link: Arc::new(link),
                 targets: self.targets.clone(),
+                cores: self.cores.clone(),
                 timeout_ms: self.timeout_ms.clone(),
                 open: self.open.clone(),
             };
@@ -195,6 +202,7 @@ struct Telling {
     component: String,
     link: Arc<Link>,
     targets: Arc<dyn Targets>,
+    cores: Arc<Cores>,
     timeout_ms: Arc<AtomicU64>,
     open: Open,
 }
@@ -236,8 +244,10 @@ impl Telling {
             args,
             patience: Some(patience),
         };
-        match tokio::time::timeout(patience, target.call(call)).await {
-            Ok(result) => result.map(drop),
+        let answer = self.cores.run(self.cores.quietest(), move || target.call(call));
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(result)) => result.map(drop),
+            Ok(Err(error)) => Err(Problem::from(&error as &dyn Coded)),
             Err(_) => Err(Problem::new(guest::CALL_TIMEOUT, format!("no answer within {patience:?}"))),
         }
     }

@@ -52,16 +52,18 @@ use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
+use umbel_supervisor::cores::Cores;
 use umbel_wit::{Resource, Serve};
 
 /// The factory of Redis keyvalue providers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct KeyvalueRedis;
+pub struct KeyvalueRedis {
+    cores: Arc<Cores>,
+}
 
 impl KeyvalueRedis {
-    /// The factory.
-    pub fn new() -> KeyvalueRedis {
-        KeyvalueRedis
+    /// The factory. Components that watch keys are called on `cores`.
+    pub fn new(cores: Arc<Cores>) -> KeyvalueRedis {
+        KeyvalueRedis { cores }
     }
 }
 
@@ -80,10 +82,11 @@ impl Factory for KeyvalueRedis {
         let settings = Settings::read(&cx.config).map_err(told)?;
         let store = Arc::new(Store::new(settings.clone()).map_err(told)?);
         let opener = Arc::downgrade(&store);
-        let watchers = Watchers::new(&cx.id, cx.targets, settings.watch_timeout, move |place| {
-            let place = opener.upgrade()?.default_spot(place.clone());
-            Some(Resource::new(Bucket { place }))
-        });
+        let watchers =
+            Watchers::new(&cx.id, cx.targets, self.cores.clone(), settings.watch_timeout, move |place| {
+                let place = opener.upgrade()?.default_spot(place.clone());
+                Some(Resource::new(Bucket { place }))
+            });
         let server = Arc::new(Server::new(store.clone()));
         let provider = RedisProvider { id: cx.id, store, watchers: Arc::new(watchers), server };
         provider.store.check().await;

@@ -57,9 +57,13 @@ impl Serve for Server {
     }
 }
 
+fn cores() -> Arc<umbel_supervisor::cores::Cores> {
+    umbel_supervisor::cores::Cores::start(1, "apart-test").expect("a thread")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keyvalue_keeps_its_contract() {
-    let harness = Harness::start(Arc::new(Keyvalue::new()), &[]).await.expect("a provider");
+    let harness = Harness::start(Arc::new(Keyvalue::new(cores())), &[]).await.expect("a provider");
     let server: Arc<dyn Serve> = Arc::new(Server(Linked::new(&harness.remote)));
     check(&server, Limits { key_bytes_max: 1_024, value_bytes_max: 8 << 20 }).await;
     assert_eq!(harness.remote.check().await, Health::Healthy);
@@ -105,7 +109,7 @@ async fn read(remote: &Arc<Remote>, bucket: &Resource, key: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_is_called_and_calls_back() {
-    let harness = Harness::start(Arc::new(Keyvalue::new()), &[]).await.expect("a provider");
+    let harness = Harness::start(Arc::new(Keyvalue::new(cores())), &[]).await.expect("a provider");
     let contract = || Contract::new("wasi", "keyvalue", &["store", "watcher"]);
     harness.link("app-write", contract(), &[]).await.expect("a link");
     harness.link("app-watch", contract(), &[]).await.expect("a link");
@@ -127,10 +131,10 @@ async fn a_watcher_is_called_and_calls_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_refuses_is_told_with_its_code() {
-    let problem = Harness::start(Arc::new(Keyvalue::new()), &[("no-such-key", "1")]).await.err();
+    let problem = Harness::start(Arc::new(Keyvalue::new(cores())), &[("no-such-key", "1")]).await.err();
     let problem = problem.expect("a wrong config");
     assert!(problem.message.contains("no-such-key"), "{problem}");
-    let harness = Harness::start(Arc::new(Keyvalue::new()), &[]).await.expect("a provider");
+    let harness = Harness::start(Arc::new(Keyvalue::new(cores())), &[]).await.expect("a provider");
     let contract = Contract::new("wasi", "keyvalue", &["store"]);
     let refused = harness.link("app-x", contract.clone(), &[("no-such-key", "1")]).await;
     assert!(refused.expect_err("a wrong link").message.contains("no-such-key"));

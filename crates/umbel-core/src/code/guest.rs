@@ -88,6 +88,16 @@ codes! {
         why: "It could not be started, failed, or was to run once and has done so.",
         help: "`umbel ps` shows its state and the reason",
     }
+    568 INSTANCES_RING Exhausted {
+        title: "calls within one another hold all instances of the component",
+        why: "A call led over links back to a component that waits for it, and all instances that its budget allows are busy: waiting for one could last until the deadline of all.",
+        help: "raise `limits: {instances: …}` in the manifest, or break the ring: `umbel link list` shows the links",
+    }
+    569 INSTANCE_ENDED Unavailable {
+        title: "the instance that made a resource has ended",
+        why: "A resource belongs to the instance of the component that made it, and that one trapped, was too late, or its call was given up.",
+        help: "get the resource anew, as it was got at first; `umbel logs SERVER` says why the instance ended",
+    }
     570 CONTRACT_MISMATCH Invalid {
         title: "importer and server do not have the same contract",
         why: "A link joins an import to something that serves an interface of that name with other functions or types.",

@@ -420,3 +420,32 @@ async fn a_provider_reaches_components_that_come_later() {
     // The default host name comes from the target's application, so the link is told again when that is known.
     until("the link is told again", async || (offered() == 2).then_some(())).await;
 }
+
+#[tokio::test]
+async fn http_leads_to_a_component_that_answers_it_and_to_no_other() {
+    let bed = Bed::start().await;
+    let mut scale = bed.scale_of("sender", &guest("outgoing-p3"));
+    scale.count = 50;
+    scale.limits = Some(outbound(&["next"]));
+    bed.run_scale(&scale).await;
+    bed.run("hello", &example("hello-p3")).await;
+    bed.run("library", &guest("pipe-server")).await;
+    let to = |target| link("sender", target, &["client"]);
+    bed.client.check_link(bed.host.id(), &to("hello")).await.expect("it answers HTTP");
+    let refused = bed.client.check_link(bed.host.id(), &to("library")).await;
+    assert_eq!(code(refused), "UM0570");
+    bed.client.put_link(&to("hello")).await.unwrap();
+    until("the link is followed", async || {
+        (bed.get("sender", "/").await.unwrap() == "status 200\n").then_some(())
+    })
+    .await;
+    // A ring: each of them waits for the next, up to the limit, and the innermost is told so.
+    bed.client.put_link(&to("sender")).await.unwrap();
+    let calls = || bed.host.0.slot("sender").expect("it runs").usage().calls;
+    until("the ring ends", async || {
+        let before = calls();
+        assert_eq!(bed.get("sender", "/").await.unwrap(), "status 200\n");
+        (calls() - before == 33).then_some(())
+    })
+    .await;
+}

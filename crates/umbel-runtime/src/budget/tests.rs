@@ -10,15 +10,19 @@ fn limits() -> Limits {
     }
 }
 
+async fn admit(budget: &Budget) -> Result<OwnedSemaphorePermit, CallError> {
+    budget.admit_within(|| false).await
+}
+
 #[tokio::test]
 async fn calls_beyond_instances_and_waiting_are_refused_and_counted() {
     let budget = Budget::new("hello", limits());
-    let first = budget.admit().await.expect("a free instance");
-    let _second = budget.admit().await.expect("a free instance");
-    let mut third = Box::pin(budget.admit());
+    let first = admit(&budget).await.expect("a free instance");
+    let _second = admit(&budget).await.expect("a free instance");
+    let mut third = Box::pin(admit(&budget));
     assert!(futures::poll!(&mut third).is_pending(), "the third call waits");
     assert_eq!(budget.usage().calls_waiting, 1);
-    assert!(matches!(budget.admit().await, Err(CallError::Busy { instances: 2, waiting: 1, .. })));
+    assert!(matches!(admit(&budget).await, Err(CallError::Busy { instances: 2, waiting: 1, .. })));
     assert_eq!(budget.usage().refused, 1);
     drop(first);
     let _third = third.await.expect("the instance that the first call gave back");
@@ -28,9 +32,9 @@ async fn calls_beyond_instances_and_waiting_are_refused_and_counted() {
 #[tokio::test]
 async fn a_stopped_budget_tells_when_the_last_call_is_over() {
     let budget = Budget::new("hello", limits());
-    let first = budget.admit().await.expect("a free instance");
-    let second = budget.admit().await.expect("a free instance");
-    let mut third = Box::pin(budget.admit());
+    let first = admit(&budget).await.expect("a free instance");
+    let second = admit(&budget).await.expect("a free instance");
+    let mut third = Box::pin(admit(&budget));
     assert!(futures::poll!(&mut third).is_pending(), "the third call waits");
     budget.stop();
     let mut idle = Box::pin(budget.idle());
@@ -42,15 +46,15 @@ async fn a_stopped_budget_tells_when_the_last_call_is_over() {
     assert!(futures::poll!(&mut idle).is_pending(), "the call that waited runs");
     drop(third);
     idle.await;
-    assert!(matches!(budget.admit().await, Err(CallError::Stopping { .. })));
+    assert!(matches!(admit(&budget).await, Err(CallError::Stopping { .. })));
     assert_eq!(budget.usage().calls_in_flight, 0);
 }
 
 #[tokio::test]
 async fn a_caller_that_gives_up_gives_its_waiting_place_back() {
     let budget = Budget::new("hello", limits());
-    let _held = (budget.admit().await.expect("free"), budget.admit().await.expect("free"));
-    let mut waiting = Box::pin(budget.admit());
+    let _held = (admit(&budget).await.expect("free"), admit(&budget).await.expect("free"));
+    let mut waiting = Box::pin(admit(&budget));
     assert!(futures::poll!(&mut waiting).is_pending());
     drop(waiting);
     assert_eq!(budget.usage().calls_waiting, 0);
@@ -60,7 +64,7 @@ async fn a_caller_that_gives_up_gives_its_waiting_place_back() {
 async fn a_stopped_budget_refuses_new_calls() {
     let budget = Budget::new("hello", limits());
     budget.stop();
-    assert!(matches!(budget.admit().await, Err(CallError::Stopping { .. })));
+    assert!(matches!(admit(&budget).await, Err(CallError::Stopping { .. })));
 }
 
 #[test]

@@ -3,16 +3,13 @@
 //! Reading and writing a guest's memory sees indices only; what they stand for is in the store's table. So a value passes through in
 //! two steps, with a [`Handle`] in the place of the thing between them.
 
-use super::stream::{self, Given, Reader};
+use super::stream::{self, Reader};
 use crate::ctx::Ctx;
-use crate::serve::Session;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::poll_fn;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umbel_core::Problem;
 use umbel_core::code::guest::{NOT_CARRIED, SERVER_FAILED};
 use umbel_wit::value::{Input, Output};
@@ -23,8 +20,8 @@ use wasmtime::{Result, StoreContextMut, ValRaw, bail, format_err};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError};
 
-/// A resource of a link's server, in the table of its importer.
-pub(crate) struct Carried(umbel_wit::Resource);
+/// A resource that somebody else made, in the table of the instance that has it.
+pub(crate) struct Carried(pub(super) umbel_wit::Resource);
 
 /// What stands for a resource between memory and table.
 #[derive(Clone)]
@@ -65,7 +62,23 @@ impl Handle {
         ty: InterfaceType,
         dst: &mut MaybeUninit<ValRaw>,
     ) -> Result<()> {
+        // What an index means is a matter of its type: one of another would be an index of something else.
+        let kind = match &self {
+            Handle::Carried(_) => ResourceType::host::<Carried>(),
+            Handle::Input(_) => ResourceType::host::<DynInputStream>(),
+            Handle::Output(_) => ResourceType::host::<DynOutputStream>(),
+            Handle::Guest(any) => any.ty(),
+            Handle::Stream(reader) => return reader.take()?.linear_lower_to_flat(cx, ty, dst),
+        };
+        let is_borrowed = match ty {
+            InterfaceType::Own(i) if cx.resource_type(i) == kind => false,
+            InterfaceType::Borrow(i) if cx.resource_type(i) == kind => true,
+            _ => return Err(not_carried("a resource of another kind was given than the contract has there")),
+        };
         match self {
+            Handle::Carried(rep) if is_borrowed => {
+                Resource::<Carried>::new_borrow(rep).linear_lower_to_flat(cx, ty, dst)
+            }
             Handle::Carried(rep) => Resource::<Carried>::new_own(rep).linear_lower_to_flat(cx, ty, dst),
             Handle::Input(rep) => Resource::<DynInputStream>::new_own(rep).linear_lower_to_flat(cx, ty, dst),
             Handle::Output(rep) => {
@@ -95,7 +108,7 @@ impl Handle {
 }
 
 /// Calls `change` for every value that is a handle or a stream.
-fn each(value: &mut Value, change: &mut dyn FnMut(&mut Value) -> Result<()>) -> Result<()> {
+pub(super) fn each(value: &mut Value, change: &mut dyn FnMut(&mut Value) -> Result<()>) -> Result<()> {
     match value {
         Value::Own(_) | Value::Borrow(_) | Value::Input(_) | Value::Output(_) | Value::Stream(_) => {
             change(value)
@@ -130,7 +143,7 @@ pub(crate) fn out_of_importer(mut store: StoreContextMut<'_, Ctx>, args: &mut [V
                 (_, Handle::Stream(reader)) => {
                     Value::Stream(Input::new(stream::take(&mut store, &reader, None)?))
                 }
-                _ => return Err(problem(NOT_CARRIED, "a resource that only its own instance can use")),
+                _ => return Err(not_carried("a resource that only its own instance can use")),
             };
             Ok(())
         })
@@ -149,7 +162,7 @@ pub(crate) fn into_importer(mut store: StoreContextMut<'_, Ctx>, result: &mut Va
                 let writing: DynOutputStream = Box::new(Writing { sender });
                 Handle::Output(ctx.table.push(writing)?.rep())
             }
-            _ => return Err(problem(NOT_CARRIED, "the server lent a resource, which it cannot")),
+            _ => return Err(not_carried("the server lent a resource, which it cannot")),
         };
         *value = handle.into_value(true);
         Ok(())
@@ -162,117 +175,18 @@ pub(crate) fn dropped(ctx: &mut Ctx, rep: u32) -> Result<()> {
     Ok(())
 }
 
-/// A resource that an instance of a component defines, as its importers hold it.
-pub(crate) struct Remote {
-    /// The instance's own handle; taken when the resource is given back.
-    pub any: ResourceAny,
-    /// The session that it lives in, and keeps alive: handles of one are worth nothing in another.
-    pub session: Arc<Session>,
-    /// Whether it went back into its instance as a value of its own.
-    pub returned: AtomicBool,
+/// What only one end of a link can do something with.
+pub(super) fn not_carried(what: &str) -> wasmtime::Error {
+    let problem = Box::new(Problem::new(NOT_CARRIED, what));
+    wasmtime::Error::new(crate::error::CallError::Link { problem })
 }
 
-impl Drop for Remote {
-    fn drop(&mut self) {
-        if !self.returned.load(Relaxed) {
-            self.session.drop_later(self.any);
-        }
-    }
-}
-
-/// The session that a call belongs to by its arguments, if it has resources among them.
-pub(crate) fn session_of(args: &mut [Value]) -> Option<Arc<Session>> {
-    let mut found = None;
-    for arg in args {
-        // `each` visits what may be changed; nothing is.
-        let _ = each(arg, &mut |value| {
-            if let Value::Own(resource) | Value::Borrow(resource) = value
-                && let Some(remote) = resource.get::<Remote>()
-            {
-                found.get_or_insert_with(|| remote.session.clone());
-            }
-            Ok(())
-        });
-    }
-    found
-}
-
-/// Arguments of a call into a component, from things to what its instance knows.
-pub(crate) fn into_server(
-    mut store: StoreContextMut<'_, Ctx>,
-    session: Option<&Arc<Session>>,
-    args: &mut [Value],
-) -> Result<()> {
-    args.iter_mut().try_for_each(|arg| {
-        each(arg, &mut |value| {
-            let ctx = store.data_mut();
-            let (resource, own) = match std::mem::replace(value, Value::Bool(false)) {
-                Value::Own(resource) => (resource, true),
-                Value::Borrow(resource) => (resource, false),
-                Value::Input(input) => {
-                    *value = put_input(&mut ctx.table, input.into_stream())?.into_value(true);
-                    return Ok(());
-                }
-                Value::Stream(input) => {
-                    let reader = stream::put(&mut store, input.into_stream())?;
-                    *value = Handle::Stream(reader).into_value(true);
-                    return Ok(());
-                }
-                _ => return Err(problem(NOT_CARRIED, "a stream to write to was given as an argument")),
-            };
-            let here =
-                |remote: &Arc<Remote>| session.is_some_and(|session| Arc::ptr_eq(&remote.session, session));
-            let remote = resource.get::<Remote>().filter(here);
-            let remote = remote.ok_or_else(|| {
-                problem(
-                    NOT_CARRIED,
-                    "a resource was given that another server, or another instance of it, made",
-                )
-            })?;
-            if own {
-                remote.returned.store(true, Relaxed);
-            }
-            *value = Handle::Guest(remote.any).into_value(own);
-            Ok(())
-        })
-    })
-}
-
-/// The result of a call into a component, from what its instance knows to things. Streams among them go on after the call.
-pub(crate) fn out_of_server(
-    mut store: StoreContextMut<'_, Ctx>,
-    session: Option<&Arc<Session>>,
-    result: &mut Value,
-) -> Result<Given> {
-    let mut given = Given::default();
-    each(result, &mut |value| {
-        let ctx = store.data_mut();
-        *value = match (&*value, Handle::of(value)?, session) {
-            (Value::Own(_), Handle::Guest(any), Some(session)) => {
-                let returned = AtomicBool::new(false);
-                Value::Own(umbel_wit::Resource::new(Remote { any, session: session.clone(), returned }))
-            }
-            (Value::Own(_), Handle::Input(rep), _) => take_input(&mut ctx.table, rep)?,
-            (_, Handle::Stream(reader), _) => {
-                Value::Stream(Input::new(stream::take(&mut store, &reader, Some(&mut given))?))
-            }
-            _ => return Err(problem(NOT_CARRIED, "a resource that only its own instance can use")),
-        };
-        Ok(())
-    })?;
-    Ok(given)
-}
-
-fn problem(code: umbel_core::Code, what: &str) -> wasmtime::Error {
-    wasmtime::Error::new(crate::error::CallError::Link { problem: Box::new(Problem::new(code, what)) })
-}
-
-fn take_input(table: &mut ResourceTable, rep: u32) -> Result<Value> {
+pub(super) fn take_input(table: &mut ResourceTable, rep: u32) -> Result<Value> {
     let stream = table.delete(Resource::<DynInputStream>::new_own(rep))?;
     Ok(Value::Input(Input::new(read_all(stream))))
 }
 
-fn put_input(table: &mut ResourceTable, stream: ByteStream) -> Result<Handle> {
+pub(super) fn put_input(table: &mut ResourceTable, stream: ByteStream) -> Result<Handle> {
     let reading: DynInputStream = Box::new(Reading { stream, next: None });
     Ok(Handle::Input(table.push(reading)?.rep()))
 }

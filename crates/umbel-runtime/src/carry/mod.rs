@@ -5,12 +5,14 @@
 //! its documentation and may change with its version; that version is pinned, and `tests/it/links.rs` carries values of every kind.
 //!
 //! Read in this order: [`types`] (what a contract is made of) · [`list`] (arguments and results as the engine's traits want them) ·
-//! [`lift`] (out of a guest) · [`lower`] (into a guest) · [`handles`] and [`stream`] (resources and streams, which are more than bytes).
+//! [`lift`] (out of a guest) · [`lower`] (into a guest) · [`handles`], [`remote`] and [`stream`] (resources and streams, which are more
+//! than bytes).
 
 pub(crate) mod handles;
 mod lift;
 pub(crate) mod list;
 mod lower;
+pub(crate) mod remote;
 pub(crate) mod stream;
 pub(crate) mod types;
 

@@ -10,35 +10,66 @@ const TYPES_MAX: usize = 10_000;
 
 /// Resources by their full names, `wasi:keyvalue/store.bucket`, each under the interface that first shows it: that is the one that
 /// defines it, because what it uses comes first.
-pub(crate) struct Resources(Vec<(ResourceType, String)>);
+pub(crate) struct Resources(Vec<Known>);
+
+struct Known {
+    ty: ResourceType,
+    name: String,
+    /// Whether the component has it of somebody else.
+    is_imported: bool,
+}
 
 impl Resources {
     /// All that the component imports and exports.
     pub(crate) fn of(engine: &Engine, component: &Component) -> Resources {
         let mut all = Resources(Vec::new());
         let ty = component.component_type();
-        for (name, item) in ty.imports(engine).chain(ty.exports(engine)) {
+        for (name, item) in ty.imports(engine) {
             if let ComponentItem::ComponentInstance(instance) = &item.ty {
-                all.add(engine, name, instance);
+                all.add(engine, name, instance, true);
+            }
+        }
+        for (name, item) in ty.exports(engine) {
+            if let ComponentItem::ComponentInstance(instance) = &item.ty {
+                all.add(engine, name, instance, false);
             }
         }
         all
     }
 
-    fn add(&mut self, engine: &Engine, name: &str, instance: &ComponentInstance) {
+    fn add(&mut self, engine: &Engine, name: &str, instance: &ComponentInstance, is_imported: bool) {
         let interface = InterfaceName::new(name).unversioned;
         for (resource, item) in instance.exports(engine) {
             if let ComponentItem::Resource(ty) = item.ty
-                && !self.0.iter().any(|(known, _)| *known == ty)
+                && !self.0.iter().any(|known| known.ty == ty)
             {
-                self.0.push((ty, format!("{interface}.{resource}")));
+                self.0.push(Known { ty, name: format!("{interface}.{resource}"), is_imported });
             }
         }
     }
 
+    /// Whether the component itself makes resources of that name.
+    pub(crate) fn defines(&self, name: &str) -> bool {
+        self.0.iter().any(|known| !known.is_imported && known.name == name)
+    }
+
+    /// Whether the component has resources of that name of others.
+    pub(crate) fn imports(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known.is_imported && known.name == name)
+    }
+
+    /// Whether the function passes resources that the component makes: they belong to one instance of it.
+    pub(crate) fn passes_own(&self, function: &Function) -> bool {
+        let mut passes = false;
+        function.each(&mut |ty| {
+            passes |= matches!(ty, Type::Own(name) | Type::Borrow(name) if self.defines(name));
+        });
+        passes
+    }
+
     /// The interfaces that define resources, if they are wanted.
     pub(crate) fn defined_by(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut all: Vec<String> = self.0.iter().map(|(ty, _)| self.defining(ty)).collect();
+        let mut all: Vec<String> = self.0.iter().map(|known| self.defining(&known.ty)).collect();
         all.retain(|interface| wanted(interface));
         all.sort();
         all.dedup();
@@ -52,8 +83,8 @@ impl Resources {
     }
 
     fn name(&self, ty: &ResourceType) -> String {
-        let known = self.0.iter().find(|(known, _)| known == ty);
-        known.map_or_else(|| "resource".to_string(), |(_, name)| name.clone())
+        let known = self.0.iter().find(|known| known.ty == *ty);
+        known.map_or_else(|| "resource".to_string(), |known| known.name.clone())
     }
 
     /// An interface with its functions and resources.
@@ -169,7 +200,7 @@ pub(crate) fn has_handles(function: &Function) -> bool {
 }
 
 /// Whether it passes resources of a contract, which belong to one instance of their server.
-pub(crate) fn has_resources(function: &Function) -> bool {
+fn has_resources(function: &Function) -> bool {
     let mut has = false;
     function.each(&mut |ty| {
         has |= matches!(ty, Type::Own(name) | Type::Borrow(name) if name != INPUT && name != OUTPUT);

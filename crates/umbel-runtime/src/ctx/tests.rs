@@ -14,6 +14,7 @@ impl HostCalls for Nowhere {
         &self,
         _: http::Request<Body>,
         _: calls::SendOptions,
+        _: calls::Within,
     ) -> BoxFuture<'static, std::result::Result<http::Response<Body>, Problem>> {
         unreachable!("no guest runs")
     }
@@ -52,7 +53,8 @@ fn growth_that_is_refused_and_growth_that_fails_are_told_apart() {
         heavy_until: AtomicU64::new(0),
     });
     let engine = Engine::new(&Config { instances_max: 1, ..Config::new("unused") }).expect("an engine");
-    let ctx = || Ctx::new(&shared, &Call::new(&engine, 0, Outbox::closed()));
+    let call = Call::new(&engine, &shared, 0, Outbox::closed(), None).expect("it is part of none");
+    let ctx = || Ctx::new(&shared, &call);
 
     let mut refused = ctx();
     assert!(refused.memory_growing(0, 2 * PAGE, None).expect("no trap"));

@@ -13,7 +13,7 @@ use umbel_runtime::calls::{Stream, Target};
 use umbel_wit::{Call, Serve, Value};
 
 /// A core module with memory and an allocator that only grows.
-const ALLOCATOR: &str = r#"
+pub(crate) const ALLOCATOR: &str = r#"
     (memory (export "memory") 1)
     (global $top (mut i32) (i32.const 4096))
     (func $realloc (export "realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
@@ -158,7 +158,7 @@ impl Pair {
     }
 }
 
-fn call(interface: &str, function: &str, args: Vec<Value>) -> Call {
+pub(crate) fn call(interface: &str, function: &str, args: Vec<Value>) -> Call {
     Call {
         link: Arc::default(),
         interface: interface.into(),

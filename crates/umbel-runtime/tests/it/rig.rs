@@ -14,7 +14,7 @@ use umbel_core::digest::Digest;
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_core::{Coded, Problem};
 use umbel_runtime::body::Body;
-use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target};
+use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
 use umbel_runtime::compile::{Exit, Job, Worker, work};
 use umbel_runtime::{Budget, CallError, Component, Config, Engine, Granted, Image, Images, LoadError, Usage};
 use umbel_testkit::{example, guest as guest_file, wait_for};
@@ -143,7 +143,9 @@ pub(crate) struct Outside {
     pub(crate) sent: Mutex<Vec<String>>,
     /// Where links lead, by interface and name.
     pub(crate) links: Mutex<BTreeMap<String, Target>>,
-    /// What outgoing requests are answered with; unlinked when there is nothing.
+    /// The component that outgoing requests go to.
+    pub(crate) http: Mutex<Option<Component>>,
+    /// What they are answered with otherwise; unlinked when there is nothing.
     pub(crate) answer: Mutex<Option<u16>>,
     lines: Mutex<Vec<Line>>,
 }
@@ -178,8 +180,13 @@ impl HostCalls for Outside {
         &self,
         request: http::Request<Body>,
         _: SendOptions,
+        within: Within,
     ) -> BoxFuture<'static, Result<http::Response<Body>, Problem>> {
         self.sent.lock().expect("no test panics with it").push(request.uri().to_string());
+        if let Some(component) = self.http.lock().expect("no test panics with it").clone() {
+            let answer = async move { component.http_within(request, within).await };
+            return answer.map(|result| result.map_err(|e| Problem::from(&e as &dyn Coded))).boxed();
+        }
         let answer = *self.answer.lock().expect("no test panics with it");
         async move {
             match answer {

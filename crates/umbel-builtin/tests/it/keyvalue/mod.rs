@@ -20,6 +20,7 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, Distance, Link, ResolvedLink, Values};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Provider, StartContext, Targets};
+use umbel_supervisor::cores::Cores;
 use umbel_wit::Serve;
 
 /// Components that run here: what they export, and the application of each.
@@ -59,14 +60,19 @@ pub(super) struct Bed {
     provider: Arc<dyn Provider>,
     server: Arc<dyn Serve>,
     components: Arc<Components>,
+    _cores: Arc<Cores>,
 }
 
 impl Bed {
     async fn try_open(folder: &Path, config: &[(&str, &str)]) -> Result<Bed, Problem> {
-        Bed::start(&Keyvalue::new(), folder, config).await
+        Bed::start(Keyvalue::new, folder, config).await
     }
 
-    async fn start(factory: &dyn Factory, folder: &Path, config: &[(&str, &str)]) -> Result<Bed, Problem> {
+    async fn start<F: Factory>(
+        make: fn(Arc<Cores>) -> F,
+        folder: &Path,
+        config: &[(&str, &str)],
+    ) -> Result<Bed, Problem> {
         let components = Arc::new(Components::default());
         let cx = StartContext {
             id: ProviderId::new("keyvalue").expect("an id"),
@@ -74,9 +80,10 @@ impl Bed {
             targets: components.clone(),
             folder: folder.join("keyvalue"),
         };
-        let provider = factory.start(cx).await?;
+        let cores = Cores::start(1, "keyvalue-test").expect("a thread");
+        let provider = make(cores.clone()).start(cx).await?;
         let server = provider.serve().expect("it serves");
-        Ok(Bed { provider, server, components })
+        Ok(Bed { provider, server, components, _cores: cores })
     }
 
     async fn open(folder: &Path, config: &[(&str, &str)]) -> Bed {

@@ -55,7 +55,7 @@ impl Redis {
     async fn try_bed(&self, config: &[(&str, &str)]) -> Result<Bed, Problem> {
         let url = self.url();
         let config = [config, &[("url", &*url)]].concat();
-        Bed::start(&KeyvalueRedis::new(), self.folder.path(), &config).await
+        Bed::start(KeyvalueRedis::new, self.folder.path(), &config).await
     }
 
     async fn bed(&self, config: &[(&str, &str)]) -> Bed {
@@ -268,7 +268,7 @@ async fn a_password_is_used_and_never_told() {
     bed.bucket("app", "b").await.set("key", "value").await.expect("set");
     let wrong = format!("unix://{}?pass=wr0ng-word", Redis::socket(redis.folder.path()).display());
     let denied =
-        Bed::start(&KeyvalueRedis::new(), redis.folder.path(), &[("url", &wrong)]).await.expect("starts");
+        Bed::start(KeyvalueRedis::new, redis.folder.path(), &[("url", &wrong)]).await.expect("starts");
     let refused = denied.bucket("app", "b").await.get("key").await;
     assert_eq!(code(refused.clone()), "UM1118");
     assert!(!format!("{refused:?}").contains("word"), "{refused:?}");
@@ -298,7 +298,7 @@ async fn wrong_config_is_refused_without_repeating_secrets() {
         "unix://".into(),
         String::new(),
     ] {
-        let start = Bed::start(&KeyvalueRedis::new(), redis.folder.path(), &[("url", &url)]).await;
+        let start = Bed::start(KeyvalueRedis::new, redis.folder.path(), &[("url", &url)]).await;
         let Err(problem) = start else { panic!("`{url}` is no address") };
         assert_eq!(problem.code.to_string(), "UM1108", "{url}");
         assert!(!format!("{problem:?}").contains("w0rd"), "{problem:?}");

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use umbel_builtin::keyvalue::contract::{Bucket, Client};
 use umbel_core::Problem;
 use umbel_core::code::guest;
+use umbel_supervisor::cores::Cores;
 use umbel_wit::{Call, Resource, Serve, Value};
 
 /// What a watcher was told: the function, the key, and the value of a set.
@@ -30,6 +31,7 @@ impl Serve for Watcher {
         assert_eq!(&*call.interface, "wasi:keyvalue/watcher");
         let (told, answers) = (self.told.clone(), self.answers.load(Ordering::Acquire));
         Box::pin(async move {
+            assert!(Cores::current().is_some(), "guests run on the data path");
             let mut args = call.args.into_iter();
             let (Some(Value::Own(bucket)), Some(Value::String(key))) = (args.next(), args.next()) else {
                 panic!("a watcher takes a bucket and a key")

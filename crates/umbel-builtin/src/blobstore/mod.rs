@@ -40,7 +40,7 @@ use umbel_core::Problem;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Provider, StartContext};
 use umbel_supervisor::scope::Scope;
-use umbel_wit::{Link, Serve};
+use umbel_wit::{Interface, InterfaceName, Link, Serve};
 
 /// The factory of blobstore providers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +61,15 @@ impl Factory for Blobstore {
 
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "blobstore", &["blobstore", "container", "types"])]
+    }
+
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        let mut all =
+            umbel_wit::package::interfaces(&[include_str!("io.wit"), include_str!("blobstore.wit")])
+                .expect("it is WIT");
+        // Streams are carried, and not served.
+        all.retain(|(name, _)| name.package() == Some("wasi:blobstore"));
+        all
     }
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {

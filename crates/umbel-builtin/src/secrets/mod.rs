@@ -43,7 +43,7 @@ use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_core::{Clock, Problem, SystemClock};
 use umbel_provider::secrets::{Keeper, Kept, Owner};
 use umbel_provider::{Factory, Provider, StartContext};
-use umbel_wit::Serve;
+use umbel_wit::{Interface, InterfaceName, Serve};
 use vault::Vault;
 use zeroize::Zeroizing;
 
@@ -97,6 +97,11 @@ impl Factory for Secrets {
 
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasmcloud", "secrets", &["store", "reveal"])]
+    }
+
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        let packages = [include_str!("secrets.wit"), include_str!("secrets1.wit")];
+        umbel_wit::package::interfaces(&packages).expect("the packages are WIT")
     }
 
     fn keeper(&self) -> Option<&dyn Keeper> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use umbel_builtin::blobstore::Blobstore;
 use umbel_builtin::keyvalue::Keyvalue;
 use umbel_builtin::keyvalue::contract::{Client, Draft, Limits, check};
 use umbel_core::Problem;
@@ -17,13 +18,19 @@ use umbel_wit::{Call, Resource, Serve, Value};
 /// Puts the link of each caller before its first call, as a host does.
 struct Linked {
     remote: Arc<Remote>,
+    contract: Contract,
     known: tokio::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Linked {
-    fn new(remote: &Arc<Remote>) -> Arc<Linked> {
-        Arc::new(Linked { remote: remote.clone(), known: tokio::sync::Mutex::default() })
+    fn server(remote: &Arc<Remote>, contract: Contract) -> Arc<dyn Serve> {
+        let linked = Linked { remote: remote.clone(), contract, known: tokio::sync::Mutex::default() };
+        Arc::new(Server(Arc::new(linked)))
     }
+}
+
+fn keyvalue() -> Contract {
+    Contract::new("wasi", "keyvalue", &["store", "atomics", "batch", "watcher"])
 }
 
 struct Server(Arc<Linked>);
@@ -40,7 +47,7 @@ impl Serve for Server {
                         source_id: link.source_id.clone(),
                         target: PROVIDER.into(),
                         name: link.name.clone(),
-                        contract: Contract::new("wasi", "keyvalue", &["store", "atomics", "batch"]),
+                        contract: linked.contract.clone(),
                         source_config: Vec::new(),
                         target_config: Vec::new(),
                         distance: Distance::Any,
@@ -64,10 +71,18 @@ fn cores() -> Arc<umbel_supervisor::cores::Cores> {
 #[tokio::test(flavor = "multi_thread")]
 async fn keyvalue_keeps_its_contract() {
     let harness = Harness::start(Arc::new(Keyvalue::new(cores())), &[]).await.expect("a provider");
-    let server: Arc<dyn Serve> = Arc::new(Server(Linked::new(&harness.remote)));
+    let server = Linked::server(&harness.remote, keyvalue());
     check(&server, Limits { key_bytes_max: 1_024, value_bytes_max: 8 << 20 }).await;
     assert_eq!(harness.remote.check().await, Health::Healthy);
     assert!(harness.folder().join("keyvalue.redb").exists(), "it keeps its data in its own folder");
+    harness.stop().await.expect("it ends well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobstore_keeps_its_contract() {
+    let harness = Harness::start(Arc::new(Blobstore::new()), &[]).await.expect("a provider");
+    let contract = Contract::new("wasi", "blobstore", &["blobstore", "container", "types"]);
+    crate::blobstore::contract::all(Linked::server(&harness.remote, contract)).await;
     harness.stop().await.expect("it ends well");
 }
 
@@ -110,14 +125,12 @@ async fn read(remote: &Arc<Remote>, bucket: &Resource, key: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_is_called_and_calls_back() {
     let harness = Harness::start(Arc::new(Keyvalue::new(cores())), &[]).await.expect("a provider");
-    let contract = || Contract::new("wasi", "keyvalue", &["store", "watcher"]);
-    harness.link("app-write", contract(), &[]).await.expect("a link");
-    harness.link("app-watch", contract(), &[]).await.expect("a link");
+    harness.link("app-watch", keyvalue(), &[]).await.expect("a link");
     let seen = Arc::new(AtomicUsize::new(0));
     let watcher = Watcher { seen: seen.clone(), remote: harness.remote.clone() };
     let _component = harness.component("app-watch", Arc::new(watcher)).await.expect("a component");
-    harness.link_out("app-watch", contract(), &[]).await.expect("a link");
-    let server: Arc<dyn Serve> = Arc::new(Server(Linked::new(&harness.remote)));
+    harness.link_out("app-watch", keyvalue(), &[]).await.expect("a link");
+    let server = Linked::server(&harness.remote, keyvalue());
     let bucket = Client::new(&server, Draft::One, "app").open("b").await.expect("a bucket");
     bucket.set("k", "v").await.expect("it is set");
     let told = async {

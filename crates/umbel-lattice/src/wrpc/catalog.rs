@@ -101,6 +101,11 @@ impl Catalog {
         let mut named =
             self.interfaces.iter().filter(|(name, _)| name.unversioned == import.unversioned).peekable();
         if named.peek().is_none() {
+            let knows_package = self.interfaces.iter().any(|(name, _)| name.package() == import.package());
+            if knows_package {
+                let message = format!("`{import}` is not among the interfaces that are served");
+                return Err(Problem::new(guest::UNSUPPORTED_CALL, message));
+            }
             let message = format!("nobody has said which types `{import}` has");
             return Err(Problem::new(wire::NO_TYPES, message));
         }

@@ -3,7 +3,7 @@
 use super::catalog::Signature;
 use super::codec::{self, CodecError, Lend, Take};
 use super::handles::{ANYONE, Handle, Lent, Owner};
-use super::line::Line;
+use super::line::{Line, Writing};
 use super::{CLIENT, LINK, MORE, PEER, SOURCE, TARGET, TIMEOUT, WINDOW, extra, of_lattice, prefix, problem};
 use super::{problem_of, window_of};
 use crate::lattice::STATUS;
@@ -63,6 +63,8 @@ struct Inner {
     next: AtomicU64,
     lines: Mutex<HashMap<u64, Arc<Line>>>,
     owners: Mutex<HashMap<String, Arc<Owner>>>,
+    /// Output streams that calls have given, by the callee.
+    writings: Mutex<Vec<(String, Arc<Writing>)>>,
     lost: Mutex<Option<Problem>>,
 }
 
@@ -85,6 +87,7 @@ impl Client {
             next: AtomicU64::new(1),
             lines: Mutex::default(),
             owners: Mutex::default(),
+            writings: Mutex::default(),
             lost: Mutex::default(),
         });
         let attached = subscription.attach(Arc::new(Answers(Arc::downgrade(&inner))));
@@ -180,6 +183,21 @@ impl Inner {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.clone());
         let lines: Vec<Arc<Line>> = self.lock().values().cloned().collect();
         lines.iter().for_each(|line| line.end(why));
+    }
+
+    /// Waits until the callee has been sent what was written to its output streams before.
+    async fn settle(&self, target: &str) {
+        let open: Vec<Arc<Writing>> = {
+            let mut writings = self.writings.lock().unwrap_or_else(PoisonError::into_inner);
+            if writings.is_empty() {
+                return;
+            }
+            writings.retain(|(_, writing)| !writing.is_done());
+            writings.iter().filter(|(of, _)| of == target).map(|(_, writing)| writing.clone()).collect()
+        };
+        for writing in open {
+            writing.settle().await;
+        }
     }
 
     fn owner(&self, target: &str) -> Arc<Owner> {
@@ -355,6 +373,7 @@ async fn called(
     let payload_max = line.lattice.payload_bytes_max() / 2;
     let rest = if params.len() > payload_max { params.split_off(payload_max) } else { Vec::new() };
     let message = request(line, outgoing, signature, params.into(), patience, !rest.is_empty());
+    client.settle(&outgoing.target).await;
     let cancel = Cancel(flight);
     flight.leg().is_sent = true;
     line.lattice.publish_request(message).await.map_err(|error| of_lattice(&error))?;
@@ -516,7 +535,10 @@ impl Take for Taking<'_> {
     }
 
     fn output(&mut self, path: &[u32]) -> Result<Output, Problem> {
-        Ok(self.flight.line.output(channel("outputs", path), self.flight.clone()))
+        let (output, writing) = self.flight.line.output(channel("outputs", path), self.flight.clone());
+        let mut writings = self.client.writings.lock().unwrap_or_else(PoisonError::into_inner);
+        writings.push((self.target.to_string(), writing));
+        Ok(output)
     }
 }
 

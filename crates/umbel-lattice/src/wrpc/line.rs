@@ -131,11 +131,21 @@ impl Line {
         Input::new(futures::stream::unfold(reading, Open::step).boxed())
     }
 
-    /// Sends what is written to the result on a channel.
-    pub(crate) fn output<K: Send + 'static>(self: &Arc<Self>, channel: String, kept: K) -> Output {
+    /// Sends what is written to the result on a channel. The writing says when all of it has been sent.
+    pub(crate) fn output<K: Send + 'static>(
+        self: &Arc<Self>,
+        channel: String,
+        kept: K,
+    ) -> (Output, Arc<Writing>) {
         let (sender, receiver) = futures::channel::mpsc::channel(1);
-        self.send(channel, receiver.map(Ok).boxed(), kept);
-        Output(sender)
+        let writing = Arc::<Writing>::default();
+        let outlet = self.lock().outlets.entry(channel.clone()).or_default().clone();
+        let (line, told) = (self.clone(), Told(writing.clone()));
+        (self.spawn)(Box::pin(async move {
+            line.pump(&channel, &outlet, receiver.map(Ok).boxed(), Some(&told.0)).await;
+            drop((told, kept));
+        }));
+        (Output(sender), writing)
     }
 
     /// Sends the stream on a channel, in a task of its own.
@@ -143,13 +153,20 @@ impl Line {
         let outlet = self.lock().outlets.entry(channel.clone()).or_default().clone();
         let line = self.clone();
         (self.spawn)(Box::pin(async move {
-            line.pump(&channel, &outlet, stream).await;
+            line.pump(&channel, &outlet, stream, None).await;
             drop(kept);
         }));
     }
 
-    /// Writes what comes on a channel to the place that the other end gave.
-    pub(crate) fn fill<K: Send + 'static>(self: &Arc<Self>, channel: String, mut output: Output, kept: K) {
+    /// Writes what comes on a channel to the place that the other end gave. The filling says when all of it has been written.
+    pub(crate) fn fill<K: Send + 'static>(
+        self: &Arc<Self>,
+        channel: String,
+        mut output: Output,
+        kept: K,
+    ) -> Option<Filling> {
+        let filling = Filling { inlet: self.inlet(&channel)?, writing: Arc::default() };
+        let told = Told(filling.writing.clone());
         let mut stream = self.input(channel, kept).into_stream();
         (self.spawn)(Box::pin(async move {
             while let Some(Ok(bytes)) = stream.next().await {
@@ -157,20 +174,40 @@ impl Line {
                     return;
                 }
             }
+            // The place first: who is told of the end finds it closed.
+            drop(output);
+            drop(told);
         }));
+        Some(filling)
     }
 
-    async fn pump(&self, channel: &str, outlet: &Outlet, mut stream: ByteStream) {
+    async fn pump(&self, channel: &str, outlet: &Outlet, mut stream: ByteStream, writing: Option<&Writing>) {
         let Ok(Some(peer)) = tokio::time::timeout(ACCEPT_MAX, self.peer()).await else { return };
         let subject = format!("{peer}.{channel}");
         let mut sent = 0_u64;
         loop {
+            let asked = async {
+                match writing {
+                    Some(writing) => writing.asked.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
             let next = tokio::select! {
+                biased;
                 next = stream.next() => next,
                 () = outlet.stopped() => return,
+                // Nothing is there: all that was written has been sent.
+                () = asked => {
+                    writing.inspect(|writing| writing.settled());
+                    continue;
+                }
             };
-            let mut bytes = match next {
-                Some(Ok(bytes)) => bytes,
+            match next {
+                Some(Ok(bytes)) => {
+                    if !self.send_piece(&subject, outlet, bytes, &mut sent).await {
+                        return;
+                    }
+                }
                 Some(Err(why)) => {
                     let mut last = Message::new(subject, Bytes::new());
                     put_problem(&mut last.headers, &why);
@@ -178,24 +215,29 @@ impl Line {
                     return;
                 }
                 None => break,
-            };
-            while !bytes.is_empty() {
-                let window = self.lock().window;
-                let room = tokio::time::timeout(STILL_MAX, outlet.room(sent, window));
-                if !matches!(room.await, Ok(true)) {
-                    return;
-                }
-                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
-                sent += piece.len() as u64;
-                if self.lattice.publish(Message::new(subject.as_str(), chunk(&piece))).await.is_err() {
-                    return;
-                }
             }
         }
         let _ = self.lattice.publish(Message::new(subject.as_str(), vec![0])).await;
         if self.lock().window.is_none() {
             self.close(channel).await;
         }
+    }
+
+    /// Sends bytes as the reader lets them; `false` if it reads no more.
+    async fn send_piece(&self, subject: &str, outlet: &Outlet, mut bytes: Bytes, sent: &mut u64) -> bool {
+        while !bytes.is_empty() {
+            let window = self.lock().window;
+            let room = tokio::time::timeout(STILL_MAX, outlet.room(*sent, window));
+            if !matches!(room.await, Ok(true)) {
+                return false;
+            }
+            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
+            *sent += piece.len() as u64;
+            if self.lattice.publish(Message::new(subject, chunk(&piece))).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Closes a channel of a peer of wasmCloud 1.x, and those above it.
@@ -237,6 +279,89 @@ impl Line {
         if let Some(peer) = peer {
             let _ = self.lattice.publish(Message::new(format!("{peer}.{what}.{channel}"), payload)).await;
         }
+    }
+}
+
+/// Something that is written behind its writer's back. A call that follows has to find it as its writer left it.
+#[derive(Default)]
+pub(crate) struct Writing {
+    asked: Notify,
+    changed: Notify,
+    state: Mutex<Written>,
+}
+
+#[derive(Default)]
+struct Written {
+    settled: u64,
+    is_done: bool,
+}
+
+/// How long a call waits for what was written before it.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+impl Writing {
+    fn look(&self) -> MutexGuard<'_, Written> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settled(&self) {
+        self.look().settled += 1;
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.look().is_done
+    }
+
+    /// Waits until all that has been written is sent, or for a second.
+    pub(crate) async fn settle(&self) {
+        let before = self.look().settled;
+        self.asked.notify_one();
+        self.wait(|state| state.is_done || state.settled > before).await;
+    }
+
+    /// Waits for the end, or for a second.
+    pub(crate) async fn done(&self) {
+        self.wait(|state| state.is_done).await;
+    }
+
+    async fn wait(&self, condition: impl Fn(&Written) -> bool) {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if condition(&self.look()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // A reader that does not read must not hold up calls for ever.
+        let _ = tokio::time::timeout(SETTLE_MAX, wait).await;
+    }
+}
+
+/// Says the end, however the task ends.
+struct Told(Arc<Writing>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.look().is_done = true;
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// What the other end writes to a place of ours.
+pub(crate) struct Filling {
+    inlet: Arc<Inlet>,
+    pub(crate) writing: Arc<Writing>,
+}
+
+impl Filling {
+    /// Whether the other end has ended it and we have not written all of it yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.inlet.is_ended() && !self.writing.is_done()
     }
 }
 

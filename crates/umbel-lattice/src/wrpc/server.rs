@@ -4,7 +4,7 @@ use super::catalog::{Catalog, Signature};
 use super::client::channel;
 use super::codec::{self, CodecError, Lend, Take};
 use super::handles::{Handle, Lent, Owner, read_drops};
-use super::line::Line;
+use super::line::{Filling, Line};
 use super::{
     LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem, put_problem,
 };
@@ -80,6 +80,8 @@ struct Inner {
     lines: Mutex<HashMap<u64, Arc<Line>>>,
     running: Mutex<HashMap<String, (u64, AbortHandle)>>,
     owners: Mutex<HashMap<String, Arc<Owner>>>,
+    /// What clients write to output streams that they were given.
+    fillings: Mutex<Vec<(String, Filling)>>,
     calls: AtomicUsize,
     idle: Notify,
     is_draining: AtomicBool,
@@ -104,6 +106,7 @@ impl Server {
             lines: Mutex::default(),
             running: Mutex::default(),
             owners: Mutex::default(),
+            fillings: Mutex::default(),
             calls: AtomicUsize::new(0),
             idle: Notify::new(),
             is_draining: AtomicBool::new(false),
@@ -348,6 +351,7 @@ impl Inner {
                 args,
                 patience,
             };
+            self.settle(client).await;
             self.spec.serve.call(call).await
         };
         let value = tokio::time::timeout(allowed, called).await.unwrap_or_else(|_| {
@@ -380,13 +384,30 @@ impl Inner {
         let has_streams = !inputs.is_empty() || !outputs.is_empty();
         // Readers are there before the client can write to them.
         for (channel, output) in outputs {
-            line.fill(channel, output, seat.clone());
+            let filling = line.fill(channel, output, seat.clone());
+            locked(&self.fillings).extend(filling.map(|filling| (peer.client.to_string(), filling)));
         }
         self.send(line, &format!("{}.results", peer.reply), bytes.into(), peer.is_ours, has_streams).await?;
         for (channel, input) in inputs {
             line.send(channel, input.into_stream(), seat.clone());
         }
         Ok(())
+    }
+
+    /// Waits until what the client wrote to output streams, and ended before its call, is written.
+    async fn settle(&self, client: &str) {
+        let ending: Vec<_> = {
+            let mut fillings = locked(&self.fillings);
+            if fillings.is_empty() {
+                return;
+            }
+            fillings.retain(|(_, filling)| !filling.writing.is_done());
+            let of_client = fillings.iter().filter(|(of, filling)| of == client && filling.is_ending());
+            of_client.map(|(_, filling)| filling.writing.clone()).collect()
+        };
+        for writing in ending {
+            writing.done().await;
+        }
     }
 
     async fn send(

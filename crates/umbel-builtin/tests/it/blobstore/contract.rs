@@ -491,6 +491,7 @@ async fn calls_that_do_not_fit(guest: &Guest) {
     ] {
         let answer = guest.try_call(interface, function, args).await;
         let code = answer.expect_err(function).code.to_string();
-        assert!(["UM0570", "UM0574"].contains(&code.as_str()), "{function}: {code}");
+        // Over a wire, what is somebody else's is not known.
+        assert!(["UM0570", "UM0574", "UM0635"].contains(&code.as_str()), "{function}: {code}");
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod contract;
+pub(crate) mod contract;
 mod crash;
 mod guest;
 mod memory;

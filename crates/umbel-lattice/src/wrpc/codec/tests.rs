@@ -286,7 +286,7 @@ fn value_of(ty: &Type, numbers: &mut dyn FnMut() -> u64) -> Value {
     let text = |n: u64| char::from_u32((n % 0x500) as u32 + 1).unwrap_or('x').to_string();
     let few = n as usize % 4;
     match ty {
-        Type::Bool => (n % 2 == 0).into(),
+        Type::Bool => (n.is_multiple_of(2)).into(),
         Type::U8 => Value::U8(n as u8),
         Type::S8 => Value::S8(n as i8),
         Type::U16 => Value::U16(n as u16),
@@ -307,13 +307,17 @@ fn value_of(ty: &Type, numbers: &mut dyn FnMut() -> u64) -> Value {
         Type::Map(k, v) => {
             Value::Map((0..few).map(|_| (value_of(k, numbers), value_of(v, numbers))).collect())
         }
-        Type::Option(_) if n % 2 == 0 => Value::none(),
+        Type::Option(_) if n.is_multiple_of(2) => Value::none(),
         Type::Option(t) => Value::some(value_of(t, numbers)),
         Type::Result(ok, err) => {
             let payload = |t: &Option<Box<Type>>, numbers: &mut dyn FnMut() -> u64| {
                 t.as_ref().map(|t| Box::new(value_of(t, numbers)))
             };
-            Value::Result(if n % 2 == 0 { Ok(payload(ok, numbers)) } else { Err(payload(err, numbers)) })
+            Value::Result(if n.is_multiple_of(2) {
+                Ok(payload(ok, numbers))
+            } else {
+                Err(payload(err, numbers))
+            })
         }
         Type::Tuple(types) => Value::Tuple(types.iter().map(|t| value_of(t, numbers)).collect()),
         Type::Record(fields) => Value::Record(fields.iter().map(|(_, t)| value_of(t, numbers)).collect()),

@@ -10,13 +10,16 @@
 //!  files ◀─────────── blobstore ◀──────────  Serve                   wasi:blobstore
 //!  an S3 server ◀──── blobstore_s3 ◀─────  Serve                   wasi:blobstore, shared by hosts
 //!  components ◀──────▶ messaging ◀──────▶ components               wasmcloud:messaging, wasi:messaging
+//!  NATS ◀────────────▶ messaging_nats ◀─▶ components              the same, with other hosts and whoever else is there
 //!  a clock ─────────▶ cron ───────────────▶ components               wasmcloud:cron, wasi:http, wasi:cli
 //!  a file ◀────────── keyvalue ◀────────▶ components               wasi:keyvalue
 //!  Redis ◀─────────── keyvalue_redis ◀──▶ components              wasi:keyvalue, shared by hosts
+//!  PostgreSQL ◀────── postgres ◀─────────  Serve                   wasmcloud:postgres
 //!  a sealed file ───▶ secrets ───────────▶ components               wasmcloud:secrets
 //! ```
 //!
-//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`blobstore_s3`], [`messaging`], [`keyvalue`], [`keyvalue_redis`], [`secrets`], [`cron`].
+//! Read in this order: [`http_server`], [`http_client`], [`blobstore`], [`blobstore_s3`], [`messaging`], [`messaging_nats`], [`keyvalue`], [`keyvalue_redis`], [`postgres`], [`secrets`],
+//! [`cron`].
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
@@ -32,6 +35,10 @@ pub mod keyvalue;
 pub mod keyvalue_redis;
 #[cfg(feature = "messaging")]
 pub mod messaging;
+#[cfg(feature = "messaging_nats")]
+pub mod messaging_nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "secrets")]
 pub mod secrets;
 

@@ -22,6 +22,8 @@ use umbel_builtin::http_server::{self, HttpServer};
 use umbel_builtin::keyvalue::Keyvalue;
 use umbel_builtin::keyvalue_redis::KeyvalueRedis;
 use umbel_builtin::messaging::Messaging;
+use umbel_builtin::messaging_nats::MessagingNats;
+use umbel_builtin::postgres::Postgres;
 use umbel_builtin::secrets::{KeyFile, Secrets};
 use umbel_core::code::api;
 use umbel_core::{Coded, Problem, SystemClock};
@@ -223,6 +225,8 @@ pub(crate) fn apart(cores: &Arc<Cores>) -> Vec<Arc<dyn Factory>> {
         Arc::new(Blobstore::new()),
         Arc::new(BlobstoreS3::new()),
         Arc::new(Messaging::new(cores.clone())),
+        Arc::new(MessagingNats::new(cores.clone())),
+        Arc::new(Postgres::new()),
         Arc::new(Cron::new(cores, Arc::new(SystemClock))),
     ]
 }

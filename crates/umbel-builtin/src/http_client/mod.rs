@@ -22,6 +22,8 @@ mod exchange;
 mod pool;
 
 pub use config::Settings;
+#[cfg(any(feature = "messaging_nats", feature = "postgres"))]
+pub(crate) use connect::tls_config;
 pub use error::ClientError;
 pub(crate) use exchange::Client;
 

@@ -1,5 +1,6 @@
 //! What a messaging provider is told, by its config and by a link's config, which overrides it.
 
+use super::Reach;
 use super::error::MessagingError;
 use super::subject;
 use std::time::Duration;
@@ -61,6 +62,9 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Of subscriptions.
     pub limits: Limits,
+    /// Which server carries the messages, for `messaging-nats`.
+    #[cfg(feature = "messaging_nats")]
+    pub server: crate::messaging_nats::config::Server,
 }
 
 impl Default for Settings {
@@ -71,6 +75,8 @@ impl Default for Settings {
             message_bytes_max: 1 << 20,
             request_timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            #[cfg(feature = "messaging_nats")]
+            server: Default::default(),
         }
     }
 }
@@ -78,10 +84,34 @@ impl Default for Settings {
 impl Settings {
     /// Reads the provider's values, then the link's over them. Unknown keys are errors.
     pub fn read(provider: &Values, link: &Values) -> Result<Settings, MessagingError> {
+        Settings::read_for(Reach::Host, provider, link)
+    }
+
+    /// As [`Settings::read`], for messages that go as far.
+    pub(crate) fn read_for(
+        reach: Reach,
+        provider: &Values,
+        link: &Values,
+    ) -> Result<Settings, MessagingError> {
         let mut settings = Settings::default();
-        for (key, value) in provider.iter().chain(link) {
-            settings.set(key, value.trim())?;
+        for (values, _is_link) in [(provider, false), (link, true)] {
+            #[cfg(feature = "messaging_nats")]
+            if reach == Reach::Server && _is_link {
+                settings.server.forget_if_elsewhere(values);
+            }
+            for (key, value) in values {
+                #[cfg(feature = "messaging_nats")]
+                if reach == Reach::Server && settings.server.set(key, value.trim())? {
+                    continue;
+                }
+                settings.set(key, value.trim())?;
+            }
         }
+        #[cfg(feature = "messaging_nats")]
+        if reach == Reach::Server {
+            settings.server.check()?;
+        }
+        let _ = reach;
         Ok(settings)
     }
 
@@ -145,11 +175,15 @@ fn space(name: &str) -> Result<Option<String>, MessagingError> {
     }
 }
 
-fn wrong(key: &str, reason: String) -> MessagingError {
+pub(crate) fn wrong(key: &str, reason: String) -> MessagingError {
     MessagingError::Config { key: key.chars().take(60).collect(), reason }
 }
 
-fn number(key: &str, value: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, MessagingError> {
+pub(crate) fn number(
+    key: &str,
+    value: &str,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<usize, MessagingError> {
     value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
         wrong(key, format!("`{value}` is not a number between {} and {}", range.start(), range.end()))
     })

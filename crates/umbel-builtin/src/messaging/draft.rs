@@ -234,7 +234,7 @@ fn done(result: Result<Value, MessagingError>) -> Result<Option<Value>, Problem>
     Ok(Some(result.unwrap_or_else(|error| {
         let case = match &error {
             MessagingError::NoReply { .. } => return Value::err(Value::Variant(0, None)),
-            MessagingError::Disconnected | MessagingError::Stopped => 1,
+            MessagingError::Disconnected | MessagingError::Unconnected | MessagingError::Stopped => 1,
             _ => 3,
         };
         Value::err(Value::case(case, words(&error).into()))

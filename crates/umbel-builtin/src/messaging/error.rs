@@ -108,6 +108,9 @@ pub enum MessagingError {
         /// How many in all.
         missed: u64,
     },
+    /// The server is not there.
+    #[error("there is no connection to the message server")]
+    Unconnected,
     /// The provider takes nothing new.
     #[error("the messaging provider is stopping")]
     Stopped,
@@ -129,6 +132,7 @@ impl Coded for MessagingError {
             MessagingError::Handler { .. } => code::MESSAGING_HANDLER_ERROR,
             MessagingError::HandlerTimeout { .. } => code::MESSAGING_HANDLER_TIMEOUT,
             MessagingError::Missed { .. } => code::MESSAGING_MISSED,
+            MessagingError::Unconnected => code::MESSAGING_UNCONNECTED,
             MessagingError::Stopped => code::MESSAGING_STOPPED,
         }
     }

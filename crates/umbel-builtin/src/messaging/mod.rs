@@ -40,8 +40,8 @@ mod link;
 mod queue;
 mod route;
 mod router;
-mod subject;
-mod subscription;
+pub(crate) mod subject;
+pub(crate) mod subscription;
 mod wasmcloud;
 
 pub use config::{Limits, Settings};
@@ -63,12 +63,38 @@ use std::time::Duration;
 use subscription::{Sink, Subscription};
 use umbel_core::Problem;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
-use umbel_provider::{Factory, Provider, StartContext};
+use umbel_provider::{Factory, Health, Provider, StartContext};
 use umbel_supervisor::cores::Cores;
 use umbel_wit::{Call, Link, Serve, Value};
 
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// Where the spaces of a provider are.
+pub(crate) trait Spaces: Send + Sync + 'static {
+    /// Which config there is for it.
+    fn reach(&self) -> Reach;
+    /// A space, by the settings of whoever asks.
+    fn space(&self, settings: &Settings, id: SpaceId) -> Result<Arc<Space>, MessagingError>;
+    /// Why messages do not travel, if they do not.
+    fn failure(&self) -> Option<Problem> {
+        None
+    }
+    /// Waits until what was asked of all spaces is carried out.
+    fn settle(&self) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// How far messages go: what may be said in config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Within the host.
+    Host,
+    /// To a message server.
+    #[cfg(feature = "messaging_nats")]
+    Server,
+}
 
 /// The factory of messaging providers, and the spaces that they share.
 #[derive(Clone)]
@@ -80,6 +106,16 @@ pub struct Messaging {
 struct Broker {
     spaces: ArcSwap<HashMap<SpaceId, Arc<Space>>>,
     cores: Arc<Cores>,
+}
+
+impl Spaces for Broker {
+    fn reach(&self) -> Reach {
+        Reach::Host
+    }
+
+    fn space(&self, _settings: &Settings, id: SpaceId) -> Result<Arc<Space>, MessagingError> {
+        Ok(Broker::space(self, id))
+    }
 }
 
 impl Broker {
@@ -129,21 +165,12 @@ impl Factory for Messaging {
     }
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
-        Settings::read(&cx.config, &Values::new())?;
-        let config = ArcSwap::from_pointee(cx.config.clone());
-        let server = Server {
-            broker: self.broker.clone(),
-            cx,
-            config,
-            routes: ArcSwap::default(),
-            stopped: AtomicBool::new(false),
-        };
-        Ok(Arc::new(MessagingProvider { server: Arc::new(server), state: Mutex::default() }))
+        Ok(Arc::new(MessagingProvider::new(self.broker.clone(), self.broker.cores.clone(), cx)?))
     }
 }
 
 /// One messaging provider.
-struct MessagingProvider {
+pub(crate) struct MessagingProvider {
     server: Arc<Server>,
     state: Mutex<State>,
 }
@@ -156,7 +183,8 @@ struct State {
 
 /// What calls of components see.
 struct Server {
-    broker: Arc<Broker>,
+    spaces: Arc<dyn Spaces>,
+    cores: Arc<Cores>,
     cx: StartContext,
     config: ArcSwap<Values>,
     /// By the address of the link, which the route keeps alive.
@@ -167,6 +195,7 @@ struct Server {
 /// What a link to a component subscribes.
 struct Subscribed {
     plan: Plan,
+    space: Arc<Space>,
     subscriptions: Vec<Arc<Subscription>>,
 }
 
@@ -181,6 +210,18 @@ struct Plan {
 }
 
 impl MessagingProvider {
+    pub(crate) fn new(
+        spaces: Arc<dyn Spaces>,
+        cores: Arc<Cores>,
+        cx: StartContext,
+    ) -> Result<MessagingProvider, MessagingError> {
+        Settings::read_for(spaces.reach(), &cx.config, &Values::new())?;
+        let config = ArcSwap::from_pointee(cx.config.clone());
+        let (routes, stopped) = (ArcSwap::default(), AtomicBool::new(false));
+        let server = Server { spaces, cores, cx, config, routes, stopped };
+        Ok(MessagingProvider { server: Arc::new(server), state: Mutex::default() })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,29 +237,35 @@ impl MessagingProvider {
         if before.is_some_and(|before| before.plan == plan) {
             return Ok(());
         }
-        let space = self.server.broker.space(plan.space.clone());
+        let space = self.server.spaces.space(&plan.settings, plan.space.clone())?;
         let new = self.server.subscriptions(&plan, &space);
         match before {
-            Some(before) if before.plan.space == plan.space => space.change(&before.subscriptions, &new)?,
+            Some(before) if Arc::ptr_eq(&before.space, &space) => {
+                space.change(&before.subscriptions, &new)?
+            }
             before => {
                 space.change(&[], &new)?;
-                before.map_or(Ok(()), |before| self.server.unsubscribe(before))?;
+                before.map_or(Ok(()), |before| before.space.change(&before.subscriptions, &[]))?;
             }
         }
-        subscribed.insert(key, Subscribed { plan, subscriptions: new });
+        subscribed.insert(key, Subscribed { plan, space, subscriptions: new });
         Ok(())
     }
 }
 
 impl Server {
+    fn read(&self, provider: &Values, link: &Values) -> Result<Settings, MessagingError> {
+        Settings::read_for(self.spaces.reach(), provider, link)
+    }
+
     /// Reads a link; a plan if it leads to a component.
     fn plan(&self, link: &ResolvedLink, config: &Values) -> Result<Option<Plan>, MessagingError> {
         if link.link.source_id != self.cx.id.as_str() {
             link::check_called(&link.link.contract)?;
-            return Settings::read(config, &link.target_values).map(|_| None);
+            return self.read(config, &link.target_values).map(|_| None);
         }
         let handler = link::handler(&link.link.contract)?;
-        let settings = Settings::read(config, &link.source_values)?;
+        let settings = self.read(config, &link.source_values)?;
         if settings.subscriptions.is_empty() {
             let reason = "the link subscribes to nothing: name at least one subject".to_string();
             return Err(MessagingError::Config { key: "subscriptions".into(), reason });
@@ -245,17 +292,13 @@ impl Server {
                 targets: self.cx.targets.clone(),
                 timeout: limits.handle_timeout,
                 space: Arc::downgrade(space),
-                cores: Arc::downgrade(&self.broker.cores),
+                cores: Arc::downgrade(&self.cores),
                 meter: space.meter(&plan.component),
             };
             let queue = Queue::new(limits.queue_messages_max, limits.queue_bytes_max, limits.concurrency);
             Subscription::new(&wanted.pattern, wanted.group.as_deref(), queue, Sink::Component(delivery))
         };
         plan.settings.subscriptions.iter().map(subscription).collect()
-    }
-
-    fn unsubscribe(&self, subscribed: &Subscribed) -> Result<(), MessagingError> {
-        self.broker.space(subscribed.plan.space.clone()).change(&subscribed.subscriptions, &[])
     }
 
     /// What a call over this link means. Read once for each binding of a component.
@@ -270,10 +313,10 @@ impl Server {
         {
             return Ok(route.clone());
         }
-        let settings = Settings::read(&config, &link.values)?;
+        let settings = self.read(&config, &link.values)?;
         let application =
             link.application.clone().or_else(|| self.cx.targets.application_of(&link.source_id));
-        let space = self.broker.space(space_of(&settings, application));
+        let space = self.spaces.space(&settings, space_of(&settings, application))?;
         let meter = space.meter(&link.source_id);
         let route = Arc::new(Route { link: link.clone(), config, space, settings, meter });
         self.routes.rcu(|routes| {
@@ -315,13 +358,13 @@ impl Provider for MessagingProvider {
         let mut state = self.state();
         state.links.remove(key);
         if let Some(subscribed) = state.subscribed.remove(key) {
-            self.server.unsubscribe(&subscribed)?;
+            subscribed.space.change(&subscribed.subscriptions, &[])?;
         }
         Ok(())
     }
 
     async fn put_config(&self, config: Values) -> Result<(), Problem> {
-        Settings::read(&config, &Values::new())?;
+        self.server.read(&config, &Values::new())?;
         let mut state = self.state();
         let state = &mut *state;
         let plan = |(key, link): (&LinkKey, &ResolvedLink)| {
@@ -333,6 +376,10 @@ impl Provider for MessagingProvider {
         }
         self.server.config.store(Arc::new(config));
         Ok(())
+    }
+
+    fn health(&self) -> Health {
+        self.server.spaces.failure().map_or(Health::Healthy, Health::Unhealthy)
     }
 
     fn serve(&self) -> Option<Arc<dyn Serve>> {
@@ -347,8 +394,12 @@ impl Provider for MessagingProvider {
         };
         for subscribed in &gone {
             // Taking away never fails.
-            let _ = self.server.unsubscribe(subscribed);
+            let _ = subscribed.space.change(&subscribed.subscriptions, &[]);
         }
+        let begun = tokio::time::Instant::now();
+        // What does not settle in time is cut off with the connection.
+        let _ = tokio::time::timeout(deadline, self.server.spaces.settle()).await;
+        let deadline = deadline.saturating_sub(begun.elapsed());
         let all = || gone.iter().flat_map(|subscribed| &subscribed.subscriptions);
         let end = tokio::time::Instant::now() + deadline;
         while all().any(|subscription| subscription.queue().load() > 0) && tokio::time::Instant::now() < end {

@@ -10,6 +10,7 @@ use super::stats::SpaceStats;
 use super::subject::{self, INBOX_PREFIX};
 use super::subscription::{Sink, Subscription};
 use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -35,9 +36,23 @@ pub enum SpaceId {
     Shared(String),
 }
 
+/// What carries the messages of a space beyond this host. Everything is carried out in the order in which it was asked for.
+pub(crate) trait Remote: Send + Sync {
+    /// Sends a message, or takes it in to be sent.
+    fn publish(&self, message: Message) -> Result<(), MessagingError>;
+    /// Sends a request, and waits for replies.
+    fn request(&self, message: Message, wait: Wait) -> BoxFuture<'_, Result<Vec<Message>, MessagingError>>;
+    /// From now on the subscription is offered what others send.
+    fn subscribe(&self, subscription: &Arc<Subscription>) -> Result<(), MessagingError>;
+    /// It is closed as soon as it has what was sent until now.
+    fn unsubscribe(&self, subscription: &Arc<Subscription>);
+}
+
 /// A space of subjects.
 pub struct Space {
     id: SpaceId,
+    /// Without it all of the space is in this host.
+    remote: Option<Box<dyn Remote>>,
     router: ArcSwap<Router<Subscription>>,
     /// Held while the router is replaced.
     changing: Mutex<()>,
@@ -58,6 +73,7 @@ impl Space {
     pub(crate) fn new(id: SpaceId) -> Space {
         Space {
             id,
+            remote: None,
             router: ArcSwap::default(),
             changing: Mutex::default(),
             inboxes: Mutex::default(),
@@ -67,6 +83,12 @@ impl Space {
             published: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// A space that is not in this host alone.
+    #[cfg(feature = "messaging_nats")]
+    pub(crate) fn beyond(id: SpaceId, remote: impl Remote + 'static) -> Space {
+        Space { remote: Some(Box::new(remote)), ..Space::new(id) }
     }
 
     /// Which one it is.
@@ -82,6 +104,9 @@ impl Space {
     pub fn publish(&self, message: Message, bytes_max: usize) -> Result<usize, MessagingError> {
         message.check(bytes_max)?;
         self.published.fetch_add(1, Relaxed);
+        if let Some(remote) = &self.remote {
+            return remote.publish(message).map(|()| 1);
+        }
         if message.subject.starts_with(INBOX_PREFIX) {
             // A reply that nobody waits for any more goes nowhere, as does one too many.
             let inbox = lock(&self.inboxes).get(&message.subject).cloned();
@@ -141,6 +166,12 @@ impl Space {
         wait: Wait,
     ) -> Result<Vec<Message>, MessagingError> {
         let replies_max = wait.replies.min(REPLIES_MAX);
+        if let Some(remote) = &self.remote {
+            let message = Message { subject: subject.into(), reply_to: None, content };
+            message.check(bytes_max)?;
+            self.published.fetch_add(1, Relaxed);
+            return remote.request(message, Wait { replies: replies_max, ..wait }).await;
+        }
         let mut inbox = Inbox::open(self, replies_max.max(1))?;
         let message = Message { subject: subject.into(), reply_to: Some(inbox.subject.clone()), content };
         let end = tokio::time::Instant::now() + wait.timeout;
@@ -191,10 +222,16 @@ impl Space {
         if router.len() - gone.len().min(router.len()) + new.len() > SUBSCRIPTIONS_MAX {
             return Err(MessagingError::Limit { what: "subscriptions", max: SUBSCRIPTIONS_MAX });
         }
+        if let Some(remote) = &self.remote {
+            new.iter().try_for_each(|subscription| remote.subscribe(subscription))?;
+            gone.iter().for_each(|subscription| remote.unsubscribe(subscription));
+        }
         gone.iter().for_each(|subscription| router.remove(&subscription.pattern, subscription));
         new.iter().for_each(|subscription| router.insert(&subscription.pattern, subscription.clone()));
         self.router.store(Arc::new(router));
-        gone.iter().for_each(|subscription| subscription.close());
+        if self.remote.is_none() {
+            gone.iter().for_each(|subscription| subscription.close());
+        }
         Ok(())
     }
 

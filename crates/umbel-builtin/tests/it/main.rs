@@ -14,6 +14,8 @@ mod keyvalue;
 mod limits;
 #[cfg(feature = "messaging")]
 mod messaging;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod routing;
 #[cfg(feature = "secrets")]
 mod secrets;

@@ -73,4 +73,9 @@ codes! {
         why: "It hands out what waits in its queues and takes nothing new.",
         help: "start it again, e.g. by `umbel deploy`",
     }
+    1154 MESSAGING_UNCONNECTED Unavailable {
+        title: "there is no connection to the message server",
+        why: "The NATS server is not there, refuses user or password, or the network to it is broken. It is tried again all the time; what is sent meanwhile is refused.",
+        help: "check that the server runs and that `cluster_uris` in the config leads to it; the host's log has what the connection failed with",
+    }
 }

@@ -22,6 +22,7 @@ pub mod lattice;
 pub mod manager;
 pub mod manifest;
 pub mod messaging;
+pub mod postgres;
 pub mod runtime;
 pub mod secrets;
 pub mod supervisor;
@@ -89,6 +90,7 @@ pub const AREAS: &[(u16, &str, &[Code])] = &[
     (11, "blobstore", blobstore::ALL),
     (11, "keyvalue", keyvalue::ALL),
     (11, "secrets", secrets::ALL),
+    (11, "postgres", postgres::ALL),
 ];
 
 /// All codes, by area and in the order of their numbers within it.

@@ -102,15 +102,23 @@ pub(crate) fn incoming() -> Contract {
 
 impl Bed {
     pub(crate) async fn new(factory: Arc<dyn Factory>, cores: Arc<Cores>) -> Bed {
+        Bed::with(factory, cores, &[]).await.expect("it starts")
+    }
+
+    pub(crate) async fn with(
+        factory: Arc<dyn Factory>,
+        cores: Arc<Cores>,
+        config: &[(&str, &str)],
+    ) -> Result<Bed, Problem> {
         let components = Arc::new(Components::default());
         let cx = StartContext {
             id: ProviderId::new("messaging").expect("an id"),
-            config: Values::new(),
+            config: values(config),
             targets: components.clone(),
             folder: PathBuf::new(),
         };
-        let provider = factory.start(cx).await.expect("it starts");
-        Bed { components, provider, _cores: cores }
+        let provider = factory.start(cx).await?;
+        Ok(Bed { components, provider, _cores: cores })
     }
 
     pub(crate) fn set(&self, component: &str, interface: &str, export: Arc<dyn Serve>) {

@@ -3,6 +3,8 @@
 mod bed;
 mod contract;
 mod limits;
+#[cfg(feature = "messaging_nats")]
+mod nats;
 
 use bed::Bed;
 use std::sync::Arc;

@@ -239,6 +239,7 @@ fn explained_link(view: LinkView) -> doc::ExplainedLink {
     let (path, target_calls) = match view.path {
         None => (None, None),
         Some(PathKind::Direct) => (Some("direct".into()), None),
+        Some(PathKind::Process) => (Some("process".into()), None),
         Some(PathKind::FreshInstance { calls }) => (Some("fresh-instance".into()), Some(calls)),
         Some(PathKind::ReusedInstance { calls }) => (Some("reused-instance".into()), Some(calls)),
     };

@@ -190,7 +190,7 @@ impl Asker<'_> {
         } else if let Some(provider) = self.shared.provider(id) {
             (target.kind, target.state, target.is_local) = (TargetKind::Provider, provider.status().0, true);
             target.reference = Some(provider.order().provider_ref.clone());
-            target.provider = Some(ProviderKind::Builtin);
+            target.provider = Some(provider.kind());
         }
         target
     }
@@ -230,7 +230,10 @@ impl Asker<'_> {
         }
         let (state, problem) = slot.status();
         match problem {
-            _ if slot.running().is_some() => Ok(PathKind::Direct),
+            _ if slot.running().is_some() => Ok(match slot.kind() {
+                ProviderKind::Process => PathKind::Process,
+                ProviderKind::Builtin | ProviderKind::Component => PathKind::Direct,
+            }),
             Some(problem) => Err(problem),
             None => Err(Problem::new(guest::UNLINKED, format!("{} is {state}", link.target))
                 .with_help("`umbel ps` shows its state and the reason")),

@@ -138,6 +138,8 @@ pub enum TargetKind {
 pub enum PathKind {
     /// It is a call of a provider in this process.
     Direct,
+    /// It goes over a unix socket to the provider's process.
+    Process,
     /// It makes an instance of the component, and drops it afterwards.
     FreshInstance {
         /// Calls that the component has had from everywhere.

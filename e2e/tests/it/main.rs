@@ -20,6 +20,7 @@ mod launch;
 mod links;
 mod machine;
 mod neighbours;
+mod processes;
 mod report;
 mod shortener;
 mod update;

@@ -143,6 +143,7 @@ fn call(link: &ExplainedLink) -> Option<String> {
     let had = format!("it has had {calls} {}", if calls == 1 { "call" } else { "calls" });
     Some(match link.path.as_deref()? {
         "direct" => "a direct call of the provider, in the same process".into(),
+        "process" => "a message to the provider's process and back, over a unix socket".into(),
         "fresh-instance" => format!("makes a fresh instance of {target}, on the same thread; {had}"),
         "reused-instance" => format!("uses a kept instance of {target}, on the same thread; {had}"),
         other => format!("{other}; {had}"),

@@ -104,7 +104,12 @@ impl Outbox {
                         break;
                     }
                 }
-                if self.stream.writable().await.is_err() {
+                let writable = tokio::select! {
+                    writable = self.stream.writable() => writable,
+                    // It may never be: too much waits, or the connection is to end.
+                    () = self.waiting.notified() => continue,
+                };
+                if writable.is_err() {
                     return Posted::Closed;
                 }
                 let mut state = self.lock();

@@ -216,9 +216,11 @@ async fn a_process_that_does_not_read_is_sent_away() {
             tokio::task::yield_now().await;
         }
     };
+    // Not dropped before the end: that would close the connection from the other side.
+    tokio::pin!(connecting);
     let why = soon(async {
         tokio::select! {
-            _ = connecting => unreachable!("nobody reads the answer"),
+            _ = &mut connecting => unreachable!("nobody reads the answer"),
             () = fill => door.closed().await,
         }
     })

@@ -146,6 +146,8 @@ impl HttpBody for RequestBody {
 pub(crate) struct ResponseBody {
     content: Content,
     in_flight: Option<InFlight>,
+    /// Whether it is a stream of events, which has no end of its own.
+    is_events: bool,
 }
 
 enum Content {
@@ -154,12 +156,12 @@ enum Content {
 }
 
 impl ResponseBody {
-    pub(crate) fn guest(body: Body, in_flight: InFlight) -> ResponseBody {
-        ResponseBody { content: Content::Guest(body), in_flight: Some(in_flight) }
+    pub(crate) fn guest(body: Body, in_flight: InFlight, is_events: bool) -> ResponseBody {
+        ResponseBody { content: Content::Guest(body), in_flight: Some(in_flight), is_events }
     }
 
     pub(crate) fn text(text: Bytes) -> ResponseBody {
-        ResponseBody { content: Content::Text(Some(text)), in_flight: None }
+        ResponseBody { content: Content::Text(Some(text)), in_flight: None, is_events: false }
     }
 
     pub(crate) fn counted(mut self, in_flight: InFlight) -> ResponseBody {
@@ -180,6 +182,12 @@ impl HttpBody for ResponseBody {
             Content::Guest(body) => Pin::new(body).poll_frame(cx),
             Content::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         };
+        if self.is_events && frame.is_pending() && self.in_flight.as_ref().is_some_and(InFlight::is_draining)
+        {
+            // Events go on for ever: at a stop they end between two of them, and who listens comes back by itself.
+            self.content = Content::Text(None);
+            return Poll::Ready(None);
+        }
         if let Some(in_flight) = &self.in_flight {
             in_flight.note(matches!(frame, Poll::Ready(Some(_))));
         }

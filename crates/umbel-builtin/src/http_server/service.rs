@@ -9,7 +9,7 @@ use super::link::Claim;
 use super::router::{Group, Table};
 use super::stats::{Shard, add};
 use futures::future::BoxFuture;
-use http::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use std::cell::RefCell;
@@ -47,6 +47,11 @@ impl InFlight {
         shard.begin();
         connection.request_begins();
         InFlight { connection, shard, begun: Instant::now(), status: 0, pace }
+    }
+
+    /// Whether the server takes nothing new and waits for what is under way.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.connection.server.is_draining()
     }
 
     /// Notes whether the client was offered something, or has taken everything and waits for more.
@@ -318,7 +323,10 @@ fn finish(
             if closing {
                 head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            return Response::from_parts(head, ResponseBody::guest(body, in_flight));
+            let is_events = head.headers.get(CONTENT_TYPE).is_some_and(|content| {
+                content.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream")
+            });
+            return Response::from_parts(head, ResponseBody::guest(body, in_flight, is_events));
         }
     };
     let mut response = answer_counted(&problem, format, in_flight);

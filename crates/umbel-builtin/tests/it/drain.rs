@@ -1,4 +1,7 @@
 use crate::bed::{Bed, PATIENCE, handler, read_to_end, read_until, says, text, wait_for};
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use rustix::process::{Resource, Rlimit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use umbel_builtin::http_server::{Config, Limits};
+use umbel_provider::http::{Body, BodyError};
 use umbel_supervisor::cores::Cores;
 
 #[tokio::test]
@@ -39,6 +43,43 @@ async fn stop_waits_for_requests_and_closes_what_is_idle() {
     let refused = TcpStream::connect(("127.0.0.1", bed.port)).await;
     assert!(refused.is_err(), "nobody listens any more");
     assert!(bed.server.bind().await.is_err(), "a stopped server stays stopped");
+}
+
+#[tokio::test]
+async fn streams_of_events_end_at_a_stop_and_others_are_waited_for() {
+    let bed = Bed::serving(
+        Limits::default(),
+        handler(|request| async move {
+            let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Frame<Bytes>, BodyError>>();
+            sender.unbounded_send(Ok(Frame::data(Bytes::from_static(b"data: 1\n\n")))).unwrap();
+            let kind = if request.uri().path() == "/events" {
+                "text/event-stream; charset=utf-8"
+            } else {
+                "text/plain"
+            };
+            // It never says that it is over.
+            std::mem::forget(sender);
+            let body = Body::new(StreamBody::new(receiver));
+            Ok(http::Response::builder().header("content-type", kind).body(body).unwrap())
+        }),
+    )
+    .await;
+    let mut events = bed.connect().await;
+    let mut other = bed.connect().await;
+    events.write_all(b"GET /events HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+    other.write_all(b"GET /other HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
+    read_until(&mut events, "data: 1").await;
+    read_until(&mut other, "data: 1").await;
+    let server = bed.server.clone();
+    let stopping = async move { server.stop(Duration::from_secs(2)).await };
+    let watching = async {
+        let rest = read_to_end(&mut events).await;
+        assert!(rest.ends_with("0\r\n\r\n"), "it ends as an answer does: {rest:?}");
+        assert_eq!(bed.server.stats().connections_cut, 0);
+        let rest = read_to_end(&mut other).await;
+        assert!(!rest.ends_with("0\r\n\r\n"), "it was cut: {rest:?}");
+    };
+    tokio::join!(stopping, watching);
 }
 
 #[tokio::test]

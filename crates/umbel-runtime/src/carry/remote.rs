@@ -10,7 +10,7 @@ use super::stream::{self, Given};
 use super::types::Resources;
 use crate::component::Component;
 use crate::ctx::Ctx;
-use crate::serve::Session;
+use crate::session::Session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umbel_core::Problem;

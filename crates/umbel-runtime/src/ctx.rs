@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::calls::HostCalls;
 use crate::granted::Granted;
 use crate::guest::Call;
-use crate::serve::Sessions;
+use crate::session::Sessions;
 use crate::{body, calls, granted, logs, wasi_error};
 use http_body_util::BodyExt;
 use std::collections::HashMap;

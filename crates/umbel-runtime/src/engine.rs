@@ -235,6 +235,8 @@ pub(crate) fn settings(layout: Layout, keep_resident: usize) -> wasmtime::Config
     let mut config = wasmtime::Config::new();
     config.epoch_interruption(true);
     config.wasm_component_model_async(true);
+    // Several imports of one interface, each under a name of its own.
+    config.wasm_component_model_implements(true);
     config.memory_init_cow(true);
     config.generate_address_map(true);
     config.max_wasm_stack(1 << 20);

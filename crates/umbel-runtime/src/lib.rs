@@ -42,6 +42,7 @@ pub mod linker;
 mod logs;
 pub mod memory;
 mod serve;
+mod session;
 mod warm;
 mod wasi_error;
 pub mod wit;

@@ -119,7 +119,7 @@ impl Linker {
         };
         match &item.ty {
             ComponentItem::ComponentInstance(instance) => {
-                let interface = resources.interface(&self.engine, name, instance);
+                let interface = resources.interface(&self.engine, item.implements.unwrap_or(name), instance);
                 let carried =
                     resources.defined_by(|defining| !SERVED.iter().any(|s| defining.starts_with(s)));
                 let mut inner = linker.instance(name)?;

@@ -10,7 +10,7 @@ use super::stream::{self, Given};
 use super::types::Resources;
 use crate::component::Component;
 use crate::ctx::Ctx;
-use crate::serve::Session;
+use crate::session::Session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umbel_core::Problem;
@@ -19,6 +19,8 @@ use umbel_wit::value::Input;
 use umbel_wit::{Function, InterfaceName, Type, Value};
 use wasmtime::component::{Resource, ResourceAny};
 use wasmtime::{Result, StoreContextMut};
+
+const GIVEN_OUTPUT: &str = "a stream to write to was given as an argument";
 
 /// A resource that an instance of a component defines, as others hold it.
 pub(crate) struct Remote {
@@ -140,19 +142,16 @@ impl Callee<'_> {
     /// Says before anything is changed whether the callee can take these arguments.
     pub(crate) fn check(self, args: &mut [Value]) -> Result<(), Problem> {
         let mut problem = None;
-        let mut note = |found: Problem| {
-            problem.get_or_insert(found);
-        };
         let _ = each_typed(self.function, args, &mut |value, ty| {
-            match value {
-                Value::Own(resource) => self.goes(resource, ty, true).err().map(&mut note),
-                Value::Borrow(resource) => self.goes(resource, ty, false).err().map(&mut note),
-                Value::Output(_) => {
-                    let what = "a stream to write to was given as an argument";
-                    Some(note(Problem::new(NOT_CARRIED, what)))
-                }
-                _ => None,
+            let checked = match value {
+                Value::Own(resource) => self.goes(resource, ty, true).map(drop),
+                Value::Borrow(resource) => self.goes(resource, ty, false).map(drop),
+                Value::Output(_) => Err(Problem::new(NOT_CARRIED, GIVEN_OUTPUT)),
+                _ => Ok(()),
             };
+            if let Err(found) = checked {
+                problem.get_or_insert(found);
+            }
             Ok(())
         });
         problem.map_or(Ok(()), Err)
@@ -221,7 +220,7 @@ pub(crate) fn into_server(
                 *value = Handle::Stream(reader).into_value(true);
                 return Ok(());
             }
-            _ => return Err(not_carried("a stream to write to was given as an argument")),
+            _ => return Err(not_carried(GIVEN_OUTPUT)),
         };
         let goes = callee.goes(&resource, ty, is_given).map_err(|problem| not_carried(&problem.message))?;
         let is_lent = matches!(ty, Type::Borrow(_));

@@ -26,7 +26,8 @@ impl Resources {
         let ty = component.component_type();
         for (name, item) in ty.imports(engine) {
             if let ComponentItem::ComponentInstance(instance) = &item.ty {
-                all.add(engine, name, instance, true);
+                // An import with a name of its own has the resources of the interface that it is.
+                all.add(engine, item.implements.unwrap_or(name), instance, true);
             }
         }
         for (name, item) in ty.exports(engine) {

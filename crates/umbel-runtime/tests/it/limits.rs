@@ -307,17 +307,17 @@ async fn limits_may_be_as_large_or_small_as_their_type() {
 async fn one_component_holds_half_of_the_memory_of_all_at_most() {
     let rig = Rig::new(|config| config.guest_memory_bytes_max = 64 << 20);
     let limits = Limits { memory_bytes_max: 1 << 30, ..Limits::default() };
-    let subject = subject(&rig, "grow", limits).await;
-    // It is told that there is no more, or ends for want of it.
-    if let Err(error) = subject.get("/?touch=1").await {
-        assert_eq!(error.code().to_string(), "UM0575", "{error}");
+    // What the first one gave back is there again for the second.
+    for _ in 0..2 {
+        let subject = subject(&rig, "grow", limits.clone()).await;
+        // It is told that there is no more, or ends for want of it.
+        if let Err(error) = subject.get("/?touch=1").await {
+            assert_eq!(error.code().to_string(), "UM0575", "{error}");
+        }
+        let most = subject.usage().memory_bytes_max_seen;
+        assert!((16 << 20..=32 << 20).contains(&most), "{most} bytes");
+        subject.at_rest().await;
     }
-    let most = subject.usage().memory_bytes_max_seen;
-    assert!((16 << 20..=32 << 20).contains(&most), "{most} bytes");
-    subject.at_rest().await;
-    // What it gave back is there again.
-    drop(subject.get("/?touch=1").await);
-    assert!(subject.usage().memory_bytes_max_seen >= most);
 }
 
 #[tokio::test]

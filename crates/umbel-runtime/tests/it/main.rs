@@ -9,6 +9,7 @@ mod limits;
 mod links;
 mod load;
 mod modules;
+mod names;
 mod outside;
 mod resources;
 mod rig;

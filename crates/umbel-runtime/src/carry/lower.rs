@@ -2,8 +2,11 @@
 
 use super::handles::Handle;
 use super::shape;
+use crate::error::CallError;
 use std::mem::MaybeUninit;
 use std::slice::IterMut;
+use umbel_core::Problem;
+use umbel_core::code::guest::CONTRACT_MISMATCH;
 use umbel_wit::Value;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InterfaceType, LowerContext};
 use wasmtime::component::Lower;
@@ -262,9 +265,33 @@ fn put(dst: &mut Flat<'_>, word: u32) -> Result<()> {
     Ok(())
 }
 
-/// The server answered with something else than its contract says.
+/// The server answered with something else than its contract says. What it is stays unsaid: it may be a secret.
 fn unfit<T>(value: &Value) -> Result<T> {
-    let mut text = format!("{value:?}");
-    text.truncate(text.char_indices().nth(80).map_or(text.len(), |(at, _)| at));
-    bail!("`{text}` does not fit the type of the contract")
+    let text = format!("the server answered with {} where the contract has another type", kind(value));
+    Err(wasmtime::Error::new(CallError::Link { problem: Box::new(Problem::new(CONTRACT_MISMATCH, text)) }))
+}
+
+/// What a value is, without what is in it.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "a bool",
+        Value::S8(_) | Value::S16(_) | Value::S32(_) | Value::S64(_) => "a signed number",
+        Value::U8(_) | Value::U16(_) | Value::U32(_) | Value::U64(_) => "an unsigned number",
+        Value::F32(_) | Value::F64(_) => "a floating-point number",
+        Value::Char(_) => "a character",
+        Value::String(_) => "a string",
+        Value::Bytes(_) => "bytes",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+        Value::Tuple(_) => "a tuple",
+        Value::Record(_) => "a record",
+        Value::Variant(..) => "a variant",
+        Value::Enum(_) => "an enum",
+        Value::Option(_) => "an option",
+        Value::Result(_) => "a result",
+        Value::Flags(_) => "flags",
+        Value::Own(_) | Value::Borrow(_) => "a resource",
+        Value::Input(_) | Value::Stream(_) => "a stream",
+        Value::Output(_) => "a place to write to",
+    }
 }

@@ -51,6 +51,9 @@ use umbel_provider::{Factory, Provider, StartContext};
 use umbel_supervisor::scope::{Scope, Spawner};
 use umbel_wit::{Link, Serve};
 
+/// Clients that are kept for links with config of their own.
+const SERVERS_MAX: usize = 64;
+
 /// The factory of S3 blobstore providers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BlobstoreS3;
@@ -126,6 +129,11 @@ impl Blobs {
         let server = match state.servers.get(&place) {
             Some(server) => server.clone(),
             None => {
+                if state.servers.len() >= SERVERS_MAX {
+                    // What is open keeps its server.
+                    state.servers.clear();
+                    state.open.retain(|_, open| Arc::strong_count(open) > 1);
+                }
                 let server = Arc::new(http::server(&place, &settings, self.tasks.clone())?);
                 state.servers.insert(place.clone(), server.clone());
                 server

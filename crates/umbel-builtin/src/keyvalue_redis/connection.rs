@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use umbel_core::Problem;
 
-/// Between two attempts to connect.
+/// Between two attempts to connect; each time twice as long. After the last one the calls that wait are told why, and the next
+/// call begins anew.
 const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+const RETRIES: usize = 3;
 
 /// One connection. Cheap to use from many calls at once.
 pub(super) struct Connection {
@@ -38,6 +40,7 @@ impl Connection {
         let config = ConnectionManagerConfig::new()
             .set_min_delay(RETRY_MIN)
             .set_max_delay(RETRY_MAX)
+            .set_number_of_retries(RETRIES)
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout));
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(refused)?;
@@ -72,6 +75,11 @@ impl Connection {
             }
         }
         result
+    }
+
+    /// It did not answer in time.
+    pub(super) fn lost(&self) {
+        self.failed.store(true, Relaxed);
     }
 
     /// Why it does not serve, if it does not.

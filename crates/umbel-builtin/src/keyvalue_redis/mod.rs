@@ -24,9 +24,9 @@
 //!
 //! Values can be read by others. What writes there passes by versions, order and limits, so it should not.
 //!
-//! **Connections** are one for each `url` that the provider or a link names. A lost one is made again, first at once, then after
-//! 100 ms to 5 s; calls meanwhile wait for it, at most `timeout_ms`, and then fail with UM1117. Urls hold passwords: none is ever
-//! logged, shown or put into an error.
+//! **Connections** are one for each `url` that the provider or a link names. A lost one is made again, first at once, then three
+//! times after 100 ms and more; calls wait for that, at most `timeout_ms`, and then fail with UM1117, and the next call tries
+//! again. Urls hold passwords: none is ever logged, shown or put into an error.
 //!
 //! Read in this order: [`config`], `script`, `connection`, `store`, `listen`.
 

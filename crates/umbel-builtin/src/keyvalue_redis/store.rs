@@ -24,6 +24,9 @@ use umbel_wit::serve::Link;
 
 type Result<T> = std::result::Result<T, KeyvalueError>;
 
+/// How long the start of a provider waits for its server.
+const CHECK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The connections of a provider, and what it was told.
 pub(super) struct Store {
     state: Mutex<State>,
@@ -244,7 +247,9 @@ impl Store {
             redis::cmd("PING").query_async::<String>(&mut connection).await
         });
         // The log has why; calls will tell whoever makes them.
-        drop(asked.await);
+        if tokio::time::timeout(CHECK_PATIENCE, asked).await.is_err() {
+            own.lost();
+        }
     }
 
     /// Why it does not serve, if it does not.

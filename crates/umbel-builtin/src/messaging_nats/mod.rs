@@ -101,6 +101,8 @@ impl Spaces for Servers {
         let server = &settings.server;
         let mut connected = self.connected();
         if !connected.contains_key(server) {
+            // Those that no link and no subscription leads to any more.
+            connected.retain(|_, old| old.spaces.values().any(|space| Arc::strong_count(space) > 1));
             let connection = Connection::open(server, self.tasks.spawner())?;
             connected.insert(
                 server.clone(),

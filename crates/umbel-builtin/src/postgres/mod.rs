@@ -42,6 +42,9 @@ use umbel_provider::{Factory, Health, Provider, StartContext};
 use umbel_supervisor::scope::{Scope, Spawner};
 use umbel_wit::{Link, Serve};
 
+/// Pools that are kept for links with config of their own.
+const DATABASES_MAX: usize = 64;
+
 /// The factory of PostgreSQL providers. Its name is that of the provider of wasmCloud 1.x that it stands in for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Postgres;
@@ -107,6 +110,10 @@ impl Databases {
         let place = settings.place()?;
         if let Some(database) = state.databases.get(&place) {
             return Ok(database.clone());
+        }
+        if state.databases.len() >= DATABASES_MAX {
+            // What calls use stays with them.
+            state.databases.clear();
         }
         let database = Arc::new(Database::new(&place, self.tasks.clone())?);
         state.databases.insert(place, database.clone());

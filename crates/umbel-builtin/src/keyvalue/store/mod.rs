@@ -7,7 +7,9 @@ mod table;
 mod writer;
 
 pub(super) use table::View;
-pub(crate) use table::{Change, Done, Write, number};
+#[cfg(feature = "keyvalue_redis")]
+pub(crate) use table::number;
+pub(crate) use table::{Change, Done, Write};
 
 use super::config::Settings;
 use super::error::KeyvalueError;

@@ -107,19 +107,9 @@ fn text(case: Case, value: Value) -> Result<String> {
         }
         Case::Macaddr => mac(value, 6),
         Case::Macaddr8 => mac(value, 8),
-        Case::Box | Case::Lseg | Case::Line => {
-            let [from, to] = parts(value)?;
-            let (from, to) = (point(from)?, point(to)?);
-            // Corners of a box stand alone; a line is given by two of its points.
-            Ok(if case == Case::Box { format!("{from},{to}") } else { format!("[{from},{to}]") })
+        Case::Box | Case::Circle | Case::Line | Case::Lseg | Case::Path | Case::Point | Case::Polygon => {
+            shape(case, value)
         }
-        Case::Circle => {
-            let [center, radius] = parts(value)?;
-            Ok(format!("<{},{}>", point(center)?, float::text(float(radius)?)))
-        }
-        Case::Point => point(value),
-        Case::Path => Ok(format!("[{}]", points(value)?)),
-        Case::Polygon => Ok(format!("({})", points(value)?)),
         Case::Date | Case::Time | Case::TimeTz | Case::Timestamp | Case::TimestampTz | Case::Interval => {
             moment(case, value)
         }
@@ -140,6 +130,24 @@ fn text(case: Case, value: Value) -> Result<String> {
             Value::String(text) => Ok(text),
             value => number(value),
         },
+    }
+}
+
+fn shape(case: Case, value: Value) -> Result<String> {
+    match case {
+        Case::Point => point(value),
+        Case::Path => Ok(format!("[{}]", points(value)?)),
+        Case::Polygon => Ok(format!("({})", points(value)?)),
+        Case::Circle => {
+            let [center, radius] = parts(value)?;
+            Ok(format!("<{},{}>", point(center)?, float::text(float(radius)?)))
+        }
+        _ => {
+            let [from, to] = parts(value)?;
+            let (from, to) = (point(from)?, point(to)?);
+            // Corners of a box stand alone; a line is given by two of its points.
+            Ok(if case == Case::Box { format!("{from},{to}") } else { format!("[{from},{to}]") })
+        }
     }
 }
 

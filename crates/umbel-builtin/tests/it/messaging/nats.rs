@@ -15,6 +15,11 @@ use umbel_supervisor::process::Spec;
 use umbel_testkit::wait::wait_for;
 use umbel_wit::{Resource, Value};
 
+/// Waits until the server has carried out what somebody has asked of it: a flush says only that it was sent.
+async fn settled(stranger: &async_nats::Client) {
+    stranger.request("nobody", "".into()).await.expect_err("nobody subscribes");
+}
+
 /// A NATS server.
 struct Nats {
     server: Server,
@@ -24,10 +29,15 @@ struct Nats {
 
 impl Nats {
     async fn start(user: Option<&'static str>) -> Nats {
+        Nats::start_with(user, &[]).await
+    }
+
+    async fn start_with(user: Option<&'static str>, options: &[&str]) -> Nats {
         let program =
             program("nats-server", &["~/.cache/umbel-tools/nats-server-2.15.1/bin"], "cargo xtask servers");
         let port = free_port();
-        let mut spec = Spec::new(program).args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+        let mut spec =
+            Spec::new(program).args(["--addr", "127.0.0.1", "--port", &port.to_string()]).args(options);
         if let Some((name, password)) = user.and_then(|user| user.split_once(':')) {
             spec = spec.args(["--user", name, "--pass", password]);
         }
@@ -86,7 +96,7 @@ async fn plain_subjects_are_those_of_everybody() {
     let (bed, stranger) = (nats.bed(&[]).await, nats.stranger().await);
     let mut ear = bed.ear("app-ear", "orders.*").await;
     let mut heard = stranger.subscribe("orders.>").await.expect("subscribes");
-    stranger.flush().await.expect("flushes");
+    settled(&stranger).await;
     bed.guest("other-guest").publish("orders.new", "one").await.expect("published");
     assert_eq!(ear.says().await, ("orders.new".into(), "one".into()), "also of another application");
     let message = tokio::time::timeout(PATIENCE, heard.next()).await.expect("in time").expect("a message");
@@ -99,11 +109,12 @@ async fn plain_subjects_are_those_of_everybody() {
     let reply = stranger.request("echo", "from outside".into()).await.expect("a reply");
     assert_eq!(&reply.payload[..], b"FROM OUTSIDE");
     let mut asked = stranger.subscribe("outside").await.expect("subscribes");
-    stranger.flush().await.expect("flushes");
+    settled(&stranger).await;
     let guest = bed.guest("app-guest");
     let request = guest.request("outside", "you", 20_000);
     let answer = async {
-        let message = asked.next().await.expect("a request");
+        let message =
+            tokio::time::timeout(PATIENCE, asked.next()).await.expect("in time").expect("a request");
         stranger.publish(message.reply.expect("a reply-to"), "me".into()).await.expect("published");
         stranger.flush().await.expect("flushes");
     };
@@ -112,11 +123,12 @@ async fn plain_subjects_are_those_of_everybody() {
     // Only what names the same space shares it, below a prefix.
     let mut town = bed.ear_with("app-town", &[("subscriptions", "news"), ("space", "town")]).await;
     let mut square = stranger.subscribe("umbel.space-town.>").await.expect("subscribes");
-    stranger.flush().await.expect("flushes");
+    settled(&stranger).await;
     bed.guest("app-guest").publish("news", "plain").await.expect("published");
     bed.guest_with("shop-guest", &[("space", "town")]).publish("news", "shared").await.expect("published");
     assert_eq!(town.says().await, ("news".into(), "shared".into()));
-    assert_eq!(square.next().await.expect("a message").subject.as_str(), "umbel.space-town.news");
+    let message = tokio::time::timeout(PATIENCE, square.next()).await.expect("in time").expect("a message");
+    assert_eq!(message.subject.as_str(), "umbel.space-town.news");
     bed.provider.stop(PATIENCE).await;
     nats.end().await;
 }
@@ -157,7 +169,7 @@ async fn content_type_and_metadata_travel_in_headers() {
     let nats = Nats::start(None).await;
     let (bed, stranger) = (nats.bed(&[]).await, nats.stranger().await);
     let mut heard = stranger.subscribe("t").await.expect("subscribes");
-    stranger.flush().await.expect("flushes");
+    settled(&stranger).await;
     let guest = bed.guest("app-guest");
     let (client, message) = (guest.connect().await, guest.message("body").await);
     guest.on(&message, "set-content-type", vec!["text/plain".into()]).await;
@@ -274,6 +286,46 @@ async fn passwords_are_used_and_never_told() {
             .as_deref(),
         Some("UM1140")
     );
+    bed.provider.stop(PATIENCE).await;
+    nats.end().await;
+}
+
+#[tokio::test]
+async fn a_seed_signs_in_over_tls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    std::fs::write(path("crt"), certificate.cert.pem()).expect("writes");
+    std::fs::write(path("key"), certificate.signing_key.serialize_pem()).expect("writes");
+    let user = nkeys::KeyPair::new_user();
+    let config = format!(
+        "authorization {{ users: [{{ nkey: {} }}] }}\ntls {{ cert_file: {:?}, key_file: {:?} }}",
+        user.public_key(),
+        path("crt"),
+        path("key")
+    );
+    std::fs::write(path("conf"), config).expect("writes");
+    let nats = Nats::start_with(None, &["--config", &path("conf")]).await;
+    let uri = format!("tls://localhost:{}", nats.port);
+    let (seed, ca_file) = (user.seed().expect("a seed"), path("crt"));
+    let cores = Cores::start(2, "test").expect("threads");
+    let factory = Arc::new(MessagingNats::new(cores.clone()));
+    let config = [("cluster_uris", &*uri), ("client_seed", &seed), ("tls_ca_file", &ca_file)];
+    let bed = Bed::with(factory.clone(), cores.clone(), &config).await.expect("it starts");
+    bed.answers("app-echo", "echo", |body| body.to_uppercase()).await;
+    assert_eq!(bed.guest("app-guest").request("echo", "hi", 20_000).await.expect("a reply").body, "HI");
+
+    // Another user, and a certificate of nobody whom we trust.
+    let other = nkeys::KeyPair::new_user().seed().expect("a seed");
+    for config in [
+        [("cluster_uris", &*uri), ("client_seed", &other), ("tls_ca_file", &ca_file)],
+        [("cluster_uris", &*uri), ("client_seed", &seed), ("prefix", "x")],
+    ] {
+        let refused = Bed::with(factory.clone(), cores.clone(), &config).await.expect("it starts");
+        let error = refused.guest("app-guest").request("echo", "hi", 1_000).await.expect_err("not let in");
+        assert!(error.contains("UM1144") || error.contains("UM1154"), "{error}");
+        assert!(!error.contains(&seed) && !error.contains(&other), "{error}");
+    }
     bed.provider.stop(PATIENCE).await;
     nats.end().await;
 }

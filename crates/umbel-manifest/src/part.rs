@@ -28,19 +28,9 @@ pub(crate) enum Named {
     Secret(Secret, Mark),
 }
 
-const PROPERTIES: &[&str] = &["image", "application", "id", "config", "secrets"];
-const COMPONENT_PROPERTIES: &[&str] = &[
-    "image",
-    "application",
-    "id",
-    "config",
-    "secrets",
-    "limits",
-    "instance",
-    "grants",
-    "restart",
-    "isolation",
-];
+const PROPERTIES: &[&str] = &["image", "application", "id", "config", "secrets", "isolation"];
+const COMPONENT_PROPERTIES: &[&str] =
+    &["image", "application", "id", "config", "secrets", "limits", "instance", "grants", "restart"];
 const LIMITS: &[&str] = &["memory", "cpu", "call_time", "instances", "waiting", "log_rate", "outbound_hosts"];
 
 /// Reads one item of `spec.components`.

@@ -190,7 +190,7 @@ fn archives_that_cannot_serve_are_told_with_a_code_and_hurt_nobody() {
     platform.wait_for_answer("hello").unwrap();
     let refused = |file: &str, code: &str| {
         std::fs::write(platform.folder().join("manifest.yaml"), counter("v1", file, "")).unwrap();
-        let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "30s"]).unwrap();
+        let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "8s"]).unwrap();
         assert_ne!(ran.code, 0, "{}", ran.stdout);
         assert!(ran.stderr.contains(code), "{code}: {}", ran.stderr);
         platform.succeed(&["undeploy", "counter", "--delete", "--yes"]).unwrap();

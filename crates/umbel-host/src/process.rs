@@ -548,8 +548,7 @@ fn application_of(shared: &Arc<Shared>) -> umbel_provider::remote::ApplicationOf
     let shared = Arc::downgrade(shared);
     Arc::new(move |component| {
         let slot = shared.upgrade()?.slot(component)?;
-        let application = slot.desired.borrow().application.clone();
-        application
+        slot.desired.borrow().application.clone()
     })
 }
 

@@ -52,6 +52,16 @@ struct Seen {
     endpoints: Vec<Endpoint>,
 }
 
+/// How far a link or config is.
+struct Done {
+    /// It is there as it is wanted.
+    is_done: bool,
+    /// Whoever is to follow it has done so.
+    is_followed: bool,
+    /// Why it does not serve.
+    problem: Option<Problem>,
+}
+
 impl Viewer<'_> {
     fn undeployed(&mut self) {
         let left = self.plan.steps.len();
@@ -196,7 +206,8 @@ impl Viewer<'_> {
             let trouble = self.trouble(link).filter(|_| is_done);
             let is_followed = is_done && trouble.is_none() && self.is_followed(link);
             let problem = trouble.and_then(|trouble| trouble.problem.clone());
-            self.made(&name, &subject, PartKind::Link, "LinkScaler", is_done, is_followed, problem);
+            let done = Done { is_done, is_followed, problem };
+            self.made(&name, &subject, PartKind::Link, "LinkScaler", done);
         }
     }
 
@@ -205,7 +216,8 @@ impl Viewer<'_> {
         for name in self.desired.configs.keys() {
             let subject = config_subject(name);
             let is_done = !to_put.contains(&subject);
-            self.made(name, &subject, PartKind::Config, "ConfigScaler", is_done, is_done, None);
+            let done = Done { is_done, is_followed: is_done, problem: None };
+            self.made(name, &subject, PartKind::Config, "ConfigScaler", done);
         }
     }
 
@@ -239,12 +251,10 @@ impl Viewer<'_> {
         subject: &str,
         kind: PartKind,
         scaler_kind: &str,
-        is_done: bool,
-        is_followed: bool,
-        trouble: Option<Problem>,
+        Done { is_done, is_followed, problem }: Done,
     ) {
         let has_step = !is_done;
-        let in_the_way = self.plan.problems.get(subject).cloned().or(trouble);
+        let in_the_way = self.plan.problems.get(subject).cloned().or(problem);
         let failure = self.failures.get(subject).filter(|_| has_step).cloned();
         let (state, status) = match (&in_the_way, is_followed) {
             (Some(_), _) => (PartState::Failed, StatusType::Failed),

@@ -30,8 +30,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The state folder of the platform [default: $XDG_STATE_HOME/umbel or ~/.local/state/umbel]
-    #[arg(long, global = true, env = "UMBEL_STATE", hide_env_values = true, value_name = "DIR")]
+    /// The platform's state folder [env: UMBEL_STATE, default: umbel in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, global = true, env = "UMBEL_STATE", hide_env = true, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// The form of the result
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORM")]

@@ -168,3 +168,60 @@ fn a_watch_ends_with_its_reader() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// A manifest of a component that answers HTTP, and of what it is linked to.
+fn linked(target: &str, package: &str, interfaces: &str, further: &str) -> String {
+    let (counter, hello) = (umbel_testkit::example("counter"), umbel_testkit::example("hello"));
+    let (counter, hello) = (counter.display(), hello.display());
+    format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: wrong}}
+spec:
+  components:
+    - name: counter
+      type: component
+      properties: {{image: {counter}}}
+      traits:
+        - type: link
+          properties: {{target: {{name: {target}}}, namespace: wasi, package: {package}, interfaces: [{interfaces}]}}
+    - {{name: hello, type: component, properties: {{image: {hello}}}}}
+    - {{name: keyvalue, type: capability, properties: {{image: 'builtin:keyvalue'}}}}
+{further}"
+    )
+}
+
+#[test]
+fn a_manifest_with_a_link_that_cannot_serve_is_not_deployed_and_says_why() {
+    let platform = up();
+    let refused = |manifest: &str, code: &str| {
+        std::fs::write(platform.folder().join("manifest.yaml"), manifest).unwrap();
+        let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "20s"]).unwrap();
+        assert_eq!(ran.code, 8, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains(code), "{code}: {}", ran.stderr);
+        let ps = platform.succeed(&["ps"]).unwrap();
+        assert!(ps.contains("failed") && !ps.contains("deployed"), "{ps}");
+    };
+    // The target exports nothing of it.
+    refused(&linked("hello", "keyvalue", "store, atomics", ""), "UM0570");
+    let explained = platform.json(&["link", "explain", "wrong-counter"]).unwrap();
+    assert!(explained.to_string().contains("UM0570"), "{explained}");
+    // Its provider does not take it.
+    let jobs = "    - name: jobs
+      type: capability
+      properties: {image: 'builtin:cron'}
+      traits:
+        - type: link
+          properties:
+            target: {name: hello}
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            source: {config: [{name: when, properties: {schedule: 'not a line'}}]}
+";
+    refused(&linked("keyvalue", "keyvalue", "store, atomics", jobs), "UM1161");
+    let explained = platform.succeed(&["link", "explain", "wrong-jobs"]).unwrap();
+    assert!(explained.contains("UM1161") && !explained.contains("works"), "{explained}");
+    // Mended, it is deployed.
+    platform.deploy(&linked("keyvalue", "keyvalue", "store, atomics", "")).unwrap();
+}

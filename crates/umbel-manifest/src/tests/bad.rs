@@ -58,6 +58,11 @@ const CASES: &[Case] = &[
         "image: ./hello.wasm",
         "image: ./hello.wasm\n        grants: {env: {'a=b': c}, args: [1], folders: [{at: /x}, {path: x, access: rw}], connect: [db, '::1:80'], listen: ['0.0.0.0/33:80']}",
     ),
+    (
+        "isolation of another kind",
+        "image: builtin:http-server",
+        "image: builtin:http-server\n        isolation: vm",
+    ),
     ("restart of another kind", "image: ./hello.wasm", "image: ./hello.wasm\n        restart: sometimes"),
     ("misspelt trait field", "instances: 5", "instance: 5"),
     ("misspelt link field", "package: http", "pakage: http"),

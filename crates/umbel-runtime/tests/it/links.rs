@@ -301,7 +301,11 @@ async fn a_server_that_breaks_its_contract_is_found_out() {
     let wrong = Arc::new(Answering { wrong: true, ..Answering::default() });
     pair.importer.outside.link("test:links/ops", "default", Target::Server(wrong, Arc::default()));
     let problem = pair.call("add", vec![Value::U32(1), Value::U32(1)]).await.expect_err("a string is no u32");
-    assert!(problem.to_string().contains("does not fit"), "{problem}");
+    assert_eq!(problem.code, guest::CONTRACT_MISMATCH, "{problem}");
+    assert!(
+        problem.message.contains("with a string where"),
+        "what it is, and nothing of what is in it: {problem}"
+    );
     let problem = pair.call("missing", vec![]).await.expect_err("there is no such function");
     assert_eq!(problem.code, guest::UNSUPPORTED_CALL);
 }

@@ -49,7 +49,9 @@ fn launch_makes_a_url_out_of_nothing() {
     assert_eq!(platform.run(&["inspect", "nothing"]).unwrap().code, 3);
     let unsure = platform.run(&["undeploy", "hello", "--delete"]).unwrap();
     assert_eq!(unsure.code, 9, "{unsure:?}");
-    platform.succeed(&["undeploy", "hel"]).unwrap();
+    let begun = platform.run(&["undeploy", "hel"]).unwrap();
+    assert_eq!(begun.code, 3, "a beginning is no name for what changes something: {begun:?}");
+    platform.succeed(&["undeploy", "hello"]).unwrap();
     block_until("it is gone", || platform.get("hello", "/").is_ok_and(|answer| answer.status != 200));
     platform.succeed(&["undeploy", "hello", "--delete", "--yes"]).unwrap();
     assert_eq!(platform.run(&["deploy", "hello"]).unwrap().code, 3);

@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The platform's state folder [env: UMBEL_STATE, default: umbel in $XDG_STATE_HOME or ~/.local/state]
+    /// The state folder [env: UMBEL_STATE, default: umbel in $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, global = true, env = "UMBEL_STATE", hide_env = true, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// The form of the result

@@ -232,8 +232,8 @@ impl<F> Driven<F> {
             IN_BACKGROUND.set(true);
         }
         let in_background = IN_BACKGROUND.get();
-        if in_background {
-            // There a thread often waits for a core.
+        if self.is_moved {
+            // There a thread often waits for a core. What is nested has the cheap clock all the same: it is asked at every call.
             self.watch = Watch::Thread;
         }
         let outer = NESTED.take();

@@ -77,8 +77,11 @@ pub struct Own {
 
 /// The provider processes of one host. Nothing of it is made before the first one is started, but what an older host has left is
 /// ended at the start.
+#[derive(Default)]
 pub struct Processes {
     ground: OnceCell<Ground>,
+    // Made before the first process, and not with the ground: what an older host has left is swept before there is a tree.
+    guardian: OnceCell<()>,
 }
 
 struct Ground {
@@ -89,12 +92,6 @@ struct Ground {
     tasks: Scope,
     // Components that processes call, as long as one has a link to them: one server each, however many call.
     called: tokio::sync::Mutex<HashMap<String, Weak<Server>>>,
-}
-
-impl Default for Processes {
-    fn default() -> Processes {
-        Processes { ground: OnceCell::new() }
-    }
 }
 
 impl Processes {
@@ -118,10 +115,15 @@ impl Processes {
         self.ground.get_or_try_init(|| Ground::open(shared)).await
     }
 
-    /// What the processes use, by provider.
-    fn guard_spec(ground: &Ground, own: &Own) -> umbel_supervisor::ChildSpec {
-        let args = own.guardian.iter().map(Into::into).collect();
-        guardian::child_spec(&ground.home, own.path.clone(), args, ADOPT_GRACE)
+    /// Starts the guardian, if this program can be one and it does not run yet.
+    async fn guard(&self, shared: &Arc<Shared>, ground: &Ground) -> Result<(), Problem> {
+        let (Some(own), Some(root)) = (&shared.config.own, shared.root()) else { return Ok(()) };
+        let start = || async {
+            let args = own.guardian.iter().map(Into::into).collect();
+            let guardian = guardian::child_spec(&ground.home, own.path.clone(), args, ADOPT_GRACE);
+            root.add_child(guardian).await.map_err(coded)
+        };
+        self.guardian.get_or_try_init(start).await.copied()
     }
 }
 
@@ -141,16 +143,9 @@ impl Ground {
             Problem::new(code::PROVIDER_NOT_STARTED, "the socket of provider processes cannot be opened")
                 .with_cause(format!("{}: {source}", socket.display()))
         })?;
-        let ground = Ground { home, gate, executables, tasks, called: Default::default() };
-        // First of all, so that there is nothing that it does not guard.
-        if let (Some(own), Some(root)) = (&shared.config.own, shared.root()) {
-            root.add_child(Processes::guard_spec(&ground, own)).await.map_err(coded)?;
-        }
-        Ok(ground)
+        Ok(Ground { home, gate, executables, tasks, called: Default::default() })
     }
-}
 
-impl Ground {
     /// Lets processes call the component.
     async fn serve(&self, shared: &Arc<Shared>, component: &str) -> Result<Arc<Server>, Problem> {
         let mut called = self.called.lock().await;
@@ -163,7 +158,7 @@ impl Ground {
             id: component.to_string(),
             catalog,
             serve: Arc::new(Called { shared: Arc::downgrade(shared), component: component.to_string() }),
-            links: links_of(shared),
+            links: links_of(shared, component),
             lent: Lent::new(),
             group: None,
             is_quick: false,
@@ -216,12 +211,15 @@ fn catalog_of(shared: &Arc<Shared>, component: &str) -> Arc<dyn Fn() -> Arc<Cata
 }
 
 /// The link that a call of a process comes over.
-fn links_of(shared: &Arc<Shared>) -> umbel_lattice::wrpc::Links {
-    let shared = Arc::downgrade(shared);
-    Arc::new(move |source, name, _interface| {
+fn links_of(shared: &Arc<Shared>, component: &str) -> umbel_lattice::wrpc::Links {
+    let (shared, component) = (Arc::downgrade(shared), component.to_string());
+    Arc::new(move |source, name, interface| {
         let values = shared.upgrade().and_then(|shared| {
             let tables = shared.tables.borrow().clone();
-            let link = tables.links_of(source).iter().find(|link| link.name == name)?;
+            let is_it = |link: &&umbel_core::link::Link| {
+                link.name == name && link.target == component && link.contract.covers(interface)
+            };
+            let link = tables.links_of(source).iter().find(is_it)?;
             Some(tables.merged(&link.target_config))
         });
         let values = values.unwrap_or_default();
@@ -265,6 +263,8 @@ pub async fn start(
     cx: StartContext,
 ) -> Result<ProcessProvider, Problem> {
     let ground = shared.processes.ground(shared).await?;
+    // First of all, so that there is nothing that it does not guard.
+    shared.processes.guard(shared, ground).await?;
     let executable = executable(shared, program).await?;
     let rules = ProviderRules::new(&shared.config.lattice, &cx.id, may_call(shared, &cx.id));
     let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: Arc::new(rules) });

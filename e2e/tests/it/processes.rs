@@ -73,6 +73,12 @@ fn with_argument(text: &str) -> Vec<u32> {
     found
 }
 
+/// Whether the process guards the platform of that state folder.
+fn guards(pid: u32, state: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains(state)
+}
+
 fn count(platform: &Platform) -> u64 {
     let answer = platform.get("counter", "/").unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -146,6 +152,14 @@ fn a_platform_that_is_killed_leaves_no_process() {
     platform.start().unwrap();
     platform.wait_for_answer("counter").unwrap();
     assert!(count(&platform) > counted, "what was counted is kept");
+    // What was started after a kill is guarded as what was started first.
+    let (pid, _) = process(&platform).expect("it is a process again");
+    let guardians = || with_argument("__guardian").into_iter().filter(|pid| guards(*pid, &state)).count();
+    assert_eq!(guardians(), 1);
+    platform.signal("KILL").unwrap();
+    block_until("nothing is left again", || !is_running(pid) && with_argument(&state).is_empty());
+    platform.start().unwrap();
+    platform.wait_for_answer("counter").unwrap();
     let (pid, _) = process(&platform).expect("it is a process again");
     platform.down().unwrap();
     block_until("all of it has ended", || !is_running(pid) && with_argument(&state).is_empty());

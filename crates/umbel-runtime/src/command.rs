@@ -76,5 +76,9 @@ fn verdict(
             None => return Err(guest::failed(store, call, error)),
         },
     };
-    if status == 0 { Ok(()) } else { Err(CallError::Command { component, status }) }
+    if status == 0 {
+        return Ok(());
+    }
+    store.data().shared().budget.trapped();
+    Err(CallError::Command { component, status })
 }

@@ -46,7 +46,7 @@ fn look(what: &str, head: &[u8], is_whole: bool) -> Result<(), LoadError> {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports().filter_map(Result::ok) {
                     match (&mut module, import.module) {
-                        (_, "wasmbus") => return Err(LoadError::Actor { what }),
+                        (_, "wasmbus" | "wapc") => return Err(LoadError::Actor { what }),
                         (Some(module), name) => module.import(name),
                         _ => {}
                     }

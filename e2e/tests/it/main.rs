@@ -19,6 +19,7 @@ mod languages;
 mod launch;
 mod links;
 mod machine;
+mod misbehaving;
 mod neighbours;
 mod processes;
 mod report;

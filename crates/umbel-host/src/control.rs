@@ -3,9 +3,9 @@
 use crate::error::HostError;
 use crate::fetch::{Fetched, fetch};
 use crate::order::{Said, check_host};
+use crate::provider::hand;
 use crate::shared::Shared;
 use crate::slot::{Slot, not_running};
-use crate::provider::hand;
 use crate::{component, event_log, explain, inventory, order, provider};
 use bytes::Bytes;
 use futures::StreamExt;

@@ -45,10 +45,12 @@ struct Viewer<'a> {
 }
 
 /// What a host tells about a part.
+#[derive(Default)]
 struct Seen {
     state: PartState,
     problem: Option<Problem>,
     instances: Option<u32>,
+    by_hand: Option<String>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -99,6 +101,7 @@ impl Viewer<'_> {
                     instances: seen.instances,
                     problem: seen.problem,
                     serving: None,
+                    by_hand: seen.by_hand,
                     endpoints: seen.endpoints,
                 });
             };
@@ -116,8 +119,7 @@ impl Viewer<'_> {
             );
             if placement.is_empty() && !is_none_wanted {
                 let problem = self.plan.problems.get(&part.name).cloned();
-                let seen =
-                    Seen { state: PartState::Unknown, problem, instances: None, endpoints: Vec::new() };
+                let seen = Seen { problem, ..Seen::default() };
                 add(self, None, seen, StatusType::Waiting);
             }
             self.scaler(&part.id, &part.scale, worst, &message);
@@ -148,12 +150,13 @@ impl Viewer<'_> {
                 state: view.state,
                 problem: view.problem.clone(),
                 instances: Some(view.max_instances),
-                endpoints: Vec::new(),
+                ..Seen::default()
             }),
             Kind::Provider => inventory.provider(id).map(|view| Seen {
                 state: view.state,
                 problem: view.problem.clone(),
                 instances: None,
+                by_hand: view.by_hand.as_ref().map(ToString::to_string),
                 endpoints: view.endpoints.clone(),
             }),
         });
@@ -161,7 +164,7 @@ impl Viewer<'_> {
         let Some(mut seen) = seen else {
             let state = if failure.is_some() { PartState::Failed } else { PartState::Starting };
             let kind = failure_kind(failure.as_ref());
-            return (Seen { state, problem: failure, instances: None, endpoints: Vec::new() }, kind);
+            return (Seen { state, problem: failure, ..Seen::default() }, kind);
         };
         let kind = match seen.state {
             // A provider that runs but did not take a link, such as one whose address another application has.
@@ -169,6 +172,8 @@ impl Viewer<'_> {
                 failure_kind(seen.problem.as_ref())
             }
             PartState::Running | PartState::Completed | PartState::Unknown => StatusType::Deployed,
+            // Somebody has stopped it, and nothing that is under way will start it.
+            PartState::Stopped if seen.by_hand.is_some() && !has_step => StatusType::Unhealthy,
             PartState::Starting | PartState::Compiling | PartState::Draining | PartState::Stopped => {
                 StatusType::Reconciling
             }
@@ -274,6 +279,7 @@ impl Viewer<'_> {
             instances: None,
             problem,
             serving: None,
+            by_hand: None,
             endpoints: Vec::new(),
         });
     }

@@ -8,7 +8,7 @@ use umbel_testkit::Platform;
 use umbel_testkit::wait::block_until;
 
 /// The counter with its store behind `image`, with further properties of the provider.
-fn counter(version: &str, image: &str, properties: &str) -> String {
+pub(crate) fn counter(version: &str, image: &str, properties: &str) -> String {
     let component = umbel_testkit::example("counter");
     format!(
         "apiVersion: core.oam.dev/v1beta1
@@ -41,7 +41,7 @@ spec:
 }
 
 /// The provider that is a process, as it is listed.
-fn process(platform: &Platform) -> Option<(u32, Value)> {
+pub(crate) fn process(platform: &Platform) -> Option<(u32, Value)> {
     let list = platform.json(&["provider", "list"]).unwrap();
     let of_kind = |item: &&Value| item["kind"] == "process";
     let found = list["items"].as_array().unwrap().iter().find(of_kind)?.clone();
@@ -166,7 +166,7 @@ fn a_platform_that_is_killed_leaves_no_process() {
 }
 
 /// An archive whose executable is a script.
-fn archive(platform: &Platform, name: &str, script: &str) -> String {
+pub(crate) fn archive(platform: &Platform, name: &str, script: &str) -> String {
     let program = platform.folder().join(format!("{name}.sh"));
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     let file = platform.folder().join(format!("{name}.par.gz"));

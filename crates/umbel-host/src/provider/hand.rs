@@ -173,12 +173,8 @@ fn look(shared: &Shared, slot: &ProviderSlot, order: &StartProvider, maker: &Mak
     let in_the_way = match slot.hand.load().as_ref().is_some_and(|hand| hand.is_stopped) {
         true => Some(way::stopped(&slot.id)),
         false if manner == Manner::InTurn(Why::Same) => {
-            let message = format!(
-                "`{}` is `{}` ({}) already",
-                slot.id,
-                current.provider_ref,
-                word(old.kind())
-            );
+            let message =
+                format!("`{}` is `{}` ({}) already", slot.id, current.provider_ref, word(old.kind()));
             let help = format!("`umbel provider restart {}` starts it anew", slot.id);
             Some(Problem::new(code::SWAP_REFUSED, message).with_help(help))
         }
@@ -214,19 +210,15 @@ fn notes(new: &Maker, manner: Manner, links: &[SwapLink]) -> Vec<String> {
         notes.push("data is not copied: the new one serves what it finds in its own store".into());
     }
     if new.factory().is_none() && links.iter().any(|link| !link.is_compared) {
-        notes.push("what the new one serves is known when it runs; if it refuses a link, the old one stays".into());
+        notes.push(
+            "what the new one serves is known when it runs; if it refuses a link, the old one stays".into(),
+        );
     }
     notes
 }
 
 /// Whether the link can go to the new one.
-fn moves(
-    shared: &Shared,
-    slot: &ProviderSlot,
-    link: Link,
-    order: &StartProvider,
-    maker: &Maker,
-) -> SwapLink {
+fn moves(shared: &Shared, slot: &ProviderSlot, link: Link, order: &StartProvider, maker: &Maker) -> SwapLink {
     let (problem, is_compared) = match fits(shared, slot, &link, order, maker) {
         Ok(is_compared) => (None, is_compared),
         Err(problem) => (Some(problem), false),
@@ -247,7 +239,8 @@ fn fits(
     };
     let Some(factory) = maker.factory() else { return Ok(false) };
     let contract = &link.contract;
-    let names = contract.interfaces.iter().map(|name| format!("{}:{}/{name}", contract.namespace, contract.package));
+    let names =
+        contract.interfaces.iter().map(|name| format!("{}:{}/{name}", contract.namespace, contract.package));
     if link.source_id == slot.id.as_str() {
         // What it calls of the component.
         let has = |name: &String| factory.contracts().iter().any(|contract| contract.covers(name));
@@ -257,7 +250,10 @@ fn fits(
         };
     }
     if let Some(name) = names.clone().find(|name| !maker.serves(name)) {
-        return Err(mismatch(format!("`{}` does not serve `{name}`, which {} is linked for", order.provider_ref, link.source_id)));
+        return Err(mismatch(format!(
+            "`{}` does not serve `{name}`, which {} is linked for",
+            order.provider_ref, link.source_id
+        )));
     }
     let importer = shared.slot(&link.source_id).and_then(|slot| slot.current.load_full());
     let Some(importer) = importer else { return Ok(false) };
@@ -270,10 +266,16 @@ fn fits(
         // Some builtins say no types: what they serve is compared when it is called.
         match served.iter().find(|(export, _)| export.serves(&name)) {
             Some((export, found)) => wanted.served_by(found).map_err(|difference| {
-                mismatch(format!("{} imports `{import}`, and `{export}` of `{}` is another: {difference}", link.source_id, order.provider_ref))
+                mismatch(format!(
+                    "{} imports `{import}`, and `{export}` of `{}` is another: {difference}",
+                    link.source_id, order.provider_ref
+                ))
             })?,
             None if served.iter().any(|(export, _)| export.package() == name.package()) => {
-                return Err(mismatch(format!("{} imports `{import}`, and `{}` has no such version", link.source_id, order.provider_ref)));
+                return Err(mismatch(format!(
+                    "{} imports `{import}`, and `{}` has no such version",
+                    link.source_id, order.provider_ref
+                )));
             }
             None => is_compared = false,
         }

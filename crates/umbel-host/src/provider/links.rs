@@ -37,11 +37,6 @@ impl Links {
         Links { provider, known: BTreeMap::new(), config }
     }
 
-    /// The links that it has taken.
-    pub(super) fn taken(&self) -> impl Iterator<Item = &LinkKey> {
-        self.known.keys()
-    }
-
     /// Tells the provider what differs from what it knows, and shows what came of it. Returns whether something is to be tried again later.
     pub(super) async fn follow(
         &mut self,

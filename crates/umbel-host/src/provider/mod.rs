@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use swap::Changed;
 use tokio::sync::watch;
+pub use told::given_up;
 use umbel_core::Problem;
 use umbel_core::event::Fact;
 use umbel_core::id::ProviderId;
@@ -141,7 +142,12 @@ impl ProviderSlot {
             calls: Arc::new(way.clone()),
             way,
             id,
-            ordered: watch::Sender::new(Ordered { order: Arc::new(order), maker: maker.clone(), turn: 1, renewal: 0 }),
+            ordered: watch::Sender::new(Ordered {
+                order: Arc::new(order),
+                maker: maker.clone(),
+                turn: 1,
+                renewal: 0,
+            }),
             hand: ArcSwapOption::empty(),
             maker: ArcSwap::new(maker),
             served: ArcSwapOption::empty(),
@@ -287,8 +293,8 @@ pub fn child(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> ChildSpec {
     ChildSpec::task(id, move |cx| run(shared.clone(), slot.clone(), cx))
         .kind("provider")
         .restart(Restart::Permanent)
-        // Its own, so that one provider that keeps failing does not use up the tolerance for the others.
-        .intensity(Intensity::new(5, Duration::from_secs(300)))
+        // Its own, so that one provider that keeps failing does not use up the tolerance for the others. The fifth end is the last.
+        .intensity(Intensity::new(4, Duration::from_secs(300)))
         .ready_at_once()
         .shutdown(drain + Duration::from_secs(2))
 }

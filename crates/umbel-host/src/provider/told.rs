@@ -3,6 +3,7 @@
 use super::ProviderSlot;
 use crate::shared::Shared;
 use umbel_core::Problem;
+use umbel_core::code::host::PROVIDER_GIVEN_UP;
 use umbel_core::event::{ProviderStartFailed, ProviderStarted, ProviderStopped};
 use umbel_core::link::DEFAULT_LINK_NAME;
 
@@ -42,4 +43,11 @@ pub(super) fn stopped(shared: &Shared, slot: &ProviderSlot, reason: &str) -> Pro
         public_key: order.provider_id.to_string(),
         reason: reason.into(),
     }
+}
+
+/// Its supervisor starts it no more.
+pub fn given_up(shared: &Shared, slot: &ProviderSlot) -> ProviderStartFailed {
+    let why = slot.status().1.map(|problem| problem.to_string()).unwrap_or_default();
+    let message = format!("`{}` is given up: {why}", slot.id);
+    start_failed(shared, slot, &Problem::new(PROVIDER_GIVEN_UP, message))
 }

@@ -212,7 +212,8 @@ impl Way {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(self.away()),
                 Err(_) => {
-                    let message = format!("`{}` is being replaced, and no other served within {patience:?}", self.0.id);
+                    let message =
+                        format!("`{}` is being replaced, and no other served within {patience:?}", self.0.id);
                     return Err(Problem::new(code::PROVIDER_MOVES, message));
                 }
             }
@@ -221,7 +222,8 @@ impl Way {
 
     fn away(&self) -> Problem {
         let message = format!("`{}` does not serve now", self.0.id);
-        Problem::new(guest::UNLINKED, message).with_help("`umbel provider list` shows its state and the reason")
+        Problem::new(guest::UNLINKED, message)
+            .with_help("`umbel provider list` shows its state and the reason")
     }
 }
 
@@ -331,7 +333,9 @@ fn each(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
                 values.iter_mut().for_each(|value| each(value, visit));
             }
         }
-        Value::Tuple(values) | Value::Record(values) => values.iter_mut().for_each(|value| each(value, visit)),
+        Value::Tuple(values) | Value::Record(values) => {
+            values.iter_mut().for_each(|value| each(value, visit))
+        }
         // Keys are never resources.
         Value::Map(entries) => entries.iter_mut().for_each(|(_, value)| each(value, visit)),
         Value::Variant(_, Some(value))

@@ -193,7 +193,8 @@ mod tests {
             assert_eq!(there.inside(address.into()), own);
             assert_eq!(rules().at("kv").outside(own.into()), own);
         }
-        for other in ["default.kvs.wrpc.0.0.1.f", "_INBOX.default.7", "wasmbus.rpc.default.XABC.linkdefs.put"] {
+        for other in ["default.kvs.wrpc.0.0.1.f", "_INBOX.default.7", "wasmbus.rpc.default.XABC.linkdefs.put"]
+        {
             assert_eq!(there.outside(other.into()), other);
             assert_eq!(there.inside(other.into()), other);
         }

@@ -11,12 +11,13 @@ struct Named {
     hanging: Mutex<Vec<oneshot::Sender<()>>>,
 }
 
-struct Calls(Arc<Named>);
+#[derive(Clone)]
+struct Fake(Arc<Named>);
 
 struct Bucket(&'static str);
 
 #[async_trait]
-impl Provider for Arc<Named> {
+impl Provider for Fake {
     async fn put_link(&self, _: ResolvedLink) -> Result<(), Problem> {
         Ok(())
     }
@@ -30,13 +31,13 @@ impl Provider for Arc<Named> {
     }
 
     fn serve(&self) -> Option<Arc<dyn Serve>> {
-        Some(Arc::new(Calls(self.clone())))
+        Some(Arc::new(self.clone()))
     }
 
     async fn stop(&self, _: Duration) {}
 }
 
-impl Serve for Calls {
+impl Serve for Fake {
     fn call(&self, mut call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
         let named = self.0.clone();
         async move {
@@ -65,7 +66,7 @@ impl Serve for Calls {
 
 fn named(name: &'static str) -> (Arc<Named>, Arc<dyn Provider>) {
     let named = Arc::new(Named { name, hanging: Mutex::default() });
-    (named.clone(), Arc::new(named))
+    (named.clone(), Arc::new(Fake(named)))
 }
 
 fn way() -> Way {
@@ -117,7 +118,13 @@ async fn calls_go_to_whoever_serves_at_their_moment() {
         let before = way.lead_to(provider).expect("one served");
         assert_eq!(said(call(&way, "who", Vec::new())).await, "new");
         assert!(!before.idle(Duration::from_millis(5), Duration::ZERO).await, "a call is under way");
-        old.hanging.lock().expect("no test panics with it").pop().expect("it hangs").send(()).expect("it waits");
+        old.hanging
+            .lock()
+            .expect("no test panics with it")
+            .pop()
+            .expect("it hangs")
+            .send(())
+            .expect("it waits");
         assert_eq!(said(hanging).await, "old");
         assert!(before.idle(Duration::from_millis(5), Duration::ZERO).await);
         way.stop();

@@ -139,7 +139,7 @@ pub(crate) fn usage(slot: &Slot) -> Usage {
 pub(crate) fn provider(slot: &ProviderSlot, node: Option<&Tree>) -> ProviderView {
     let (own, problem) = slot.status();
     let order = slot.order();
-    let mut view = ProviderView::new(slot.id.clone(), order.provider_ref.clone());
+    let mut view = ProviderView::new(slot.id.clone(), slot.runs().provider_ref.clone());
     view.annotations = order.annotations.clone();
     view.kind = Some(slot.kind());
     if let Some(process) = slot.process() {
@@ -154,6 +154,7 @@ pub(crate) fn provider(slot: &ProviderSlot, node: Option<&Tree>) -> ProviderView
     }
     view.state = seen(own, node);
     view.restarts = node.map_or(0, |node| node.restarts);
+    view.is_moving = slot.is_moving();
     view.by_hand = slot.hand.load().as_ref().map(|hand| hand.view());
     view.problem = problem;
     view.application = order.application.clone();

@@ -50,6 +50,7 @@ struct Seen {
     state: PartState,
     problem: Option<Problem>,
     instances: Option<u32>,
+    is_moving: bool,
     by_hand: Option<String>,
     endpoints: Vec<Endpoint>,
 }
@@ -156,6 +157,7 @@ impl Viewer<'_> {
                 state: view.state,
                 problem: view.problem.clone(),
                 instances: None,
+                is_moving: view.is_moving,
                 by_hand: view.by_hand.as_ref().map(ToString::to_string),
                 endpoints: view.endpoints.clone(),
             }),
@@ -171,6 +173,7 @@ impl Viewer<'_> {
             PartState::Running if kind == Kind::Provider && seen.problem.is_some() => {
                 failure_kind(seen.problem.as_ref())
             }
+            PartState::Running if seen.is_moving => StatusType::Reconciling,
             PartState::Running | PartState::Completed | PartState::Unknown => StatusType::Deployed,
             // Somebody has stopped it, and nothing that is under way will start it.
             PartState::Stopped if seen.by_hand.is_some() && !has_step => StatusType::Unhealthy,

@@ -182,7 +182,7 @@ fn look(shared: &Shared, slot: &ProviderSlot, order: &StartProvider, maker: &Mak
     };
     SwapView {
         provider: slot.id.clone(),
-        from: Made { kind: old.kind(), reference: current.provider_ref.clone() },
+        from: Made { kind: old.kind(), reference: slot.runs().provider_ref.clone() },
         to: Made { kind: maker.kind(), reference: order.provider_ref.clone() },
         beside: manner == Manner::Beside,
         notes: notes(maker, manner, &links),
@@ -340,7 +340,7 @@ async fn begin(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> Result<(), Pro
 /// Lets the supervisor run it.
 pub async fn release(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> Result<(), Problem> {
     let branch = shared.branch(BRANCH).map_err(problem)?;
-    if slot.running().is_none() {
+    if slot.status().0 == PartState::Stopped {
         slot.way.close();
         slot.set(PartState::Starting, None);
     }

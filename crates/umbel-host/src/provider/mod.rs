@@ -170,9 +170,11 @@ impl ProviderSlot {
 
     /// Gives it another order. One of another make takes the place of what runs. Returns the turn, if it is another.
     pub fn set_order(&self, order: StartProvider, maker: Maker) -> Option<u64> {
-        let mut turn = None;
+        let (mut turn, is_refused) = (None, self.not_moved().is_some());
         self.ordered.send_modify(|ordered| {
-            if !ordered.maker.is(&maker) {
+            // What was refused is tried again by a later deploy.
+            let is_later = order.generation > ordered.order.generation;
+            if !ordered.maker.is(&maker) || (is_later && is_refused) {
                 ordered.turn += 1;
                 turn = Some(ordered.turn);
             }
@@ -219,6 +221,17 @@ impl ProviderSlot {
         let (last, problem) = self.moved.borrow().clone();
         let is_other = !self.maker.load().is(&self.ordered.borrow().maker);
         problem.filter(|_| last == turn && is_other)
+    }
+
+    /// The order of what runs, or is started: the newest one, unless that was refused.
+    pub fn runs(&self) -> Arc<StartProvider> {
+        let served = self.served.load_full().filter(|_| self.not_moved().is_some());
+        served.unwrap_or_else(|| self.order())
+    }
+
+    /// Whether another provider is about to take the place of what runs.
+    pub fn is_moving(&self) -> bool {
+        self.running().is_some() && self.ordered.borrow().turn > self.moved.borrow().0
     }
 
     /// What makes what runs, or is started.
@@ -321,7 +334,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
             }
         }
         let now = tables.borrow_and_update().clone();
-        let late = links.follow(&shared, &slot, &wanted.order, &now, &cx).await;
+        let late = links.follow(&shared, &slot, &slot.runs(), &now, &cx).await;
         if !is_told {
             is_told = true;
             shared.parts_changed();

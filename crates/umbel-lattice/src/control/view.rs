@@ -296,6 +296,9 @@ pub struct ProviderView {
     /// How often it was started again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restarts: u32,
+    /// Whether another provider is about to take its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_moving: bool,
     /// What was changed of it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_hand: Option<ByHand>,
@@ -320,6 +323,7 @@ impl ProviderView {
             endpoints: Vec::new(),
             application: None,
             restarts: 0,
+            is_moving: false,
             by_hand: None,
             generation: None,
         }

@@ -110,28 +110,18 @@ async fn calls_go_to_whoever_serves_at_their_moment() {
     let (old, provider) = named("old");
     assert!(way.lead_to(provider).is_none());
     assert_eq!(said(call(&way, "who", Vec::new())).await, "old");
-    let hanging = call(&way, "hang", Vec::new());
-    let hanging = tokio::task::LocalSet::new().run_until(async move {
-        let (_, provider) = named("new");
-        let mut hanging = hanging;
-        assert!(futures::poll!(&mut hanging).is_pending());
-        let before = way.lead_to(provider).expect("one served");
-        assert_eq!(said(call(&way, "who", Vec::new())).await, "new");
-        assert!(!before.idle(Duration::from_millis(5), Duration::ZERO).await, "a call is under way");
-        old.hanging
-            .lock()
-            .expect("no test panics with it")
-            .pop()
-            .expect("it hangs")
-            .send(())
-            .expect("it waits");
-        assert_eq!(said(hanging).await, "old");
-        assert!(before.idle(Duration::from_millis(5), Duration::ZERO).await);
-        way.stop();
-        assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0830");
-        assert_eq!(way.check().expect_err("stopped").code, code::PROVIDER_STOPPED);
-    });
-    hanging.await;
+    let mut hanging = call(&way, "hang", Vec::new());
+    assert!(futures::poll!(&mut hanging).is_pending());
+    let before = way.lead_to(named("new").1).expect("one served");
+    assert_eq!(said(call(&way, "who", Vec::new())).await, "new");
+    assert!(!before.idle(Duration::from_millis(5), Duration::ZERO).await, "a call is under way");
+    let held = old.hanging.lock().expect("no test panics with it").pop().expect("it hangs");
+    held.send(()).expect("it waits");
+    assert_eq!(said(hanging).await, "old");
+    assert!(before.idle(Duration::from_millis(5), Duration::ZERO).await);
+    way.stop();
+    assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0830");
+    assert_eq!(way.check().expect_err("stopped").code, code::PROVIDER_STOPPED);
 }
 
 #[tokio::test(start_paused = true)]

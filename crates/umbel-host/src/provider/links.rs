@@ -114,7 +114,7 @@ impl Links {
         cx.detail.set(endpoints.join(" "));
         let state = if shared.check_open().is_ok() { PartState::Running } else { PartState::Draining };
         let is_late = problem.is_some();
-        slot.set(state, problem.or_else(|| slot.not_moved()));
+        slot.set(state, problem);
         is_late
     }
 

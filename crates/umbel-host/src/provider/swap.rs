@@ -10,8 +10,9 @@
 //! the old one goes on, in turn after it was started again.
 
 use super::links::Links;
+use super::run::{make, start_context};
 use super::way::Serving;
-use super::{Maker, Ordered, ProviderSlot, make, start_context};
+use super::{Maker, Ordered, ProviderSlot};
 use crate::process;
 use crate::shared::Shared;
 use std::sync::Arc;

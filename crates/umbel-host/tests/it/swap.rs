@@ -32,7 +32,7 @@ async fn see(bed: &Bed, what: &str, condition: impl Fn(&ProviderView) -> bool) -
 async fn serving(reference: &str) -> Bed {
     let bed = Bed::start().await;
     let mut scale = bed.scale_of("outgoing", &guest("outgoing"));
-    scale.limits = Some(outbound(&["next"]));
+    scale.limits = Some(outbound(&["*"]));
     bed.run_scale(&scale).await;
     bed.client.start_provider(&order(&bed, reference, 1)).await.unwrap();
     bed.client.put_link(&link("outgoing", "fake-1", &["outgoing-handler"])).await.unwrap();
@@ -42,7 +42,7 @@ async fn serving(reference: &str) -> Bed {
 }
 
 async fn ask(bed: &Bed) -> String {
-    bed.get("outgoing", "/").await.unwrap_or_else(|problem| problem.to_string())
+    bed.get("outgoing", "/?url=http://example.com/").await.unwrap_or_else(|problem| problem.to_string())
 }
 
 /// What the provider was told, in words.

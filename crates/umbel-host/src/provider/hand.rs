@@ -142,7 +142,7 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
     let manifest = hand.swapped.take().map(|swapped| (swapped.instead_of, swapped.instead_isolation));
     let manifest = manifest.unwrap_or_else(|| (before.order.provider_ref.clone(), before.order.isolation));
     let is_back = manifest == (request.reference.clone(), request.isolation);
-    hand.swapped = (!is_back).then(|| Swapped {
+    hand.swapped = (!is_back).then_some(Swapped {
         instead_of: manifest.0,
         instead_isolation: manifest.1,
         reference: request.reference,

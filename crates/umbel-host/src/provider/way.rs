@@ -327,12 +327,9 @@ fn take_maker(args: &mut [Value]) -> Result<Option<Arc<Serving>>, &'static str> 
 fn each(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
     match value {
         Value::Own(_) | Value::Borrow(_) | Value::Input(_) | Value::Stream(_) => visit(value),
-        Value::List(values) => {
-            // The elements have one type: where the first is plain, all are.
-            if values.first().is_some_and(|first| !is_plain(first)) {
-                values.iter_mut().for_each(|value| each(value, visit));
-            }
-        }
+        // The elements have one type: where the first is plain, all are.
+        Value::List(values) if values.first().is_none_or(is_plain) => {}
+        Value::List(values) => values.iter_mut().for_each(|value| each(value, visit)),
         Value::Tuple(values) | Value::Record(values) => {
             values.iter_mut().for_each(|value| each(value, visit))
         }

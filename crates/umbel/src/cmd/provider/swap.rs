@@ -13,10 +13,12 @@ use umbel_api::document::{ProviderSwap, ProviderSwapList, SwapLink, SwapProvider
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The new provider is started, gets the config and all links of the old one, and then its calls. Where both open the same data, or
-bring calls to components, they take turns, and calls wait meanwhile. If the new one does not start or refuses a link, nothing changes.
+    after_help = "The new provider is started, gets the config and all links of the old one, and then its calls.
+Where both open the same data, or bring calls to components, they take turns, and calls wait.
+If the new one does not start or refuses a link, nothing changes.
 
-What a component has opened with the old one (a bucket, a cursor) is served by it until it is dropped, at most as long as it may drain.
+What a component has opened with the old one (a bucket, a cursor) is served by that until it is
+dropped, at most as long as it may drain.
 
 Examples:
   umbel provider swap shop-keyvalue builtin:keyvalue-redis --dry-run

@@ -202,7 +202,7 @@ fn render_application(details: &ApplicationDetails, style: Style) -> String {
         facts.problem(problem, &application.name);
     }
     for (part, by_hand) in details.parts.iter().filter_map(|part| Some((part, part.by_hand.as_ref()?))) {
-        facts.add("by hand", &format!("{} was {by_hand}", part.name));
+        facts.add("by hand", format!("{} was {by_hand}", part.name));
     }
     let mut text = facts.0;
     let rows: Vec<Vec<Cell>> = details

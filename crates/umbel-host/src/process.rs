@@ -27,7 +27,7 @@ use umbel_core::id::{ComponentId, ProviderId};
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
-use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules};
+use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules, Token};
 use umbel_lattice::wrpc::{Catalog, Lent, Server, ServerLimits, ServerSpec};
 use umbel_provider::hostdata::{HostData, OwnData};
 use umbel_provider::remote::{Remote, RemoteSpec};
@@ -302,12 +302,7 @@ pub async fn start(
     let rules = ProviderRules::new(&shared.config.lattice, &cx.id, may_call(shared, &cx.id));
     let rules = rules.at(&place.address);
     let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: Arc::new(rules) });
-    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone() };
-    let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
-    let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
-    data.config = cx.config.clone();
-    data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
-    data.log_level = Some("info".into());
+    let data = host_data(shared, ground, &cx, &token);
     let stdin = Stdin::Bytes(data.line().as_bytes().to_vec().into());
     let spec = Spec::new(executable.path)
         .args(executable.args)
@@ -359,6 +354,17 @@ pub async fn start(
         stop,
         load,
     })
+}
+
+/// What the process is told at its start.
+fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token) -> HostData {
+    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone() };
+    let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
+    let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
+    data.config = cx.config.clone();
+    data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
+    data.log_level = Some("info".into());
+    data
 }
 
 /// Processes and threads of one provider.

@@ -72,20 +72,9 @@ async fn every_operation_asks_who_is_asking() {
 }
 
 #[tokio::test]
-async fn the_client_reads_every_answer() {
+async fn the_client_reads_what_is_told_and_done_of_a_provider() {
     let fake = Fake::start().await;
     let client = fake.client();
-    assert_eq!(client.version().await.unwrap().version, "9.9.9");
-    let health = client.health().await.unwrap();
-    assert_eq!((health.status.as_str(), health.hosts, health.pid), ("ok", 1, std::process::id()));
-    assert!(client.openapi().await.unwrap()["paths"].is_object());
-
-    let hosts = client.hosts().await.unwrap().items;
-    assert_eq!((hosts[0].id.as_str(), hosts[0].labels["a"].as_str()), (HOST, "b"));
-    let component = &client.components().await.unwrap().items[0];
-    assert_eq!((component.state.as_str(), component.usage.calls, component.instances_max), ("running", 4, 7));
-    let provider = &client.providers().await.unwrap().items[0];
-    assert_eq!((provider.kind.as_str(), provider.endpoints[0].component.as_str()), ("builtin", "hello-web"));
     let details = client.provider("hello-http").await.unwrap();
     assert_eq!((details.provider.restarts, details.links[0].taken), (2, true));
     assert_eq!(details.provider.by_hand.as_deref(), Some("stopped by hand"));
@@ -106,6 +95,23 @@ async fn the_client_reads_every_answer() {
         assert_eq!(said.unwrap().message, "done");
     }
     assert_eq!(client.provider("nobody").await.unwrap_err().first.code, api::NO_SUCH_NAME);
+}
+
+#[tokio::test]
+async fn the_client_reads_every_answer() {
+    let fake = Fake::start().await;
+    let client = fake.client();
+    assert_eq!(client.version().await.unwrap().version, "9.9.9");
+    let health = client.health().await.unwrap();
+    assert_eq!((health.status.as_str(), health.hosts, health.pid), ("ok", 1, std::process::id()));
+    assert!(client.openapi().await.unwrap()["paths"].is_object());
+
+    let hosts = client.hosts().await.unwrap().items;
+    assert_eq!((hosts[0].id.as_str(), hosts[0].labels["a"].as_str()), (HOST, "b"));
+    let component = &client.components().await.unwrap().items[0];
+    assert_eq!((component.state.as_str(), component.usage.calls, component.instances_max), ("running", 4, 7));
+    let provider = &client.providers().await.unwrap().items[0];
+    assert_eq!((provider.kind.as_str(), provider.endpoints[0].component.as_str()), ("builtin", "hello-web"));
     let tree = &client.tree().await.unwrap().items[0];
     assert_eq!(tree.root.children[0].state, "backing-off");
     assert_eq!(tree.root.children[0].retry_in_ms, Some(1500));

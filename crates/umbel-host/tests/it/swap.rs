@@ -34,8 +34,9 @@ async fn serving(reference: &str) -> Bed {
     let mut scale = bed.scale_of("outgoing", &guest("outgoing"));
     scale.limits = Some(outbound(&["*"]));
     bed.run_scale(&scale).await;
-    bed.client.start_provider(&order(&bed, reference, 1)).await.unwrap();
-    bed.client.put_link(&link("outgoing", "fake-1", &["outgoing-handler"])).await.unwrap();
+    bed.client.start_provider(&order(&bed, reference, 1)).await.expect("the order is taken");
+    let put = bed.client.put_link(&link("outgoing", "fake-1", &["outgoing-handler"])).await;
+    put.expect("the link is put");
     until("the link is taken", async || (bed.fake.links("fake-1").len() == 1).then_some(())).await;
     until("it is served", async || (ask(&bed).await == "status 201\n").then_some(())).await;
     bed

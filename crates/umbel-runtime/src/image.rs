@@ -85,7 +85,11 @@ pub struct Image {
 
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Image").field("digest", &self.digest).field("world", &self.world()).field("style", &self.style).finish()
+        f.debug_struct("Image")
+            .field("digest", &self.digest)
+            .field("world", &self.world())
+            .field("style", &self.style)
+            .finish()
     }
 }
 

@@ -5,8 +5,8 @@ use crate::render::{Style, problem};
 use std::io::Write;
 use std::process::ExitCode;
 use umbel_api::problem::Problems;
-use umbel_core::{Kind, Problem};
 use umbel_core::code::api;
+use umbel_core::{Kind, Problem};
 
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;

@@ -24,6 +24,7 @@ mod neighbours;
 mod processes;
 mod report;
 mod shortener;
+mod swap;
 mod update;
 
 use std::io::Write;

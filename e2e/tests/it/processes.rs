@@ -41,7 +41,7 @@ spec:
 }
 
 /// The provider that is a process, as it is listed.
-fn process(platform: &Platform) -> Option<(u32, Value)> {
+pub(crate) fn process(platform: &Platform) -> Option<(u32, Value)> {
     let list = platform.json(&["provider", "list"]).unwrap();
     let of_kind = |item: &&Value| item["kind"] == "process";
     let found = list["items"].as_array().unwrap().iter().find(of_kind)?.clone();

@@ -33,6 +33,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("update", figures::update::measure),
     ("calls", figures::calls::measure),
     ("relink", figures::relink::measure),
+    ("swap", figures::swap::measure),
     ("many", figures::many::measure),
 ];
 

@@ -71,6 +71,12 @@ pub(crate) fn session_of(
     found
 }
 
+/// What is wrong with a resource whose instance has ended.
+pub(crate) fn ended(maker: &Component) -> Problem {
+    let what = format!("a resource of `{}` cannot be used any more: its instance has ended", maker.id());
+    Problem::new(INSTANCE_ENDED, what)
+}
+
 /// Calls `change` for every argument, or part of one, that is a handle or a stream, with its type. What does not fit its type is found
 /// out where it is written to the guest's memory.
 fn each_typed(
@@ -174,11 +180,7 @@ impl Callee<'_> {
             |remote: &Arc<Remote>| self.session.is_some_and(|session| Arc::ptr_eq(&remote.session, session));
         match resource.get::<Remote>().filter(here) {
             None => no("a resource was given that another server, or another instance of it, made"),
-            Some(remote) if Some(remote.epoch) != self.epoch => {
-                let id = remote.session.component().id();
-                let what = format!("a resource of `{id}` cannot be used any more: its instance has ended");
-                Err(Problem::new(INSTANCE_ENDED, what))
-            }
+            Some(remote) if Some(remote.epoch) != self.epoch => Err(ended(remote.session.component())),
             Some(_) if wants_it && !is_given => no("a resource was lent where it is to be given away"),
             Some(remote) => Ok(Goes::Home(remote)),
         }

@@ -1,5 +1,6 @@
 //! The child that runs one provider: starts it, keeps its links current, stops it with a deadline.
 
+use crate::component_provider::{self, ComponentProvider};
 use crate::process::{self, ProcessProvider, Program};
 use crate::shared::{COALESCE, HostTargets, Shared};
 use crate::tables::Tables;
@@ -29,6 +30,8 @@ pub enum Maker {
     Builtin(Arc<dyn Factory>),
     /// A process; of a builtin, with what makes it.
     Process(Program, Option<Arc<dyn Factory>>),
+    /// A component: the order says which.
+    Component,
 }
 
 impl Maker {
@@ -37,6 +40,7 @@ impl Maker {
         match self {
             Maker::Builtin(_) => ProviderKind::Builtin,
             Maker::Process(..) => ProviderKind::Process,
+            Maker::Component => ProviderKind::Component,
         }
     }
 
@@ -44,15 +48,17 @@ impl Maker {
         match (self, other) {
             (Maker::Builtin(a), Maker::Builtin(b)) => a.name() == b.name(),
             (Maker::Process(a, _), Maker::Process(b, _)) => a == b,
+            // Its image is replaced while it serves.
+            (Maker::Component, Maker::Component) => true,
             _ => false,
         }
     }
 
-    /// Whether its providers serve the import. What an archive serves is known when it runs.
+    /// Whether its providers serve the import. What an archive or a component serves is known when it runs.
     fn serves(&self, import: &str) -> bool {
         match self {
             Maker::Builtin(factory) | Maker::Process(_, Some(factory)) => serves(&**factory, import),
-            Maker::Process(_, None) => !is_inward(import),
+            Maker::Process(_, None) | Maker::Component => !is_inward(import),
         }
     }
 }
@@ -66,6 +72,7 @@ pub struct ProviderSlot {
     maker: Maker,
     running: ArcSwapOption<Arc<dyn Provider>>,
     process: ArcSwapOption<ProcessProvider>,
+    component: ArcSwapOption<ComponentProvider>,
     // Written by the provider's task alone; read by inventory.
     status: Mutex<(PartState, Option<Problem>)>,
     // The links that it was offered last, and why it did not take them.
@@ -91,6 +98,7 @@ impl ProviderSlot {
             maker,
             running: ArcSwapOption::empty(),
             process: ArcSwapOption::empty(),
+            component: ArcSwapOption::empty(),
             status: Mutex::new((PartState::Starting, None)),
             offered: Mutex::default(),
         }
@@ -116,9 +124,14 @@ impl ProviderSlot {
         self.process.load_full()
     }
 
-    /// Whether providers of its kind serve the import.
+    /// What it is as a component, while it runs as one.
+    pub fn component(&self) -> Option<Arc<ComponentProvider>> {
+        self.component.load_full()
+    }
+
+    /// Whether it serves the import, or providers of its kind do.
     pub fn serves(&self, import: &str) -> bool {
-        self.maker.serves(import)
+        self.component().map_or_else(|| self.maker.serves(import), |component| component.serves(import))
     }
 
     /// The provider, while it runs.
@@ -162,7 +175,7 @@ pub fn serves(factory: &dyn Factory, import: &str) -> bool {
     !is_inward(import) && factory.contracts().iter().any(|contract| contract.covers(import))
 }
 
-fn is_inward(import: &str) -> bool {
+pub(crate) fn is_inward(import: &str) -> bool {
     INWARD.contains(&InterfaceName::new(import).interface())
 }
 
@@ -203,6 +216,10 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
         parts.borrow_and_update();
         let order = desired.borrow_and_update().clone();
         let now = tables.borrow_and_update().clone();
+        if let Some(next) = replaced(&shared, &slot, &order).await {
+            // It is told all of its links.
+            links = Links { provider: next, known: BTreeMap::new(), config: links.config };
+        }
         let late = links.follow(&shared, &slot, &order, &now, &cx).await;
         if !is_told {
             is_told = true;
@@ -235,6 +252,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     links.provider.stop(shared.config.drain).await;
     slot.running.store(None);
     slot.process.store(None);
+    slot.component.store(None);
     slot.set(PartState::Stopped, None);
     shared.tell(&Fact::ProviderStopped(stopped(&shared, &slot.order()))).await;
     Ok(())
@@ -250,23 +268,48 @@ async fn make(
     let program = match &slot.maker {
         Maker::Builtin(factory) => return factory.start(start).await,
         Maker::Process(program, _) => program,
+        Maker::Component => {
+            let started = tokio::select! {
+                started = component_provider::start(shared, slot.order(), start.folder) => Arc::new(started?),
+                () = cx.stop.requested() => return Err(stopped_at_start()),
+            };
+            slot.component.store(Some(started.clone()));
+            return Ok(started);
+        }
     };
     let application = slot.order().application.clone();
     let started = tokio::select! {
         started = process::start(shared, program, application, start) => started?,
-        () = cx.stop.requested() => {
-            return Err(Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started"));
-        }
+        () = cx.stop.requested() => return Err(stopped_at_start()),
     };
     let started = Arc::new(started);
     slot.process.store(Some(started.clone()));
     Ok(started)
 }
 
+fn stopped_at_start() -> Problem {
+    Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started")
+}
+
+/// What has taken the provider's place, because the order asks for another image, or the same one otherwise.
+async fn replaced(
+    shared: &Arc<Shared>,
+    slot: &ProviderSlot,
+    order: &Arc<StartProvider>,
+) -> Option<Arc<dyn Provider>> {
+    let folder = shared.state.join("providers").join(slot.id.as_str());
+    let next = slot.component()?.follow(shared, order, &folder).await?;
+    let provider: Arc<dyn Provider> = next.clone();
+    slot.component.store(Some(next));
+    slot.running.store(Some(Arc::new(provider.clone())));
+    Some(provider)
+}
+
 /// The provider has ended by itself: whoever calls it is told so until it runs again.
 async fn lost(shared: &Arc<Shared>, slot: &ProviderSlot, problem: &Problem) {
     slot.running.store(None);
     slot.process.store(None);
+    slot.component.store(None);
     slot.offered().clear();
     slot.set(PartState::Failed, Some(problem.clone()));
     shared.parts_changed();

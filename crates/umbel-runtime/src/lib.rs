@@ -54,6 +54,6 @@ pub use component::Component;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{CallError, LoadError};
-pub use granted::{Around, Granted};
+pub use granted::{Around, Granted, OwnFolder};
 pub use image::{Image, Images, World};
 pub use resident::Resident;

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use umbel_core::code::guest::UNSUPPORTED_CALL;
+use umbel_core::code::guest::{CONTRACT_MISMATCH, UNSUPPORTED_CALL};
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Function, Interface, InterfaceName, Serve, Value};
 use wasmtime::component::types::ComponentItem;
@@ -222,6 +222,11 @@ impl Component {
         let Turn { session, mut instance, place } = turn;
         let epoch = instance.as_ref().map(|_| session.epoch());
         let callee = Callee { session: Some(&session), epoch, ..callee };
+        if session.seat.is_some() && !function.takes(&invocation.args) {
+            // Not a matter between the caller and an instance of its own: it would end the one that others use as well.
+            let text = format!("`{}` was called with arguments of other types", invocation.function);
+            return Err(refused(Problem::new(CONTRACT_MISMATCH, text)));
+        }
         check(callee, export, &mut invocation.args)?;
         let (mut warm, place) = match (instance.take(), place) {
             (Some(mut lasting), _) => {

@@ -87,8 +87,7 @@ pub async fn start(
     shared.bind_to(&bindings, importer(&order));
     let engine = shared.images.engine();
     let mode = umbel_core::limits::InstanceMode::Fresh;
-    let component =
-        Component::new(engine, id.as_str(), image, mode, budget.clone(), Arc::new(door), granted);
+    let component = Component::new(engine, id.as_str(), image, mode, budget.clone(), Arc::new(door), granted);
     // On the data path, because what the guest does at its start is its own business.
     let begun = shared.cores.run(shared.cores.quietest(), move || Resident::start(component)).await;
     let resident = begun.map_err(|error| Problem::from(&error))?;
@@ -159,6 +158,11 @@ impl ComponentProvider {
     pub fn serves(&self, import: &str) -> bool {
         let name = InterfaceName::new(import);
         !is_inward(import) && self.image().contracts().any(|(export, _)| export.serves(&name))
+    }
+
+    /// Its config of this moment.
+    pub fn config(&self) -> Values {
+        self.bindings.load().config().clone()
     }
 
     /// Whether one of its own links leads there.

@@ -105,6 +105,11 @@ impl Bindings {
         }
     }
 
+    /// The config.
+    pub fn config(&self) -> &Values {
+        &self.config
+    }
+
     /// Whether one of the links leads to the component or provider.
     pub fn lead_to(&self, id: &str) -> bool {
         self.http.as_ref().is_some_and(|(_, target, _)| target == id)

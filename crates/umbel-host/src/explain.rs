@@ -445,7 +445,9 @@ pub(crate) fn refuse_mismatch(
     let asker = Asker { shared, source: &importer.id, importer: Some(importer), links: &[] };
     if let Some(provider) = provider {
         return match asker.provider(link, import) {
-            Err(problem) if !provider.serves(import) || problem.code == guest::CONTRACT_MISMATCH => Err(problem),
+            Err(problem) if !provider.serves(import) || problem.code == guest::CONTRACT_MISMATCH => {
+                Err(problem)
+            }
             _ => Ok(()),
         };
     }

@@ -28,8 +28,8 @@ use umbel_lattice::control::PartState;
 use umbel_lattice::{Lattice, Message, subjects};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
-use umbel_runtime::{Image, Images};
 use umbel_runtime::calls::{Level, Stream};
+use umbel_runtime::{Image, Images};
 use umbel_supervisor::{Cores, Handle, Stop};
 use umbel_wit::Serve;
 

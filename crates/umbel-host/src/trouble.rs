@@ -69,9 +69,8 @@ fn between(
         let imports: Vec<String> =
             needs(image).into_iter().filter(|import| link.contract.covers(import)).collect();
         imports.iter().find_map(|import| {
-            not_carried(&link.source_id, image, import).or_else(|| {
-                refuse_mismatch(shared, importer, link, import, provider, component).err()
-            })
+            not_carried(&link.source_id, image, import)
+                .or_else(|| refuse_mismatch(shared, importer, link, import, provider, component).err())
         })
     })
 }

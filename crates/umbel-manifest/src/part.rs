@@ -188,7 +188,8 @@ fn check_builtin(kind: PartKind, source: &Source, properties: &Fields<'_>, repor
     }
     for key in ["limits", "grants"] {
         if properties.get(key).is_some() {
-            let message = format!("`{}` is set for `{image}`, which is code of the host", properties.at_key(key));
+            let message =
+                format!("`{}` is set for `{image}`, which is code of the host", properties.at_key(key));
             report.add(host::PROVIDER_PROPERTIES, properties.key_at(key), message);
         }
     }

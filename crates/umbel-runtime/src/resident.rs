@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{watch};
+use tokio::sync::watch;
 use umbel_core::code::guest::NOT_RUNNING;
 use umbel_core::{Coded, Problem};
 use wasmtime::component::Instance;
@@ -190,7 +190,9 @@ pub(crate) struct ToTheEnd<F: Work> {
 }
 
 /// What drives a call.
-pub(crate) trait Work: Future<Output = Result<Self::Answer, CallError>> + Unpin + Send + 'static {
+pub(crate) trait Work:
+    Future<Output = Result<Self::Answer, CallError>> + Unpin + Send + 'static
+{
     type Answer: Send + 'static;
 }
 
@@ -227,7 +229,10 @@ impl<F: Work> Future for ToTheEnd<F> {
 }
 
 impl<F: Work> Drop for ToTheEnd<F> {
-    #[expect(clippy::disallowed_methods, reason = "the task is owned: by its deadline, and by the end of its budget")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the task is owned: by its deadline, and by the end of its budget"
+    )]
     fn drop(&mut self) {
         if self.has_ended || !self.has_begun {
             return;
@@ -235,7 +240,8 @@ impl<F: Work> Drop for ToTheEnd<F> {
         let id = self.session.component().id();
         match (self.work.take(), tokio::runtime::Handle::try_current()) {
             (Some(work), Ok(runtime)) if !self.is_apart => {
-                let apart = ToTheEnd { work: Some(work), session: self.session.clone(), is_apart: true, ..*self };
+                let apart =
+                    ToTheEnd { work: Some(work), session: self.session.clone(), is_apart: true, ..*self };
                 drop(runtime.spawn(apart));
             }
             // The work is dropped first, so that who waits for the turn finds what it has left.

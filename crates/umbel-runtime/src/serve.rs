@@ -158,10 +158,7 @@ impl Component {
     }
 
     /// Calls what has taken the place of a resident while the call waited for its turn.
-    fn invoke_instead(
-        self,
-        invocation: Invocation,
-    ) -> BoxFuture<'static, Result<Option<Value>, CallError>> {
+    fn invoke_instead(self, invocation: Invocation) -> BoxFuture<'static, Result<Option<Value>, CallError>> {
         async move { self.invoke_in(invocation, Some(self.session())).await }.boxed()
     }
 

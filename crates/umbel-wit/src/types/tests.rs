@@ -67,7 +67,10 @@ fn a_function_takes_values_of_its_types_and_no_others() {
         is_async: false,
         params: vec![
             ("self".into(), Type::Borrow("bucket".into())),
-            ("items".into(), Type::List(Box::new(Type::Tuple(vec![Type::String, Type::List(Box::new(Type::U8))])))),
+            (
+                "items".into(),
+                Type::List(Box::new(Type::Tuple(vec![Type::String, Type::List(Box::new(Type::U8))]))),
+            ),
             ("mode".into(), Type::Variant(vec![("keep".into(), None), ("for".into(), Some(Type::U32))])),
         ],
         result: None,

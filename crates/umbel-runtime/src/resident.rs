@@ -229,10 +229,6 @@ impl<F: Work> Future for ToTheEnd<F> {
 }
 
 impl<F: Work> Drop for ToTheEnd<F> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the task is owned: by its deadline, and by the end of its budget"
-    )]
     fn drop(&mut self) {
         if self.has_ended || !self.has_begun {
             return;
@@ -242,6 +238,7 @@ impl<F: Work> Drop for ToTheEnd<F> {
             (Some(work), Ok(runtime)) if !self.is_apart => {
                 let apart =
                     ToTheEnd { work: Some(work), session: self.session.clone(), is_apart: true, ..*self };
+                // Owned by the call's deadline, and by the end of its budget.
                 drop(runtime.spawn(apart));
             }
             // The work is dropped first, so that who waits for the turn finds what it has left.

@@ -111,7 +111,7 @@ codes! {
     822 NO_CONTRACT Invalid {
         title: "the component exports no contract that a provider could serve",
         why: "A part of `type: capability` serves contracts to components over links, for example `wasi:keyvalue`. Answering requests and being run are not among them.",
-        help: "declare it as `type: component`, or export a contract; `umbel component wit FILE` shows what it exports",
+        help: "declare it as `type: component`, or export a contract; `umbel inspect FILE` shows what it exports",
     }
     823 PROVIDER_PROPERTIES Invalid {
         title: "a provider of this kind cannot be given that",

@@ -138,49 +138,60 @@ async fn a_caller_in_a_hurry_does_not_take_the_instance_along() {
     // One that goes away.
     waits.let_go.add_permits(2);
     is_inside(&waits, 2).await;
-    let mut gone = resident.component().call(call(OPS, "count", vec![]));
-    while waits.inside.load(SeqCst) < 3 {
-        assert!(futures::poll!(&mut gone).is_pending(), "it waits for its turn, and then for the server");
-        tokio::task::yield_now().await;
-    }
+    let gone = begun(&resident, &waits, 3).await;
     drop(gone);
     waits.let_go.add_permits(4);
     assert_eq!(count(resident.component()).await, Ok(1));
     assert!(resident.failed().now_or_never().is_none(), "it serves on");
 }
 
+/// Begins a call, and drives it until that many have got to the server.
+async fn begun(resident: &Resident, waits: &Waits, calls: usize) -> Calling {
+    let mut calling = resident.component().call(call(OPS, "count", vec![]));
+    while waits.inside.load(SeqCst) < calls {
+        assert!(futures::poll!(&mut calling).is_pending(), "it waits for its turn, and then for the server");
+        tokio::task::yield_now().await;
+    }
+    calling
+}
+
+type Calling = BoxFuture<'static, Result<Option<Value>, Problem>>;
+
 #[tokio::test]
 async fn who_waits_goes_on_in_the_successor() {
     let rig = Rig::shared();
     let (old, waits) = waiting(&rig, "old").await;
     let (new, _) = resident(&rig, &server(), "new", limits(5_000)).await;
-    let first = tokio::spawn(old.component().call(call(OPS, "count", vec![])));
-    is_inside(&waits, 1).await;
-    let second = tokio::spawn(old.component().call(call(OPS, "count", vec![])));
-    umbel_testkit::wait_for("it waits", || old.component().usage().calls_waiting == 1).await;
+    let first = begun(&old, &waits, 1).await;
+    let mut second = old.component().call(call(OPS, "count", vec![]));
+    assert!(futures::poll!(&mut second).is_pending());
+    assert_eq!(old.component().usage().calls_waiting, 1);
     let mut hand_over = Box::pin(old.hand_over(&new, Duration::from_secs(30)));
     assert!(futures::poll!(&mut hand_over).is_pending(), "a call is under way");
+    let mut third = old.component().call(call(OPS, "count", vec![]));
+    assert!(futures::poll!(&mut third).is_pending());
     waits.let_go.add_permits(4);
-    hand_over.await;
-    assert!(matches!(first.await, Ok(Ok(Some(Value::U32(1))))));
-    // It was there before the successor, and was served by the old one.
-    assert!(matches!(second.await, Ok(Ok(Some(Value::U32(1))))));
-    assert_eq!(count(old.component()).await, Ok(1), "the successor's first");
-    assert_eq!(count(new.component()).await, Ok(2));
+    let (first, second, third, ()) = tokio::join!(first, second, third, hand_over);
+    assert!(matches!(first, Ok(Some(Value::U32(1)))), "{first:?}");
+    assert!(matches!(second, Ok(Some(Value::U32(1)))), "it was there before: {second:?}");
+    assert!(matches!(third, Ok(Some(Value::U32(1)))), "the successor's first: {third:?}");
+    assert_eq!(waits.inside.load(SeqCst), 4, "the old one has had two calls");
+    assert_eq!(count(old.component()).await, Ok(2));
+    assert_eq!(count(new.component()).await, Ok(3));
     assert!(old.failed().now_or_never().is_none());
+    assert_eq!(old.component().usage().memory_bytes, 0, "its instance has gone");
 }
 
 #[tokio::test]
 async fn one_that_stops_finishes_what_is_there_and_takes_nothing_new() {
     let rig = Rig::shared();
     let (resident, waits) = waiting(&rig, "stops").await;
-    let call = tokio::spawn(resident.component().call(call(OPS, "count", vec![])));
-    is_inside(&waits, 1).await;
+    let calling = begun(&resident, &waits, 1).await;
     let mut stop = Box::pin(resident.stop(Duration::from_secs(30)));
     assert!(futures::poll!(&mut stop).is_pending());
     waits.let_go.add_permits(2);
-    stop.await;
-    assert!(call.await.expect("no panic").is_ok());
+    let (answer, ()) = tokio::join!(calling, stop);
+    assert!(answer.is_ok(), "{answer:?}");
     assert_eq!(count(resident.component()).await.expect_err("it is gone").code, guest::STOPPING);
     assert_eq!(resident.component().usage().memory_bytes, 0);
     assert!(resident.failed().now_or_never().is_none());
@@ -190,10 +201,9 @@ async fn one_that_stops_finishes_what_is_there_and_takes_nothing_new() {
 async fn one_that_does_not_stop_is_ended() {
     let rig = Rig::shared();
     let (resident, waits) = waiting(&rig, "stays").await;
-    let call = tokio::spawn(resident.component().call(call(OPS, "count", vec![])));
-    is_inside(&waits, 1).await;
-    resident.stop(Duration::from_millis(10)).await;
-    let error = call.await.expect("no panic").expect_err("it was ended");
+    let calling = begun(&resident, &waits, 1).await;
+    let (answer, ()) = tokio::join!(calling, resident.stop(Duration::from_millis(10)));
+    let error = answer.expect_err("it was ended");
     assert_eq!(error.code, guest::STOPPING, "{error}");
 }
 

@@ -14,8 +14,9 @@ use umbel_supervisor::Cores;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A provider is code of the platform (builtin), or a process of its own: of an archive (`image: ./NAME.par.gz`), or of a
-builtin that the manifest keeps apart with `isolation: process`.
+    after_help = "A provider is code of the platform (builtin), a component (`image: ./NAME.wasm`), or a process of
+its own: of an archive (`image: ./NAME.par.gz`), or of a builtin that the manifest keeps apart
+with `isolation: process`.
 
 Examples:
   umbel provider list

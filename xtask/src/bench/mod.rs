@@ -10,6 +10,7 @@
 
 mod cpu;
 mod figures;
+pub use figures::neighbours::{NOISE_TASK, make_noise};
 mod peers;
 mod pin;
 mod process;

@@ -36,7 +36,7 @@ codes! {
     807 UNKNOWN_PROVIDER NotFound {
         title: "no provider of that id or kind is here",
         why: "The id is not in the inventory, or the reference names no builtin of this build.",
-        help: "`umbel ps` lists providers; builtin ones are `builtin:http-server` and `builtin:http-client`",
+        help: "`umbel ps` lists providers; `umbel provider run --help` names the builtin ones",
     }
     808 PROVIDER_EXISTS Conflict {
         title: "a provider of that id runs already, from another image",

@@ -230,6 +230,7 @@ async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
     let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
     let kind = match parsed.location() {
+        Location::Builtin(_) | Location::Oci(_) => return Ok(None),
         // Only components are kept by their digests.
         _ if order.digest.is_some() => return Ok(Some(Maker::Component)),
         Location::Digest(_) => return Ok(Some(Maker::Component)),
@@ -237,7 +238,6 @@ async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
             let path = path.to_path_buf();
             blocking(move || Ok(kind_of(&path))).await?
         }
-        Location::Builtin(_) | Location::Oci(_) => return Ok(None),
     };
     match kind {
         Some(ProviderKind::Component) => Ok(Some(Maker::Component)),

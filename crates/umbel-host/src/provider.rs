@@ -216,7 +216,16 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
         parts.borrow_and_update();
         let order = desired.borrow_and_update().clone();
         let now = tables.borrow_and_update().clone();
-        if let Some(next) = replaced(&shared, &slot, &order).await {
+        let serving = links.provider.clone();
+        let next = tokio::select! {
+            next = replaced(&shared, &slot, &order) => next,
+            () = cx.stop.requested() => break,
+            problem = serving.ended() => {
+                lost(&shared, &slot, &problem).await;
+                return Err(problem);
+            }
+        };
+        if let Some(next) = next {
             // It is told all of its links.
             links = Links { provider: next, known: BTreeMap::new(), config: links.config };
         }

@@ -257,14 +257,19 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
             }
         }
     }
+    finish(&shared, &slot, &*links.provider).await;
+    Ok(())
+}
+
+/// Lets the provider drain, and shows that it is stopped.
+async fn finish(shared: &Shared, slot: &ProviderSlot, provider: &dyn Provider) {
     slot.set(PartState::Draining, None);
-    links.provider.stop(shared.config.drain).await;
+    provider.stop(shared.config.drain).await;
     slot.running.store(None);
     slot.process.store(None);
     slot.component.store(None);
     slot.set(PartState::Stopped, None);
-    shared.tell(&Fact::ProviderStopped(stopped(&shared, &slot.order()))).await;
-    Ok(())
+    shared.tell(&Fact::ProviderStopped(stopped(shared, &slot.order()))).await;
 }
 
 /// Makes the provider.

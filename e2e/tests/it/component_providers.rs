@@ -89,7 +89,12 @@ fn a_component_serves_the_counter_as_a_builtin_and_a_process_do() {
 fn what_cannot_be_a_provider_is_told_with_a_code() {
     let platform = up();
     let refused = |image: &str, properties: &str, code: &str| {
-        std::fs::write(platform.folder().join("manifest.yaml"), counter("v1", image, properties)).unwrap();
+        // Each has a version of its own, since some get as far as to be one.
+        std::fs::write(
+            platform.folder().join("manifest.yaml"),
+            counter(&code.to_lowercase(), image, properties),
+        )
+        .unwrap();
         let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "8s"]).unwrap();
         assert_ne!(ran.code, 0, "{}", ran.stdout);
         assert!(ran.stderr.contains(code), "{code}: {}", ran.stderr);

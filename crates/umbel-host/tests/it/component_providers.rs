@@ -44,7 +44,7 @@ async fn counter(bed: &Bed, id: &str, store: &str) {
 }
 
 async fn count(bed: &Bed, id: &str, path: &str) -> Result<u32, (u16, String)> {
-    let answer = bed.call(id, path).await.expect("an answer");
+    let answer = bed.call(id, path).await.map_err(|problem| (0, problem.to_string()))?;
     let (status, text) = (answer.status().as_u16(), text(answer).await);
     if status == 200 { Ok(text.trim().parse().expect("a number")) } else { Err((status, text)) }
 }
@@ -257,8 +257,10 @@ async fn a_link_of_another_contract_is_refused() {
             (memory (export "memory") 1)
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 64))
         (core instance $i (instantiate $m))
+        (alias core export $i "memory" (core memory $mem))
+        (alias core export $i "realloc" (core func $realloc))
         (func $open (param "identifier" string) (result u32)
-            (canon lift (core func $i "open") (memory $i "memory") (realloc (func $i "realloc"))))
+            (canon lift (core func $i "open") (memory $mem) (realloc (core func $realloc))))
         (instance $store (export "open" (func $open)))
         (export "wasi:keyvalue/store@0.2.0-draft" (instance $store))
         (export "wasi:keyvalue/atomics@0.2.0-draft" (instance $store)))"#;

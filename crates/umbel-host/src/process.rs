@@ -39,7 +39,7 @@ use umbel_supervisor::process::{
     CgroupLimits, Cgroups, Home, Limits, Load, Running, Service, Spec, Stdin, Stream as Output,
 };
 use umbel_supervisor::{Scope, guardian};
-use umbel_wit::{Call, Serve, Value};
+use umbel_wit::{Call, Interface, InterfaceName, Serve, Value};
 
 /// How long a process may take until it serves.
 const READY_MAX: Duration = Duration::from_secs(20);
@@ -278,6 +278,13 @@ pub struct ProcessProvider {
     // Asks whoever drives the process to end it, with the time that it has.
     stop: watch::Sender<Option<Duration>>,
     load: Arc<dyn Fn() -> Load + Send + Sync>,
+}
+
+impl ProcessProvider {
+    /// What it says that it serves, with its types.
+    pub fn interfaces(&self) -> &[(InterfaceName, Arc<Interface>)] {
+        self.remote.interfaces()
+    }
 }
 
 /// What is started.

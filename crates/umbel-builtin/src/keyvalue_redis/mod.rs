@@ -39,6 +39,7 @@ mod store;
 
 pub use config::Settings;
 
+use crate::keyvalue;
 use crate::keyvalue::config::Watching;
 use crate::keyvalue::error::KeyvalueError;
 use crate::keyvalue::serve::{Bucket, Server};
@@ -78,6 +79,10 @@ impl Factory for KeyvalueRedis {
     }
 
     /// Starts whether the server answers or not: what is not there yet is waited for by calls, and shown by its health.
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        keyvalue::interfaces()
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let settings = Settings::read(&cx.config).map_err(told)?;
         let store = Arc::new(Store::new(settings.clone()).map_err(told)?);

@@ -19,7 +19,7 @@ use super::bucket::is_gone;
 use super::link::{Shared, disconnected};
 use crate::bucket::{Entry, Watch, WatchEvent};
 use crate::{LatticeError, Result};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info as ConsumerInfo, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info as ConsumerInfo, IntoConsumerConfig, pull};
 use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{ErrorCode, Message};
 use async_nats::{StatusCode, Subscriber};
@@ -288,7 +288,7 @@ impl Cursor {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let body = json!({"stream_name": stream, "config": config});
+        let body = json!({"stream_name": stream, "config": config.into_consumer_config()});
         let info: ConsumerInfo = shared.api(&format!("CONSUMER.CREATE.{stream}"), &body).await?;
         let inbox = shared.client.new_inbox();
         let messages = shared.client.subscribe(inbox.clone()).await;

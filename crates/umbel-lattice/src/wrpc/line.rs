@@ -225,13 +225,15 @@ impl Line {
 
     /// Sends bytes as the reader lets them; `false` if it reads no more.
     async fn send_piece(&self, subject: &str, outlet: &Outlet, mut bytes: Bytes, sent: &mut u64) -> bool {
+        // The length of the piece and the subject come along.
+        let piece_max = PIECE_BYTES_MAX.min(self.lattice.payload_bytes_max() / 2).max(1);
         while !bytes.is_empty() {
             let window = self.lock().window;
             let room = tokio::time::timeout(STILL_MAX, outlet.room(*sent, window));
             if !matches!(room.await, Ok(true)) {
                 return false;
             }
-            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
+            let piece = bytes.split_to(bytes.len().min(piece_max));
             *sent += piece.len() as u64;
             if self.lattice.publish(Message::new(subject, chunk(&piece))).await.is_err() {
                 return false;

@@ -78,7 +78,7 @@ pub fn extra(lattice: &LatticeName, target: &str, what: &str) -> String {
 /// The client that a reply subject belongs to: all calls of one have it in common.
 pub fn client_of(reply: &str) -> Option<&str> {
     let (root, _) = reply.rsplit_once('.')?;
-    (root.starts_with("_INBOX.") && (root.ends_with(CLIENT) || root.ends_with(SERVER))).then_some(root)
+    (root.ends_with(CLIENT) || root.ends_with(SERVER)).then_some(root)
 }
 
 /// The last token of the root of a client's inbox.

@@ -1,6 +1,6 @@
 //! The contract suite. Each check has a server of its own, because subjects of the suite are not of a lattice.
 
-use super::{join, server};
+use crate::bed::nats;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use umbel_lattice::Lattice;
@@ -20,10 +20,10 @@ impl OverNats {
 #[async_trait]
 impl Factory for OverNats {
     async fn fresh(&self) -> Arc<dyn Lattice> {
-        let server = server();
+        let server = NatsServer::start("").expect("a nats-server");
         let url = server.url();
         self.servers.lock().expect("no panic").push(server);
-        Arc::new(join(&url).await)
+        Arc::new(nats(&url).await)
     }
 
     /// The server is killed and started again meanwhile: what it has acknowledged, it has on its disk.
@@ -37,7 +37,7 @@ impl Factory for OverNats {
             server.again().expect("it starts again");
             server.url()
         };
-        Arc::new(join(&url).await)
+        Arc::new(nats(&url).await)
     }
 }
 

@@ -81,6 +81,10 @@ impl Line {
             if let Some(outlet) = self.known_outlet(channel) {
                 outlet.stop();
             }
+        } else if let Some(channel) = channel.strip_prefix("done.") {
+            if let Some(outlet) = self.known_outlet(channel) {
+                outlet.done();
+            }
         } else if let Some(inlet) = self.inlet(channel) {
             inlet.push(message);
         }
@@ -167,7 +171,8 @@ impl Line {
     ) -> Option<Filling> {
         let filling = Filling { inlet: self.inlet(&channel)?, writing: Arc::default() };
         let told = Told(filling.writing.clone());
-        let mut stream = self.input(channel, kept).into_stream();
+        let line = self.clone();
+        let mut stream = self.input(channel.clone(), kept).into_stream();
         (self.spawn)(Box::pin(async move {
             while let Some(Ok(bytes)) = stream.next().await {
                 if futures::SinkExt::send(&mut output.0, bytes).await.is_err() {
@@ -177,6 +182,7 @@ impl Line {
             // The place first: who is told of the end finds it closed.
             drop(output);
             drop(told);
+            line.tell("done", &channel, Bytes::new()).await;
         }));
         Some(filling)
     }
@@ -220,6 +226,9 @@ impl Line {
         let _ = self.lattice.publish(Message::new(subject.as_str(), vec![0])).await;
         if self.lock().window.is_none() {
             self.close(channel).await;
+        } else if writing.is_some() {
+            // A call that follows may overtake the bytes where messages of different subscriptions have no order.
+            let _ = tokio::time::timeout(STILL_MAX, outlet.finished()).await;
         }
     }
 

@@ -8,6 +8,7 @@
 //!    ◀─ C.results, C.results.0                                        the result; bytes of a stream
 //!    S.outputs.0 ─▶                                                   bytes for an output stream of the result
 //!    S.credit.… ─▶  ◀─ C.credit.…                                     how many bytes of a stream the reader has taken
+//!    ◀─ C.done.…                                                      an output stream has come to its end, and is written
 //!    S.stop.… ─▶  ◀─ C.stop.…                                         the reader of a stream reads no more
 //!    {lattice}.{target}.umbel.v1.cancel  reply C ─▶                   nobody waits for the result any more
 //!    {lattice}.{target}.umbel.v1.drop    reply C ─▶                   resources that the client has dropped

@@ -32,7 +32,7 @@ const WIT: &str = "
       numbers: async func(numbers: stream<u64>) -> u64;
       nothing: func(n: u64);
     }
-    interface sink { use wasi:io/streams@0.2.0.{output-stream}; write: func() -> output-stream; }
+    interface sink { use wasi:io/streams@0.2.0.{output-stream}; write: func() -> output-stream; written: func() -> u64; }
     interface watcher { use store.{bucket}; on-set: func(bucket: bucket, key: string) -> option<string>; }";
 const IO: &str = "package wasi:io@0.2.0; interface streams { resource output-stream {} }";
 const SOON: Duration = Duration::from_secs(20);
@@ -130,6 +130,9 @@ impl Serve for Store {
                 }
                 ("on-set", Some(Value::Own(bucket))) => {
                     Ok(Some(Value::Option(Some(Box::new(Value::String(format!("{bucket:?}")))))))
+                }
+                ("written", None) => {
+                    Ok(Some((written.lock().expect("nobody panicked").len() as u64).into()))
                 }
                 ("nothing", _) => Ok(None),
                 (function, arg) => panic!("`{function}` with {arg:?}"),
@@ -490,6 +493,23 @@ async fn an_output_stream_takes_bytes_back_to_the_server() {
         drop(output);
         tokio::time::timeout(SOON, line.store.go.notified()).await.expect("the end");
         assert_eq!(line.store.written.lock().expect("nobody panicked").len(), 1_000_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_streams_come_to_their_end_and_leave_nothing() {
+    for line in Line::all().await {
+        for round in 1..=20_u64 {
+            let output = line.call("t:t/sink", "write", vec![]).await.expect("an output");
+            let Some(Value::Output(mut output)) = output else { panic!("it is an output") };
+            output.0.send(Bytes::from(vec![1; 1_000])).await.expect("room");
+            drop(output);
+            // The sink of this test takes the bytes in a task of its own.
+            tokio::time::timeout(SOON, line.store.go.notified()).await.expect("the end");
+            let count = line.call("t:t/sink", "written", vec![]).await.expect("a number");
+            assert!(matches!(count, Some(Value::U64(count)) if count == round * 1_000), "{count:?}");
+        }
+        wait_for("nothing is left", || line.client.calls() == 0).await;
     }
 }
 

@@ -113,7 +113,9 @@ impl Drop for NatsServer {
 
 /// Whether somebody there says something first, as a server does; one that begins with TLS waits, and is there too.
 fn greets(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else { return false };
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else {
+        return false;
+    };
     let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
     let mut first = [0; 4];
     stream.read(&mut first).is_ok()

@@ -38,7 +38,8 @@ const SHARED_WITH_WASMCLOUD: [&str; 2] = ["LATTICEDATA_", "CONFIGDATA_"];
 
 /// What a bucket is called on the server.
 pub(super) fn real_name(lattice: &LatticeName, name: &str) -> String {
-    let is_shared = SHARED_WITH_WASMCLOUD.iter().any(|start| name.strip_prefix(start) == Some(lattice.as_str()));
+    let is_shared =
+        SHARED_WITH_WASMCLOUD.iter().any(|start| name.strip_prefix(start) == Some(lattice.as_str()));
     // The name of a lattice has no `_`, so nothing else comes out the same.
     if is_shared { name.to_string() } else { format!("UMBEL_{lattice}_{name}") }
 }
@@ -154,7 +155,13 @@ impl JetBucket {
     }
 
     /// Writes, and waits until it is stored. `expected` is the revision that the key has to be at, 0 for none.
-    async fn write(&self, key: &str, value: Bytes, expected: Option<u64>, is_delete: bool) -> Result<Written> {
+    async fn write(
+        &self,
+        key: &str,
+        value: Bytes,
+        expected: Option<u64>,
+        is_delete: bool,
+    ) -> Result<Written> {
         let _writing = self.shared.writing();
         for is_last in [false, true] {
             self.ensure().await?;
@@ -230,7 +237,8 @@ impl JetBucket {
 
     async fn watcher(&self, prefix: &str, begin: Begin) -> Result<Watcher> {
         self.ensure().await?;
-        let watcher = Watcher::open(self.shared.clone(), &self.name, &self.stream, &self.subjects, prefix, begin);
+        let watcher =
+            Watcher::open(self.shared.clone(), &self.name, &self.stream, &self.subjects, prefix, begin);
         let opened = watcher.await;
         if matches!(&opened, Err(LatticeError::Nats { .. })) {
             // Whatever it was: the next call looks whether the stream is there.

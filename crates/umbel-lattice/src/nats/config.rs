@@ -59,7 +59,8 @@ impl ServerConfig {
                 line(format!("  listen: {}", quoted(listen)));
             }
             if !self.hubs.is_empty() {
-                let hubs: Vec<String> = self.hubs.iter().map(|hub| format!("{{ url: {} }}", quoted(hub))).collect();
+                let hubs: Vec<String> =
+                    self.hubs.iter().map(|hub| format!("{{ url: {} }}", quoted(hub))).collect();
                 line(format!("  remotes: [{}]", hubs.join(", ")));
             }
             line("}".into());
@@ -76,7 +77,9 @@ fn quoted(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => write!(out, "\\x{:02X}", u32::from(c) & 0xff).expect("a string takes everything"),
+            c if c.is_control() => {
+                write!(out, "\\x{:02X}", u32::from(c) & 0xff).expect("a string takes everything")
+            }
             c => out.push(c),
         }
     }

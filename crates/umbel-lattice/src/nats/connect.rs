@@ -135,7 +135,7 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn is_of_tls(reason: &str) -> bool {
-    ["certificate", "fatal alert", "TLS", "tls"].iter().any(|word| reason.contains(word))
+    ["certificate", "corrupt message", "fatal alert", "TLS", "tls"].iter().any(|word| reason.contains(word))
 }
 
 #[cfg(test)]

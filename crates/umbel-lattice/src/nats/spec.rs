@@ -128,7 +128,10 @@ impl NatsSpec {
         }
         for server in &self.servers {
             if address(server)?.username().is_some_and(|name| !name.is_empty()) {
-                return wrong("servers", "credentials have a field of their own, or `NatsSpec::parse` takes them");
+                return wrong(
+                    "servers",
+                    "credentials have a field of their own, or `NatsSpec::parse` takes them",
+                );
             }
         }
         let words = |text: &str| text.split('.').all(is_word);
@@ -200,7 +203,8 @@ impl Auth {
 }
 
 fn check_seed(seed: &str) -> Result<()> {
-    let is_seed = seed.len() == 58 && seed.starts_with("SU") && seed.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_seed =
+        seed.len() == 58 && seed.starts_with("SU") && seed.bytes().all(|b| b.is_ascii_alphanumeric());
     if is_seed { Ok(()) } else { wrong("auth", "it is not the seed of a user, `SU…`") }
 }
 
@@ -215,9 +219,10 @@ fn check_jwt(jwt: &str) -> Result<()> {
 }
 
 fn address(text: &str) -> Result<ServerAddr> {
-    let usable = text.parse::<ServerAddr>().ok().filter(|address| {
-        matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty()
-    });
+    let usable = text
+        .parse::<ServerAddr>()
+        .ok()
+        .filter(|address| matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty());
     match usable {
         Some(address) => Ok(address),
         // Not repeated: there may be a password in it.

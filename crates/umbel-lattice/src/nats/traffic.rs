@@ -223,7 +223,10 @@ impl Shared {
         match tokio::time::timeout(SEND_MAX, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if error.kind() == PublishErrorKind::InvalidSubject => {
-                Err(LatticeError::InvalidSubject { subject: shown(&what), reason: "the server's client refuses it" })
+                Err(LatticeError::InvalidSubject {
+                    subject: shown(&what),
+                    reason: "the server's client refuses it",
+                })
             }
             _ => Err(disconnected(&what)),
         }

@@ -19,7 +19,9 @@ use super::bucket::is_gone;
 use super::link::{Shared, disconnected};
 use crate::bucket::{Entry, Watch, WatchEvent};
 use crate::{LatticeError, Result};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info as ConsumerInfo, IntoConsumerConfig, pull};
+use async_nats::jetstream::consumer::{
+    AckPolicy, DeliverPolicy, Info as ConsumerInfo, IntoConsumerConfig, pull,
+};
 use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{ErrorCode, Message};
 use async_nats::{StatusCode, Subscriber};
@@ -359,7 +361,8 @@ impl Drop for Cursor {
             // The server forgets it by itself.
             return;
         }
-        let (shared, subject) = (self.shared.clone(), format!("CONSUMER.DELETE.{}.{}", self.stream, self.name));
+        let (shared, subject) =
+            (self.shared.clone(), format!("CONSUMER.DELETE.{}.{}", self.stream, self.name));
         (self.shared.spawn)(Box::pin(async move {
             // Gone already, or forgotten in a minute.
             let _ = shared.api::<serde_json::Value, _>(&subject, &()).await;

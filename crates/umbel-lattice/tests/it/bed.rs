@@ -15,11 +15,14 @@ pub(crate) fn spawn() -> Spawn {
     })
 }
 
+pub(crate) fn name() -> LatticeName {
+    LatticeName::new("default").expect("a name")
+}
+
 /// A connection to the server at the address.
 pub(crate) async fn nats(url: &str) -> Nats {
     let spec = NatsSpec::parse(url).expect("an address");
-    let name = LatticeName::new("default").expect("a name");
-    Nats::connect(&spec, name, spawn()).await.expect("a connection")
+    Nats::connect(&spec, name(), spawn()).await.expect("a connection")
 }
 
 pub(crate) struct Bed {
@@ -31,8 +34,7 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn new() -> Bed {
-        let name = LatticeName::new("default").expect("a name");
-        Bed::of(Arc::new(InProcess::ephemeral(name)), None)
+        Bed::of(Arc::new(InProcess::ephemeral(name())), None)
     }
 
     /// A host whose lattice is over a nats-server of its own.

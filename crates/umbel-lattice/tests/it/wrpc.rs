@@ -55,9 +55,9 @@ impl Drop for Bucket {
 }
 
 #[derive(Default)]
-struct Store {
-    there: Arc<AtomicUsize>,
-    waiting: Arc<AtomicUsize>,
+pub(crate) struct Store {
+    pub(crate) there: Arc<AtomicUsize>,
+    pub(crate) waiting: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
     go: Arc<Notify>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -131,9 +131,7 @@ impl Serve for Store {
                 ("on-set", Some(Value::Own(bucket))) => {
                     Ok(Some(Value::Option(Some(Box::new(Value::String(format!("{bucket:?}")))))))
                 }
-                ("written", None) => {
-                    Ok(Some((written.lock().expect("nobody panicked").len() as u64).into()))
-                }
+                ("written", None) => Ok(Some((written.lock().expect("nobody panicked").len() as u64).into())),
                 ("nothing", _) => Ok(None),
                 (function, arg) => panic!("`{function}` with {arg:?}"),
             }
@@ -141,7 +139,7 @@ impl Serve for Store {
     }
 }
 
-fn links() -> Links {
+pub(crate) fn links() -> Links {
     Arc::new(|source, name, interface| {
         if source == "stranger" {
             return Err(Problem::new(guest::UNLINKED, format!("no link `{name}` to `{interface}`")));
@@ -151,7 +149,7 @@ fn links() -> Links {
     })
 }
 
-fn outgoing(patience: Duration) -> Outgoing {
+pub(crate) fn outgoing(patience: Duration) -> Outgoing {
     Outgoing { target: "kv".into(), source: "app".into(), link: "default".into(), patience: Some(patience) }
 }
 

@@ -41,7 +41,8 @@ fn every_field_is_checked_before_anything_is_connected() {
         path
     };
     let empty = file("empty", "");
-    let jwt_alone = file("jwt.creds", "-----BEGIN NATS USER JWT-----\na.b.c\n------END NATS USER JWT------\n");
+    let jwt_alone =
+        file("jwt.creds", "-----BEGIN NATS USER JWT-----\na.b.c\n------END NATS USER JWT------\n");
     let missing = folder.path().join("missing");
     let seed = |text: &str| Auth::Nkey(text.to_string().into());
     let auth = |auth: Auth| NatsSpec { auth, ..NatsSpec::default() };

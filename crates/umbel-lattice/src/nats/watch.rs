@@ -266,7 +266,7 @@ struct Cursor {
 }
 
 enum Next {
-    Message(Message),
+    Message(Box<Message>),
     Nothing,
     Lost,
     Closed,
@@ -334,7 +334,7 @@ impl Cursor {
         match message.status {
             None => {
                 self.wanted -= 1;
-                Next::Message(Message { message, context: self.shared.context.clone() })
+                Next::Message(Box::new(Message { message, context: self.shared.context.clone() }))
             }
             Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
                 self.wanted = 0;

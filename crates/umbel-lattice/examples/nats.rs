@@ -1,4 +1,5 @@
-//! What a request and a call cost over a nats-server, beside the bare request of its client, one after another and many at once.
+//! What a request and a call cost over a nats-server, beside the bare request of its client, one after another and many at once; and
+//! what entries cost in its JetStream.
 //!
 //! `cargo run --release -p umbel-lattice --example nats [CALLS]` (the server: `cargo xtask servers`). Both ends have a connection, a
 //! thread and a runtime of their own, as two hosts have.
@@ -136,11 +137,27 @@ async fn ask(url: String, calls: usize) {
     }
 }
 
+/// Writes are on the disk when they are answered; 64 at once share what the server does for each.
+async fn keep(url: String, calls: usize) {
+    let lattice = join(&url).await;
+    let bucket = lattice.bucket("bench").await.expect("a bucket");
+    for number in 0..1_000 {
+        bucket.put(&format!("k{number}"), vec![7; 100].into()).await.expect("put");
+    }
+    measure("put", calls / 10, || async { drop(bucket.put("k", vec![7; 100].into()).await.expect("put")) })
+        .await;
+    measure("get", calls, || async { drop(bucket.get("k").await.expect("get")) }).await;
+    measure("1,001 entries", 200, || async { drop(bucket.entries("").await.expect("entries")) }).await;
+}
+
 fn main() {
     let calls = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10_000);
     let server = NatsServer::start("").expect("a nats-server");
     let url = server.url();
     #[expect(clippy::disallowed_methods, reason = "it ends with the program")]
     let _answering = std::thread::spawn(move || runtime().block_on(answer(url)));
-    runtime().block_on(ask(server.url(), calls));
+    runtime().block_on(async {
+        ask(server.url(), calls).await;
+        keep(server.url(), calls).await;
+    });
 }

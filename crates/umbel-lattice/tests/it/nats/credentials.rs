@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use umbel_core::Coded;
 use umbel_core::code::{Code, lattice as code};
 use umbel_lattice::nats::{Auth, NatsSpec, Tls};
-use umbel_lattice::{Lattice, Nats};
+use umbel_lattice::{Lattice, Nats, WatchEvent};
 use umbel_testkit::NatsServer;
 
 async fn enters(spec: &NatsSpec) {
@@ -54,6 +54,23 @@ async fn users_tokens_and_keys() {
     let seed = |key: &KeyPair| Auth::Nkey(key.seed().expect("a seed").into());
     enters(&spec(&server, seed(&key))).await;
     refused(&spec(&server, seed(&KeyPair::new_user())), code::NATS_REFUSED).await;
+}
+
+/// A user who may hear nothing but what begins with its own inbox prefix, and its lattice.
+#[tokio::test]
+async fn an_inbox_prefix_is_enough_where_others_are_not_allowed() {
+    let server = NatsServer::start(
+        "authorization { users: [{ user: me, password: s3cret, permissions: { publish: \">\", \
+         subscribe: [\"mine.in.>\", \"default.>\"] } }] }",
+    )
+    .expect("a server");
+    let spec = NatsSpec { inbox_prefix: "mine.in".into(), ..spec(&server, user("me", "s3cret")) };
+    enters(&spec).await;
+    let lattice = Nats::connect(&spec, name(), spawn()).await.expect("it is let in");
+    assert!(lattice.inbox().starts_with("mine.in."));
+    let mut watch = lattice.bucket("b").await.expect("a bucket").watch("").await.expect("watch");
+    assert!(matches!(super::event(&mut watch).await, WatchEvent::Put(entry) if entry.key == "k"));
+    assert_eq!(lattice.request_all("default.nobody", "".into(), super::SOON).await.expect("nobody").len(), 0);
 }
 
 /// A JWT of NATS: who signs it, for whom, and what it says.

@@ -374,10 +374,9 @@ async fn called(
     };
     let mut params =
         codec::encode(args, &signature.params, &mut giving).map_err(|error| Problem::from(&error))?;
-    let Giving { inputs, kept, .. } = giving;
-    let mut inputs = Some(inputs);
+    let Giving { mut inputs, kept, .. } = giving;
     let mut send_streams = || {
-        for (channel, input) in inputs.take().into_iter().flatten() {
+        for (channel, input) in inputs.drain(..) {
             line.send(channel, input.into_stream(), flight.clone());
         }
     };

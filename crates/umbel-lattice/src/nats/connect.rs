@@ -1,10 +1,10 @@
 //! Making the connection, and making it again.
 
-use super::link::Link;
+use super::link::{Connected, Link, RefusedSubjects};
 use super::spec::{Auth, NatsSpec};
 use crate::error::NatsProblem;
 use crate::{LatticeError, Result};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerError};
 use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,11 @@ const PING: Duration = Duration::from_secs(2);
 const WAITING_MAX: usize = 1_024;
 
 /// Connects once; from then on the client keeps the connection by itself, and says how it is.
-pub(super) async fn connect(spec: &NatsSpec) -> Result<(Client, watch::Receiver<Link>)> {
+pub(super) async fn connect(spec: &NatsSpec) -> Result<Connected> {
     spec.check()?;
-    let (told, link) = watch::channel(Link { is_up: true, losses: 0 });
-    let options = options(spec, Arc::new(told))?;
+    let (told, link) = watch::channel(Link { is_up: true, losses: 0, refusals: 0 });
+    let refused = Arc::<RefusedSubjects>::default();
+    let options = options(spec, Ears { told, refused: refused.clone(), server: spec.shown() })?;
     let addresses: Vec<async_nats::ServerAddr> =
         spec.servers.iter().filter_map(|server| server.parse().ok()).collect();
     let client = options.connect(addresses).await.map_err(|error| {
@@ -48,11 +49,10 @@ pub(super) async fn connect(spec: &NatsSpec) -> Result<(Client, watch::Receiver<
         let problem = NatsProblem::Version { found: client.server_info().version };
         return Err(LatticeError::Nats { server: spec.shown(), problem });
     }
-    Ok((client, link))
+    Ok(Connected { client, link, refused })
 }
 
-fn options(spec: &NatsSpec, told: Arc<watch::Sender<Link>>) -> Result<ConnectOptions> {
-    let server = spec.shown();
+fn options(spec: &NatsSpec, ears: Ears) -> Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
         .name(&spec.name)
         .ping_interval(PING)
@@ -63,7 +63,7 @@ fn options(spec: &NatsSpec, told: Arc<watch::Sender<Link>>) -> Result<ConnectOpt
         .require_tls(spec.tls.required)
         .reconnect_delay_callback(delay)
         .event_callback(move |event| {
-            hear(&told, &server, &event);
+            ears.hear(&event);
             async {}
         });
     if let Some(path) = &spec.tls.ca_file {
@@ -99,25 +99,48 @@ fn delay(attempts: usize) -> Duration {
     doubled.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
-fn hear(told: &watch::Sender<Link>, server: &str, event: &Event) {
-    match event {
-        Event::Connected => {
-            told.send_modify(|link| link.is_up = true);
-            tracing::info!(server, "connected to the lattice's server");
+/// What hears of the connection.
+struct Ears {
+    told: watch::Sender<Link>,
+    refused: Arc<RefusedSubjects>,
+    server: String,
+}
+
+impl Ears {
+    fn hear(&self, event: &Event) {
+        let server = &self.server;
+        match event {
+            Event::Connected => {
+                self.told.send_modify(|link| link.is_up = true);
+                tracing::info!(server, "connected to the lattice's server");
+            }
+            Event::Disconnected => {
+                self.told.send_modify(|link| *link = Link { is_up: false, losses: link.losses + 1, ..*link });
+                tracing::warn!(server, "the connection to the lattice's server is lost");
+            }
+            Event::SlowConsumer(_) => {
+                tracing::warn!(server, "messages were dropped: a subscription did not keep up");
+            }
+            Event::ServerError(ServerError::Other(text)) => {
+                if let Some(subject) = refused_subject(text) {
+                    self.refused.add(subject);
+                    self.told.send_modify(|link| link.refusals += 1);
+                }
+                tracing::warn!(server, text, "the lattice's server refuses something");
+            }
+            // Among them what refuses a connection.
+            Event::ClientError(_) | Event::ServerError(_) => {
+                tracing::warn!(server, %event, "the lattice's server");
+            }
+            event => tracing::debug!(server, %event, "the lattice's server"),
         }
-        Event::Disconnected => {
-            told.send_modify(|link| *link = Link { is_up: false, losses: link.losses + 1 });
-            tracing::warn!(server, "the connection to the lattice's server is lost");
-        }
-        Event::SlowConsumer(_) => {
-            tracing::warn!(server, "messages were dropped: a subscription did not keep up");
-        }
-        // Among them what refuses a connection, a subject to publish to, or one to subscribe to.
-        Event::ClientError(_) | Event::ServerError(_) => {
-            tracing::warn!(server, %event, "the lattice's server");
-        }
-        event => tracing::debug!(server, %event, "the lattice's server"),
     }
+}
+
+/// The subject of `Permissions Violation for Subscription to "…"`.
+fn refused_subject(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("Subscription to \"")?;
+    rest.split_once('"').map(|(subject, _)| subject)
 }
 
 /// The error with its causes, each once.

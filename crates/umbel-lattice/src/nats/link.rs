@@ -5,10 +5,10 @@ use crate::{LatticeError, Result, Spawn};
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use umbel_core::id::LatticeName;
@@ -19,12 +19,51 @@ pub(super) const STATE_MAX: Duration = Duration::from_secs(5);
 /// How long the server may take to send us what we have sent to ourselves.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(5);
 
+/// How many refused subjects are remembered.
+const REFUSED_MAX: usize = 10_000;
+
 /// How the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) is_up: bool,
     /// How often it was lost.
     pub(super) losses: u64,
+    /// How often the server has refused a subscription.
+    pub(super) refusals: u64,
+}
+
+/// Subjects that the server did not let us subscribe to, as it said.
+#[derive(Debug, Default)]
+pub(super) struct RefusedSubjects(Mutex<HashSet<String>>);
+
+impl RefusedSubjects {
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, subject: &str) {
+        let mut all = self.lock();
+        // Whoever is refused is told at once; what nobody takes out does not pile up.
+        if all.len() < REFUSED_MAX {
+            all.insert(subject.to_string());
+        }
+    }
+
+    pub(super) fn contains(&self, subject: &str) -> bool {
+        self.lock().contains(subject)
+    }
+
+    /// It is asked for anew.
+    pub(super) fn remove(&self, subject: &str) {
+        self.lock().remove(subject);
+    }
+}
+
+/// A connection that was just made.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) link: watch::Receiver<Link>,
+    pub(super) refused: Arc<RefusedSubjects>,
 }
 
 /// The connection and what belongs to it.
@@ -37,6 +76,7 @@ pub(super) struct Shared {
     pub(super) context: Context,
     pub(super) spawn: Spawn,
     link: watch::Receiver<Link>,
+    pub(super) refused: Arc<RefusedSubjects>,
     phase: watch::Sender<Phase>,
     /// Writes that are under way.
     writes: watch::Sender<usize>,
@@ -89,13 +129,8 @@ impl Echo {
 }
 
 impl Shared {
-    pub(super) fn new(
-        name: LatticeName,
-        spec: &NatsSpec,
-        client: Client,
-        link: watch::Receiver<Link>,
-        spawn: Spawn,
-    ) -> Shared {
+    pub(super) fn new(name: LatticeName, spec: &NatsSpec, connected: Connected, spawn: Spawn) -> Shared {
+        let Connected { client, link, refused } = connected;
         let builder = jetstream::ContextBuilder::new().timeout(STATE_MAX);
         let context = match &spec.js_domain {
             Some(domain) => builder.domain(domain).build(client.clone()),
@@ -111,6 +146,7 @@ impl Shared {
             context,
             spawn,
             link,
+            refused,
             phase: watch::Sender::new(Phase::Open),
             writes: watch::Sender::new(0),
             echo,

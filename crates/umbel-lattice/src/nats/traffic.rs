@@ -5,7 +5,7 @@ use super::link::{Shared, disconnected};
 use super::spec::NatsSpec;
 use super::{api, bucket, connect};
 use crate::bucket::{Bucket, check_bucket_name};
-use crate::error::shown;
+use crate::error::{NatsProblem, shown};
 use crate::lattice::{Lattice, PAYLOAD_BYTES_MAX, STATUS, SubscribeOptions, check_payload};
 use crate::subscription::{Pushed, Sender};
 use crate::{Headers, LatticeError, Message, Result, Spawn, Subscription, subject};
@@ -48,8 +48,8 @@ impl Nats {
     /// Errors: `UM0622` the spec, `UM0623` nobody there, `UM0624` credentials, `UM0625` TLS, `UM0626` no JetStream, `UM0627` an old
     /// server.
     pub async fn connect(spec: &NatsSpec, name: LatticeName, spawn: Spawn) -> Result<Nats> {
-        let (client, link) = connect::connect(spec).await?;
-        let shared = Arc::new(Shared::new(name, spec, client, link, spawn));
+        let connected = connect::connect(spec).await?;
+        let shared = Arc::new(Shared::new(name, spec, connected, spawn));
         let inner = Arc::new(Inner { shared: shared.clone() });
         api::account(&shared).await?;
         let echo = shared.client.subscribe(shared.echo.subject.clone()).await;
@@ -101,6 +101,7 @@ impl Lattice for Nats {
         subject::check_pattern(pattern)?;
         let shared = self.shared();
         shared.check(pattern)?;
+        shared.refused.remove(pattern);
         let subscribing = match options.group {
             Some(group) => {
                 subject::check(&group)?;
@@ -111,8 +112,14 @@ impl Lattice for Nats {
         let subscriber = subscribing.map_err(|_| disconnected(pattern))?;
         let (stays, leaves) = oneshot::channel::<()>();
         let (sender, subscription) = Subscription::channel(options.queue_len_max, stays);
-        (shared.spawn)(Box::pin(hand_over(shared.clone(), subscriber, sender, leaves)));
-        shared.round_trip(pattern).await?;
+        let pattern = pattern.to_string();
+        let handing = hand_over(shared.clone(), pattern.clone(), subscriber, sender, leaves);
+        (shared.spawn)(Box::pin(handing));
+        shared.round_trip(&pattern).await?;
+        if shared.refused.contains(&pattern) {
+            let reason = format!("it may not subscribe to `{}`", shown(&pattern));
+            return Err(shared.problem(NatsProblem::Refused { reason }));
+        }
         Ok(subscription)
     }
 
@@ -236,6 +243,7 @@ impl Shared {
 /// Hands the messages of one subscription on, until either end goes.
 async fn hand_over(
     shared: Arc<Shared>,
+    pattern: String,
     mut subscriber: Subscriber,
     sender: Sender,
     mut leaves: oneshot::Receiver<()>,
@@ -243,8 +251,12 @@ async fn hand_over(
     let closed = shared.until_closed();
     let mut link = shared.link();
     let mut losses = link.borrow_and_update().losses;
+    let refused = shared.refused.clone();
     drop(shared);
     tokio::pin!(closed);
+    if refused.contains(&pattern) {
+        return;
+    }
     loop {
         tokio::select! {
             biased;
@@ -257,7 +269,8 @@ async fn hand_over(
                     losses = now;
                     sender.interrupt();
                 }
-                if changed.is_err() {
+                // One that is refused hears nothing, ever: better that it ends.
+                if changed.is_err() || refused.contains(&pattern) {
                     return;
                 }
             }

@@ -182,8 +182,12 @@ pub(super) async fn converse(
         return;
     }
     let inbox = lattice.inbox();
-    let name = lattice.name().to_string();
-    outbox.post(Frame::Welcome { version: VERSION, lattice: name, inbox: inbox.clone() });
+    outbox.post(Frame::Welcome {
+        version: VERSION,
+        lattice: lattice.name().to_string(),
+        inbox: inbox.clone(),
+        payload_bytes_max: lattice.payload_bytes_max() as u64,
+    });
     let mut passing = Passing {
         lattice: lattice.clone(),
         outbox: outbox.clone(),

@@ -1,6 +1,7 @@
 //! Frames: a length of four bytes (little end first), a kind, a body. Texts are a LEB128 length and UTF-8.
 
 use super::FRAME_BYTES_MAX;
+use crate::lattice::PAYLOAD_BYTES_MAX;
 use crate::wrpc::codec::{CodecError, Reader, put_unsigned};
 use crate::{Headers, Message};
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,8 +27,9 @@ pub(crate) enum Frame {
     Subscribe { sid: u64, pattern: String, group: Option<String>, is_observer: bool },
     /// From the process.
     Unsubscribe { sid: u64 },
-    /// From the host, once, first: the lattice's name, and what inboxes of the process begin with.
-    Welcome { version: u64, lattice: String, inbox: String },
+    /// From the host, once, first: the lattice's name, what inboxes of the process begin with, and the longest payload of a message
+    /// beyond the host.
+    Welcome { version: u64, lattice: String, inbox: String, payload_bytes_max: u64 },
     /// From the host, instead: why not.
     Refused { problem: Problem },
     /// From the host.
@@ -95,11 +97,12 @@ impl Frame {
                 out.push(UNSUBSCRIBE);
                 put_unsigned(out, sid);
             }
-            Frame::Welcome { version, lattice, inbox } => {
+            Frame::Welcome { version, lattice, inbox, payload_bytes_max } => {
                 out.push(WELCOME);
                 put_unsigned(out, version);
                 put_text(out, &lattice);
                 put_text(out, &inbox);
+                put_unsigned(out, payload_bytes_max);
             }
             Frame::Refused { problem } => {
                 out.push(REFUSED);
@@ -156,9 +159,13 @@ impl Frame {
                 is_observer: reader.byte()? != 0,
             },
             UNSUBSCRIBE => Frame::Unsubscribe { sid: number(reader)? },
-            WELCOME => {
-                Frame::Welcome { version: number(reader)?, lattice: text(reader)?, inbox: text(reader)? }
-            }
+            WELCOME => Frame::Welcome {
+                version: number(reader)?,
+                lattice: text(reader)?,
+                inbox: text(reader)?,
+                // A host that does not say so keeps its messages to itself.
+                payload_bytes_max: number(reader).unwrap_or(PAYLOAD_BYTES_MAX as u64),
+            },
             REFUSED => Frame::Refused { problem: problem(reader)? },
             DELIVER => Frame::Deliver { sid: number(reader)?, message: message(reader)? },
             SUBSCRIBED => Frame::Subscribed { sid: number(reader)? },

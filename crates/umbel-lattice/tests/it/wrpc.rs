@@ -159,6 +159,13 @@ enum At {
     Here,
     Process,
     OtherHost,
+    ProcessOfOtherHost,
+}
+
+impl At {
+    fn is_process(self) -> bool {
+        matches!(self, At::Process | At::ProcessOfOtherHost)
+    }
 }
 
 /// A server and two clients in the host.
@@ -173,8 +180,11 @@ struct Line {
 
 impl Line {
     async fn new(at: At) -> Line {
-        let bed = if at == At::OtherHost { Bed::over_nats().await } else { Bed::new() };
-        let (lattice, door): (Arc<dyn Lattice>, _) = if at == At::Process {
+        let bed = match at {
+            At::Here | At::Process => Bed::new(),
+            At::OtherHost | At::ProcessOfOtherHost => Bed::over_nats().await,
+        };
+        let (lattice, door): (Arc<dyn Lattice>, _) = if at.is_process() {
             let (unix, door) = bed.open("kv").await;
             (unix, Some(door))
         } else {
@@ -189,7 +199,7 @@ impl Line {
             links: links(),
             lent: lent.clone(),
             group: Some("kv".into()),
-            is_quick: at == At::Process,
+            is_quick: at.is_process(),
             limits: ServerLimits { calls_max: 8, ..ServerLimits::default() },
         };
         let server = Server::start(lattice, spawn(), spec).await.expect("it serves");
@@ -197,12 +207,17 @@ impl Line {
         Line { bed, store, lent, server, client, door }
     }
 
-    async fn all() -> [Line; 3] {
-        [Line::new(At::Here).await, Line::new(At::Process).await, Line::new(At::OtherHost).await]
+    async fn all() -> [Line; 4] {
+        [
+            Line::new(At::Here).await,
+            Line::new(At::Process).await,
+            Line::new(At::OtherHost).await,
+            Line::new(At::ProcessOfOtherHost).await,
+        ]
     }
 
     async fn client(bed: &Bed) -> Client {
-        let lattice = bed.lattice.clone();
+        let lattice = bed.other().await;
         Client::new(lattice, spawn(), Lent::new(), ClientLimits::default()).await.expect("a client")
     }
 

@@ -36,10 +36,8 @@ fn frames() -> impl Strategy<Value = Frame> {
             |(sid, pattern, group, is_observer)| Frame::Subscribe { sid, pattern, group, is_observer }
         ),
         any::<u64>().prop_map(|sid| Frame::Unsubscribe { sid }),
-        (any::<u64>(), text, text).prop_map(|(version, lattice, inbox)| Frame::Welcome {
-            version,
-            lattice,
-            inbox
+        (any::<u64>(), text, text, any::<u64>()).prop_map(|(version, lattice, inbox, payload_bytes_max)| {
+            Frame::Welcome { payload_bytes_max, version, lattice, inbox }
         }),
         problem.clone().prop_map(|problem| Frame::Refused { problem }),
         (any::<u64>(), messages()).prop_map(|(sid, message)| Frame::Deliver { sid, message }),

@@ -73,6 +73,24 @@ async fn an_inbox_prefix_is_enough_where_others_are_not_allowed() {
     assert_eq!(lattice.request_all("default.nobody", "".into(), super::SOON).await.expect("nobody").len(), 0);
 }
 
+/// What the server does not let one hear is told: at once, or by the end of the subscription.
+#[tokio::test]
+async fn a_subscription_that_is_not_allowed_does_not_stay_silent() {
+    let server = NatsServer::start(
+        "authorization { users: [{ user: me, password: s3cret, permissions: { subscribe: { deny: [\"secret.>\"] } } }] }",
+    )
+    .expect("a server");
+    let lattice =
+        Nats::connect(&spec(&server, user("me", "s3cret")), name(), spawn()).await.expect("it is let in");
+    for pattern in ["secret.x", "secret.>"] {
+        match lattice.subscribe(pattern).await {
+            Err(error) => assert_eq!(error.code(), code::NATS_REFUSED, "{error}"),
+            Ok(mut subscription) => assert_eq!(super::soon("its end", subscription.next()).await, None),
+        }
+    }
+    lattice.subscribe("public.>").await.expect("others are allowed");
+}
+
 /// A JWT of NATS: who signs it, for whom, and what it says.
 fn jwt(issuer: &KeyPair, subject: &str, nats: Value) -> String {
     let part = |value: Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());

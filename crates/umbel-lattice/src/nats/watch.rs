@@ -226,7 +226,10 @@ impl Watcher {
                 Err(refused) if refused.is(ErrorCode::STREAM_NOT_FOUND) => return false,
                 Err(refused) => {
                     let error = refused.of(&self.shared);
-                    tracing::debug!(stream = self.stream, %error, "a watch cannot go on yet");
+                    // Once: it is tried for as long as it takes.
+                    if wait == RETRY_MIN {
+                        tracing::warn!(stream = self.stream, %error, "a watch cannot go on yet");
+                    }
                 }
             }
             tokio::select! {

@@ -58,6 +58,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     };
     match task {
         "tidy" => tidy::main(options),
+        bench::NOISE_TASK => bench::make_noise(options.first().map_or("", String::as_str)),
         "test" => test::main(options),
         "servers" => servers::main(options),
         "bench" => bench::main(options),

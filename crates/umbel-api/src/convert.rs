@@ -5,6 +5,7 @@ use umbel_core::Problem;
 use umbel_core::code::api;
 use umbel_core::link::{Contract, DEFAULT_LINK_NAME, Distance, Link};
 use umbel_lattice::control::{ComponentView, Inventory, ProviderKind, ProviderView, Usage};
+use umbel_lattice::extension::provider::{Made, ProviderLink, ProviderShow, SwapLink, SwapView};
 use umbel_lattice::extension::{
     self, ComponentInspect, Explained, LinkView, LogLine, PathKind, Target, TargetKind, UsageReport,
 };
@@ -105,12 +106,56 @@ fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
         state: view.state.to_string(),
         problem: view.problem,
         endpoints: endpoints.map(|e| doc::Endpoint { component: e.component, url: e.url }).collect(),
+        restarts: view.restarts,
+        by_hand: view.by_hand.map(|by_hand| by_hand.to_string()),
         process: view.process.map(|process| doc::ProviderProcess {
             pid: process.pid,
             memory_bytes: process.memory_bytes,
             cpu_us: process.cpu_us,
             processes: process.processes,
         }),
+    }
+}
+
+pub(crate) fn provider_details(shown: ProviderShow, host_id: &str) -> doc::ProviderDetails {
+    let link = |taken: ProviderLink| doc::ProviderLink {
+        link: link(taken.link),
+        taken: taken.is_taken,
+        problem: taken.problem,
+    };
+    doc::ProviderDetails {
+        provider: provider(shown.view, host_id),
+        links: shown.links.into_iter().map(link).collect(),
+        config: shown.config,
+        healthy: shown.is_healthy,
+        health: shown.health,
+        last_exit: shown.last_exit,
+        retry_in_ms: shown.retry_in_ms,
+        folder: shown.folder,
+        claims: shown.claims,
+    }
+}
+
+pub(crate) fn provider_swap(view: SwapView, host_id: &str) -> doc::ProviderSwap {
+    let made = |made: Made| doc::ProviderMade {
+        kind: provider_kind(Some(made.kind)).into(),
+        reference: made.reference,
+    };
+    let link = |moved: SwapLink| doc::SwapLink {
+        link: link(moved.link),
+        compared: moved.is_compared,
+        problem: moved.problem,
+    };
+    doc::ProviderSwap {
+        id: view.provider.to_string(),
+        host_id: host_id.into(),
+        from: made(view.from),
+        to: made(view.to),
+        manner: if view.beside { "beside" } else { "in-turn" }.into(),
+        links: view.links.into_iter().map(link).collect(),
+        config: view.config,
+        notes: view.notes,
+        problem: view.problem,
     }
 }
 
@@ -200,6 +245,7 @@ fn part(part: PartStatus) -> doc::Part {
         instances_max: part.instances,
         problem: part.problem,
         serving_version: part.serving,
+        by_hand: part.by_hand,
     }
 }
 

@@ -20,6 +20,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
     ),
     paths(
         docs::version, docs::health, docs::openapi, docs::hosts, docs::tree, docs::components, docs::providers, docs::usage,
+        docs::get_provider, docs::swap_provider, docs::stop_provider, docs::start_provider, docs::restart_provider,
         docs::inspect, docs::wit, docs::call, docs::drain, docs::shutdown,
         docs::list_applications, docs::put_application, docs::preview_application, docs::get_application,
         docs::delete_application, docs::get_manifest, docs::list_versions, docs::application_status, docs::deploy,

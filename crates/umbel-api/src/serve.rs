@@ -28,11 +28,15 @@ pub(crate) const INSPECT_TIMEOUT: Duration = Duration::from_secs(400);
 /// The same for calls by hand, which may take 300 s.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(310);
 
+/// The same for what is done to a provider by hand, which drains and starts.
+pub(crate) const PROVIDER_TIMEOUT: Duration = Duration::from_secs(80);
+
 /// How long the answer at `path` may take.
 pub(crate) fn patience(path: &str) -> Duration {
     match path {
         "/v1/inspect" | "/v1/wit" => INSPECT_TIMEOUT,
         "/v1/call" => CALL_TIMEOUT,
+        path if path.starts_with("/v1/providers/") => PROVIDER_TIMEOUT,
         _ => REQUEST_TIMEOUT,
     }
 }

@@ -114,6 +114,23 @@ impl Service {
         first.ok_or_else(|| Problem::new(api::NO_HOST, "no host answers"))
     }
 
+    /// The hosts that have the provider: at least one.
+    pub(crate) async fn hosts_of_provider(&self, id: &str) -> Result<Vec<HostId>, Problem> {
+        let mut found = Vec::new();
+        for host in self.some_hosts().await? {
+            let inventory = self.control.inventory(&host.id).await?;
+            if inventory.providers.iter().any(|view| view.id.as_str() == id) {
+                found.push(host.id);
+            }
+        }
+        if found.is_empty() {
+            let message = format!("there is no provider `{}`", id.escape_debug());
+            let help = "list the providers with `umbel provider list`";
+            return Err(Problem::new(api::NO_SUCH_NAME, message).with_help(help));
+        }
+        Ok(found)
+    }
+
     /// What all hosts warn of; what one of them refuses is refused.
     pub(crate) async fn check_link(&self, link: &Link) -> Result<Vec<String>, Problem> {
         let mut warnings: Option<Vec<String>> = None;

@@ -3,6 +3,7 @@
 use crate::error::HostError;
 use crate::fetch::{Fetched, fetch};
 use crate::order::{Said, check_host};
+use crate::provider::hand;
 use crate::shared::Shared;
 use crate::slot::{Slot, not_running};
 use crate::{component, event_log, explain, inventory, order, provider};
@@ -21,6 +22,7 @@ use umbel_lattice::control::{
     ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
     ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
 };
+use umbel_lattice::extension::provider::ProviderRequest;
 use umbel_lattice::extension::{
     ComponentInspect, EventsRequest, LogsRequest, Need, Pinned, ReferenceRequest, WitReply, WitRequest,
 };
@@ -90,6 +92,7 @@ fn is_slow(words: &[&str]) -> bool {
         ["component", "scale" | "update", _]
             | ["provider", "start" | "stop", _]
             | ["drain" | "inspect" | "artifact.pin" | "call" | "wit"]
+            | ["provider.swap" | "provider.stop" | "provider.start" | "provider.restart"]
     )
 }
 
@@ -181,6 +184,7 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
             value(parse(message).and_then(|request| explain::explain(shared, &request)))
         }
         "link.check" => value(parse(message).and_then(|link| explain::check(shared, &link))),
+        what if let Some(verb) = what.strip_prefix("provider.") => by_hand(shared, message, verb).await,
         "wit" => value(wit(shared, message).await),
         "call" => value(match parse(message) {
             Ok(request) => crate::call::call(shared, request).await,
@@ -194,6 +198,27 @@ async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes
             Ok(request) => value(event_log::history(shared, request).await.map_err(|e| Problem::from(&e))),
             Err(problem) => CtlResponse::<()>::refused(problem).to_bytes(),
         },
+        _ => CtlResponse::<()>::unsupported().to_bytes(),
+    }
+}
+
+/// What is asked of one provider.
+async fn by_hand(shared: &Arc<Shared>, message: &Message, verb: &str) -> Bytes {
+    if verb == "swap" {
+        return value(match parse(message) {
+            Ok(request) => hand::swap(shared, request).await,
+            Err(problem) => Err(problem),
+        });
+    }
+    let id = match parse::<ProviderRequest>(message) {
+        Ok(request) => request.provider,
+        Err(problem) => return CtlResponse::<()>::refused(problem).to_bytes(),
+    };
+    match verb {
+        "show" => value(hand::show(shared, &id).await),
+        "stop" => reply(hand::stop(shared, &id).await),
+        "start" => reply(hand::start(shared, &id).await),
+        "restart" => reply(hand::restart(shared, &id).await),
         _ => CtlResponse::<()>::unsupported().to_bytes(),
     }
 }

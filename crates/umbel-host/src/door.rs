@@ -215,8 +215,12 @@ impl HostCalls for Door {
             // A component that answers HTTP serves requests as well as the network does.
             return slot.answer(request, within);
         }
-        let outgoing = provider.as_ref().and_then(|slot| slot.running()).and_then(|p| p.http_outgoing());
-        let Some(outgoing) = outgoing else {
+        let way = provider.as_ref().map(|slot| &slot.way);
+        let served = way.map_or(Ok(false), |way| way.check_http());
+        let Some(way) = way.filter(|_| matches!(served, Ok(true))) else {
+            if let Err(problem) = served {
+                return async move { Err(problem) }.boxed();
+            }
             let message =
                 format!("{} is linked to `{target}`, which does not serve {} now", self.id, HTTP_OUTGOING[0]);
             let problem = Problem::new(guest::UNLINKED, message).with_help(format!(
@@ -230,7 +234,7 @@ impl HostCalls for Door {
             first_byte_timeout: options.first_byte_timeout,
             between_bytes_timeout: options.between_bytes_timeout,
         };
-        outgoing.send(key, request, options)
+        way.send(key, request, options)
     }
 
     fn config_get(&self, key: &str) -> Option<String> {
@@ -276,9 +280,10 @@ impl HostCalls for Door {
         };
         match &bound.provider {
             Some(slot) => {
-                let server = slot.running().and_then(|provider| provider.serve());
-                let server = server.ok_or_else(|| self.away(bound, import))?;
-                Ok(Target::Server(server, bound.told.clone()))
+                if !slot.way.check()? {
+                    return Err(self.away(bound, import));
+                }
+                Ok(Target::Server(slot.calls.clone(), bound.told.clone()))
             }
             None => self.component(bound, import).map(Target::Component),
         }

@@ -13,21 +13,21 @@ use umbel_supervisor::{State, Tree};
 /// The inventory of this moment.
 pub fn inventory(shared: &Shared) -> Inventory {
     let tree = shared.root().map(|root| root.tree());
-    let states = |branch: &str| -> BTreeMap<String, State> {
-        let Some(node) = tree.as_ref().and_then(|t: &std::sync::Arc<Tree>| t.find(&[branch])) else {
+    let nodes = |branch: &str| -> BTreeMap<&str, &Tree> {
+        let Some(node) = tree.as_ref().and_then(|tree| tree.find(&[branch])) else {
             return BTreeMap::new();
         };
-        node.children.iter().map(|c| (c.id.to_string(), c.state)).collect()
+        node.children.iter().map(|child| (child.id.as_str(), &**child)).collect()
     };
-    let component_states = states(crate::component::BRANCH);
+    let component_nodes = nodes(crate::component::BRANCH);
     let slots = shared.slots.all();
     let mut components: Vec<ComponentView> =
-        slots.values().map(|slot| component(slot, component_states.get(slot.id.as_str()))).collect();
+        slots.values().map(|slot| component(slot, component_nodes.get(slot.id.as_str()).copied())).collect();
     components.sort_by(|a, b| a.id.cmp(&b.id));
-    let provider_states = states(crate::provider::BRANCH);
+    let provider_nodes = nodes(crate::provider::BRANCH);
     let slots = shared.providers.all();
     let mut providers: Vec<ProviderView> =
-        slots.values().map(|slot| provider(slot, provider_states.get(slot.id.as_str()))).collect();
+        slots.values().map(|slot| provider(slot, provider_nodes.get(slot.id.as_str()).copied())).collect();
     providers.sort_by(|a, b| a.id.cmp(&b.id));
     let host = host(shared);
     Inventory {
@@ -70,22 +70,22 @@ fn human(seconds: u64) -> String {
 }
 
 /// The supervisor knows better than the child when the child is down.
-fn seen(own: PartState, supervisor: Option<&State>) -> PartState {
-    match supervisor {
+fn seen(own: PartState, node: Option<&Tree>) -> PartState {
+    match node.map(|node| node.state) {
         Some(State::CrashLoop) => PartState::CrashLoop,
         Some(State::BackingOff { .. }) => PartState::BackingOff,
         _ => own,
     }
 }
 
-fn component(slot: &Slot, state: Option<&State>) -> ComponentView {
+fn component(slot: &Slot, node: Option<&Tree>) -> ComponentView {
     let order = slot.desired.borrow().clone();
     let status = slot.status();
     let mut view = ComponentView::new(slot.id.clone(), status.image_ref, order.count);
     view.annotations = order.annotations.clone();
     view.name = status.claims.as_ref().and_then(|c| c.name.clone());
     view.revision = status.claims.as_ref().and_then(|c| c.revision).unwrap_or(0);
-    view.state = seen(status.state, state);
+    view.state = seen(status.state, node);
     view.problem = status.problem;
     view.digest = status.digest;
     view.generation = order.generation;
@@ -135,10 +135,11 @@ pub(crate) fn usage(slot: &Slot) -> Usage {
     }
 }
 
-fn provider(slot: &ProviderSlot, state: Option<&State>) -> ProviderView {
+/// One provider, with what the supervisor knows of it.
+pub(crate) fn provider(slot: &ProviderSlot, node: Option<&Tree>) -> ProviderView {
     let (own, problem) = slot.status();
     let order = slot.order();
-    let mut view = ProviderView::new(slot.id.clone(), order.provider_ref.clone());
+    let mut view = ProviderView::new(slot.id.clone(), slot.runs().provider_ref.clone());
     view.annotations = order.annotations.clone();
     view.kind = Some(slot.kind());
     if let Some(process) = slot.process() {
@@ -151,7 +152,10 @@ fn provider(slot: &ProviderSlot, state: Option<&State>) -> ProviderView {
             processes: u32::try_from(load.processes).unwrap_or(u32::MAX),
         });
     }
-    view.state = seen(own, state);
+    view.state = seen(own, node);
+    view.restarts = node.map_or(0, |node| node.restarts);
+    view.is_moving = slot.is_moving();
+    view.by_hand = slot.hand.load().as_ref().map(|hand| hand.view());
     view.problem = problem;
     view.application = order.application.clone();
     view.generation = order.generation;

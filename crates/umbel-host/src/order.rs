@@ -4,6 +4,7 @@ use crate::component;
 use crate::error::HostError;
 use crate::parts::{Order, check_generation};
 use crate::process::Program;
+use crate::provider::hand::{self, Hand};
 use crate::provider::{self, Maker, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::Slot;
@@ -14,7 +15,7 @@ use umbel_core::limits::Isolation;
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{Scale, StartProvider, StopProvider, Update};
-use umbel_supervisor::Handle;
+use umbel_supervisor::{Handle, SupervisorError};
 
 /// What the order's giver is told.
 pub type Said = Result<String, Problem>;
@@ -128,25 +129,42 @@ async fn stop_component(shared: &Arc<Shared>, slot: &Arc<Slot>, order: &Scale) -
 
 /// A new order revives a part that has given up. The supervisor decides whether it has: the snapshots of its tree are late, and a
 /// part that gives up at this moment would never hear of the order.
-async fn wake(branch: &Handle, id: &str) {
+pub async fn wake(branch: &Handle, id: &str) {
     // Its own failure, if it fails again, is shown by its status.
     let _ = branch.revive_child(id).await;
 }
 
-/// Starts a provider, or changes one that runs: its config, its annotations, its generation.
-pub async fn start_provider(shared: &Arc<Shared>, order: StartProvider) -> Said {
+/// Starts a provider, or changes one that runs: its config, its annotations, its generation, what it is made of.
+pub async fn start_provider(shared: &Arc<Shared>, mut order: StartProvider) -> Said {
     check_host(shared, &order.host_id).map_err(problem)?;
-    let maker = maker_of(shared, &order)?;
+    maker_of(shared, &order)?;
     let id = order.provider_id.clone();
     let _turn = shared.providers.turn(id.as_str()).await;
     shared.check_open().map_err(problem)?;
     let branch = shared.branch(provider::BRANCH).map_err(problem)?;
-    if let Some(slot) = shared.provider(id.as_str()) {
-        return change_provider(&branch, &slot, order, &maker).await;
+    let slot = shared.provider(id.as_str());
+    if let Some(slot) = &slot {
+        check_generation(id.as_str(), slot.order().generation, order.generation).map_err(problem)?;
+    }
+    let hand = hand::of(shared, &order).await?;
+    if let Some(hand) = &hand {
+        hand.apply(&mut order);
+    }
+    let maker = maker_of(shared, &order)?;
+    if let Some(slot) = slot {
+        return change_provider(shared, &slot, order, maker, hand).await;
     }
     let given = Order { application: order.application.as_deref(), generation: order.generation };
     shared.providers.check_gone(id.as_str(), given).map_err(problem)?;
     let slot = Arc::new(ProviderSlot::new(order, maker));
+    let is_stopped = hand.as_ref().is_some_and(|hand| hand.is_stopped);
+    slot.hand.store(hand.map(Arc::new));
+    if is_stopped {
+        hand::rest(&slot);
+        shared.providers.add(id.as_str(), &slot);
+        shared.parts_changed();
+        return Ok(format!("provider {id} is stopped by hand"));
+    }
     shared.providers.add(id.as_str(), &slot);
     let started = branch.add_child(provider::child(shared, &slot)).await;
     if started.is_err() {
@@ -156,25 +174,29 @@ pub async fn start_provider(shared: &Arc<Shared>, order: StartProvider) -> Said 
     started.map(|()| format!("successfully started provider {id}")).map_err(problem)
 }
 
-/// The provider goes on serving: its child hands it what is new. Only another provider cannot take its place so.
+/// The provider goes on serving: its child hands it what is new. One of another make takes its place when it is ready.
 async fn change_provider(
-    branch: &Handle,
+    shared: &Arc<Shared>,
     slot: &Arc<ProviderSlot>,
     mut order: StartProvider,
-    maker: &Maker,
+    maker: Maker,
+    hand: Option<Hand>,
 ) -> Said {
     let (id, now) = (slot.id.as_str(), slot.order());
-    check_generation(id, now.generation, order.generation).map_err(problem)?;
-    // A builtin stands in for images of every version. A plan may name another one; wasmCloud's tools are refused as they know it.
-    let stays = slot.is_made_by(maker) && order.generation.is_some();
-    if now.provider_ref != order.provider_ref && !stays {
+    // A plan may name another image; wasmCloud's tools are refused as they know it.
+    if now.provider_ref != order.provider_ref && order.generation.is_none() {
         let (current, given) = (now.provider_ref.clone(), order.provider_ref);
         return Err(problem(HostError::ProviderExists { id: id.into(), current, given }));
     }
     order.generation = order.generation.or(now.generation);
     let is_new = *now != order;
-    slot.desired.send_replace(Arc::new(order));
-    wake(branch, id).await;
+    let is_stopped = hand.as_ref().is_some_and(|hand| hand.is_stopped);
+    slot.hand.store(hand.map(Arc::new));
+    slot.set_order(order, maker);
+    if is_stopped {
+        return Ok(format!("provider {id} is stopped by hand"));
+    }
+    hand::release(shared, slot).await?;
     Ok(if is_new { format!("provider {id} is being changed") } else { format!("provider {id} runs already") })
 }
 
@@ -189,7 +211,13 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
     let now = slot.order();
     check_generation(id, now.generation, order.generation).map_err(problem)?;
     let branch = shared.branch(provider::BRANCH).map_err(problem)?;
-    branch.remove_child(id).await.map_err(problem)?;
+    match branch.remove_child(id).await {
+        // It was stopped by hand before it was started.
+        Ok(()) | Err(SupervisorError::Unknown { .. }) => {}
+        Err(error) => return Err(problem(error)),
+    }
+    hand::forget(shared, &slot.id).await?;
+    slot.way.close();
     let generation = order.generation.or(now.generation);
     shared.providers.bury(id, Order { application: now.application.as_deref(), generation });
     shared.parts_changed();
@@ -197,7 +225,7 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
 }
 
 /// What a reference means: an archive, or a builtin by its name or because it stands in for an image of that name.
-fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
+pub fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
     let name = match parsed.location() {

@@ -13,7 +13,7 @@ use crate::fetch::blocking;
 use crate::shared::Shared;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -27,7 +27,7 @@ use umbel_core::id::{ComponentId, ProviderId};
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
-use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules};
+use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules, Token};
 use umbel_lattice::wrpc::{Catalog, Lent, Server, ServerLimits, ServerSpec};
 use umbel_provider::hostdata::{HostData, OwnData};
 use umbel_provider::remote::{Remote, RemoteSpec};
@@ -92,6 +92,38 @@ struct Ground {
     tasks: Scope,
     // Components that processes call, as long as one has a link to them: one server each, however many call.
     called: tokio::sync::Mutex<HashMap<String, Weak<Server>>>,
+    // Names of the processes that there are.
+    names: Arc<Mutex<HashSet<String>>>,
+}
+
+/// The name and the address of one process, which no other has while this is held. A provider that is replaced has two processes for a
+/// while: the second is told the same id, and what is sent to it goes to another address.
+struct Place {
+    name: String,
+    address: String,
+    names: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Place {
+    fn take(names: &Arc<Mutex<HashSet<String>>>, id: &ProviderId) -> Place {
+        let first = name_of(id);
+        let mut taken = names.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut name, mut address) = (first.clone(), id.to_string());
+        for number in 2_u32.. {
+            if taken.insert(name.clone()) {
+                break;
+            }
+            // No id has a slash.
+            (name, address) = (format!("{first}.{number}"), format!("{id}/{number}"));
+        }
+        Place { name, address, names: names.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
 }
 
 impl Processes {
@@ -143,7 +175,7 @@ impl Ground {
             Problem::new(code::PROVIDER_NOT_STARTED, "the socket of provider processes cannot be opened")
                 .with_cause(format!("{}: {source}", socket.display()))
         })?;
-        Ok(Ground { home, gate, executables, tasks, called: Default::default() })
+        Ok(Ground { home, gate, executables, tasks, called: Default::default(), names: Arc::default() })
     }
 
     /// Lets processes call the component.
@@ -266,14 +298,11 @@ pub async fn start(
     // First of all, so that there is nothing that it does not guard.
     shared.processes.guard(shared, ground).await?;
     let executable = executable(shared, program).await?;
+    let place = Place::take(&ground.names, &cx.id);
     let rules = ProviderRules::new(&shared.config.lattice, &cx.id, may_call(shared, &cx.id));
+    let rules = rules.at(&place.address);
     let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: Arc::new(rules) });
-    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone() };
-    let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
-    let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
-    data.config = cx.config.clone();
-    data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
-    data.log_level = Some("info".into());
+    let data = host_data(shared, ground, &cx, &token);
     let stdin = Stdin::Bytes(data.line().as_bytes().to_vec().into());
     let spec = Spec::new(executable.path)
         .args(executable.args)
@@ -281,7 +310,7 @@ pub async fn start(
         .grace(GRACE)
         .limits(Limits { nofile: Some(20_000), ..Limits::default() });
     let log = Log::new(shared, &cx.id, application);
-    let service = Service::new(name_of(&cx.id), spec)
+    let service = Service::new(place.name.clone(), spec)
         .limits(CgroupLimits { pids: Some(PIDS_MAX), ..CgroupLimits::default() })
         .on_line(move |stream, line| log.line(stream, line))
         .data(serde_json::json!({ "provider": cx.id.as_str() }));
@@ -290,6 +319,7 @@ pub async fn start(
         lattice: shared.lattice.clone(),
         spawn: spawn_in(&ground.tasks),
         id: cx.id.clone(),
+        address: place.address.clone(),
         host: shared.id.clone(),
         types: types(shared),
         application_of: application_of(shared),
@@ -312,7 +342,7 @@ pub async fn start(
     let (tell, ended) = watch::channel(None);
     let weak = Arc::downgrade(&running);
     let load = Arc::new(move || weak.upgrade().map(|running| running.usage()).unwrap_or_default());
-    ground.tasks.spawn(drive(running, door, remote.clone(), asked, tell));
+    ground.tasks.spawn(drive(running, (door, place), remote.clone(), asked, tell));
     Ok(ProcessProvider {
         shared: Arc::downgrade(shared),
         id: cx.id,
@@ -326,8 +356,25 @@ pub async fn start(
     })
 }
 
+/// What the process is told at its start.
+fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token) -> HostData {
+    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone() };
+    let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
+    let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
+    data.config = cx.config.clone();
+    data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
+    data.log_level = Some("info".into());
+    data
+}
+
 /// Processes and threads of one provider.
 const PIDS_MAX: u32 = 512;
+
+/// Makes sure that the program is there and can be run here, without starting it.
+pub async fn prepare(shared: &Arc<Shared>, program: &Program) -> Result<(), Problem> {
+    shared.processes.ground(shared).await?;
+    executable(shared, program).await.map(drop)
+}
 
 /// The executable that a program is.
 async fn executable(shared: &Arc<Shared>, program: &Program) -> Result<Executable, Problem> {
@@ -365,11 +412,14 @@ fn unpack(shared: &Shared, reference: &Reference) -> Result<Executable, Problem>
     Ok(Executable { path: executable.path, args: Vec::new(), claims })
 }
 
+/// Longest id that is a name of cgroups and folders as it is, with room for a number behind it.
+const NAME_MAX: usize = 60;
+
 /// A name for cgroups and folders: that of the id, or where it cannot be one, its digest.
 fn name_of(id: &ProviderId) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let id = id.as_str();
-    if id.len() <= 64 && id.chars().all(fits) && !id.starts_with('.') {
+    if id.len() <= NAME_MAX && id.chars().all(fits) && !id.starts_with('.') {
         return id.to_string();
     }
     Digest::of(id.as_bytes()).hex()[..32].to_string()
@@ -399,7 +449,7 @@ fn exited(exit: Result<umbel_supervisor::process::Exit, umbel_supervisor::proces
 /// Drives the process to its end: by itself, by silence, or because somebody asked.
 async fn drive(
     running: Arc<Running>,
-    door: Door,
+    (door, place): (Door, Place),
     remote: Arc<Remote>,
     mut asked: watch::Receiver<Option<Duration>>,
     tell: watch::Sender<Option<Problem>>,
@@ -426,7 +476,7 @@ async fn drive(
         tokio::task::yield_now().await;
     };
     remote.lose(why.clone());
-    drop(door);
+    drop((door, place));
     if let Err(error) = stopped {
         tracing::error!(%error, "a provider process was not ended as it should");
     }

@@ -134,6 +134,8 @@ fn read<T: DeserializeOwned>(bucket: &dyn Bucket, entry: &Entry) -> Result<T, Ho
 pub struct Records {
     links: Arc<dyn Bucket>,
     configs: Arc<dyn Bucket>,
+    // What was changed of providers by hand; ours, and each host's own.
+    hands: Arc<dyn Bucket>,
     written: Written,
 }
 
@@ -150,6 +152,7 @@ impl Records {
         Ok(Records {
             links: lattice.bucket(&format!("LATTICEDATA_{name}")).await?,
             configs: lattice.bucket(&format!("CONFIGDATA_{name}")).await?,
+            hands: lattice.bucket(&format!("UMBELHANDS_{name}")).await?,
             written: Written::default(),
         })
     }
@@ -235,6 +238,23 @@ impl Records {
     /// Removes a config, if it is there.
     pub async fn del_config(&self, name: &str) -> Result<(), LatticeError> {
         self.configs.delete(name, None).await
+    }
+
+    /// What was changed by hand of the part with that key. A record that cannot be read counts as none, not without saying so.
+    pub async fn hand<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LatticeError> {
+        let entry = self.hands.get(key).await?;
+        Ok(entry.and_then(|entry| tell(read(&*self.hands, &entry))))
+    }
+
+    /// Keeps what was changed by hand, or forgets it. Durable when it returns.
+    pub async fn set_hand<T: Serialize>(&self, key: &str, hand: Option<&T>) -> Result<(), LatticeError> {
+        match hand {
+            Some(hand) => {
+                let value = serde_json::to_vec(hand).expect("it is plain JSON data").into();
+                self.hands.put(key, value).await.map(drop)
+            }
+            None => self.hands.delete(key, None).await,
+        }
     }
 
     /// All links, read from the bucket. Those of a record that cannot be read are left out, so that the others can be seen.

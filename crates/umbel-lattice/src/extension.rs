@@ -1,6 +1,8 @@
 //! What is said on our own subjects, `umbel.v1.…` ([`crate::subjects::umbel`]). Requests are answered with a
 //! [`crate::control::CtlResponse`].
 
+pub mod provider;
+
 use crate::Message;
 use crate::control::{ControlError, PartState, ProviderKind, Usage};
 use bytes::Bytes;

@@ -262,6 +262,26 @@ pub mod umbel {
     pub fn link_check(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.link.check", host(lattice, id))
     }
+    /// All that there is to tell of a provider.
+    pub fn provider_show(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.provider.show", host(lattice, id))
+    }
+    /// Puts another provider in the place of one that runs.
+    pub fn provider_swap(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.provider.swap", host(lattice, id))
+    }
+    /// Stops a provider by hand.
+    pub fn provider_stop(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.provider.stop", host(lattice, id))
+    }
+    /// Starts a provider that was stopped by hand.
+    pub fn provider_start(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.provider.start", host(lattice, id))
+    }
+    /// Starts a provider anew.
+    pub fn provider_restart(lattice: &LatticeName, id: &HostId) -> String {
+        format!("{}.provider.restart", host(lattice, id))
+    }
     /// A component's interfaces as WIT.
     pub fn wit(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.wit", host(lattice, id))

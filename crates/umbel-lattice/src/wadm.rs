@@ -300,6 +300,9 @@ pub struct PartStatus {
     /// The version that goes on serving because the desired one cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<String>,
+    /// What was changed of it by hand, until the next deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
     /// Where its components can be reached through it, or where it can be reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,

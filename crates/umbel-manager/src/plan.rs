@@ -16,6 +16,7 @@ use crate::world::{HostView, World};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use umbel_core::Problem;
+use umbel_core::code::host::SWAP_REFUSED;
 use umbel_core::code::manager as code;
 use umbel_core::id::{ComponentId, HostId, ProviderId};
 use umbel_core::link::{Link, LinkKey, Values};
@@ -282,7 +283,13 @@ impl Planner<'_> {
         }
         // The reference that hosts of wasmCloud 1.x show may have lost its scheme; our annotation tells whether it changed.
         let is_as_wanted = view.annotations.as_ref() == Some(&part.annotations);
-        if !is_as_wanted || self.is_to_be_retried(view.state, view.generation) {
+        // What was changed by hand holds until a deploy.
+        let is_newer = view.generation.is_some_and(|generation| generation < self.desired.generation);
+        let is_undone = view.by_hand.is_some() && is_newer;
+        // It runs, and is not what was ordered.
+        let is_refused =
+            is_newer && view.problem.as_ref().is_some_and(|problem| problem.code == SWAP_REFUSED);
+        if !is_as_wanted || is_undone || is_refused || self.is_to_be_retried(view.state, view.generation) {
             // Hosts of wasmCloud 1.x tell no generation, and take a start of what runs for done.
             let can_change = view.generation.is_some();
             let step = if can_change { Step::ChangeProvider } else { Step::ReplaceProvider };

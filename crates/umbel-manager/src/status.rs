@@ -45,10 +45,13 @@ struct Viewer<'a> {
 }
 
 /// What a host tells about a part.
+#[derive(Default)]
 struct Seen {
     state: PartState,
     problem: Option<Problem>,
     instances: Option<u32>,
+    is_moving: bool,
+    by_hand: Option<String>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -99,6 +102,7 @@ impl Viewer<'_> {
                     instances: seen.instances,
                     problem: seen.problem,
                     serving: None,
+                    by_hand: seen.by_hand,
                     endpoints: seen.endpoints,
                 });
             };
@@ -116,8 +120,7 @@ impl Viewer<'_> {
             );
             if placement.is_empty() && !is_none_wanted {
                 let problem = self.plan.problems.get(&part.name).cloned();
-                let seen =
-                    Seen { state: PartState::Unknown, problem, instances: None, endpoints: Vec::new() };
+                let seen = Seen { problem, ..Seen::default() };
                 add(self, None, seen, StatusType::Waiting);
             }
             self.scaler(&part.id, &part.scale, worst, &message);
@@ -148,12 +151,14 @@ impl Viewer<'_> {
                 state: view.state,
                 problem: view.problem.clone(),
                 instances: Some(view.max_instances),
-                endpoints: Vec::new(),
+                ..Seen::default()
             }),
             Kind::Provider => inventory.provider(id).map(|view| Seen {
                 state: view.state,
                 problem: view.problem.clone(),
                 instances: None,
+                is_moving: view.is_moving,
+                by_hand: view.by_hand.as_ref().map(ToString::to_string),
                 endpoints: view.endpoints.clone(),
             }),
         });
@@ -161,14 +166,17 @@ impl Viewer<'_> {
         let Some(mut seen) = seen else {
             let state = if failure.is_some() { PartState::Failed } else { PartState::Starting };
             let kind = failure_kind(failure.as_ref());
-            return (Seen { state, problem: failure, instances: None, endpoints: Vec::new() }, kind);
+            return (Seen { state, problem: failure, ..Seen::default() }, kind);
         };
         let kind = match seen.state {
             // A provider that runs but did not take a link, such as one whose address another application has.
             PartState::Running if kind == Kind::Provider && seen.problem.is_some() => {
                 failure_kind(seen.problem.as_ref())
             }
+            PartState::Running if seen.is_moving => StatusType::Reconciling,
             PartState::Running | PartState::Completed | PartState::Unknown => StatusType::Deployed,
+            // Somebody has stopped it, and nothing that is under way will start it.
+            PartState::Stopped if seen.by_hand.is_some() && !has_step => StatusType::Unhealthy,
             PartState::Starting | PartState::Compiling | PartState::Draining | PartState::Stopped => {
                 StatusType::Reconciling
             }
@@ -274,6 +282,7 @@ impl Viewer<'_> {
             instances: None,
             problem,
             serving: None,
+            by_hand: None,
             endpoints: Vec::new(),
         });
     }

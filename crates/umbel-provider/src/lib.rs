@@ -52,6 +52,11 @@ pub trait Factory: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether its providers keep data in their folder that only one of them can have open, so that two of one id cannot run at once.
+    fn opens_its_data_alone(&self) -> bool {
+        false
+    }
+
     /// Where secrets are put by hand, if its providers serve secrets.
     fn keeper(&self) -> Option<&dyn secrets::Keeper> {
         None

@@ -41,6 +41,8 @@ pub struct RemoteSpec {
     pub spawn: Spawn,
     /// Its id.
     pub id: ProviderId,
+    /// Where it is reached: its id, or another name for one that takes the place of another (`ProviderRules::at`).
+    pub address: String,
     /// The host that it was started by.
     pub host: HostId,
     /// Types of contracts that it does not say itself.
@@ -73,7 +75,7 @@ struct State {
 /// Calls of components to the provider.
 struct Calls {
     client: Client,
-    id: String,
+    address: String,
     catalog: Catalog,
     types: Types,
     /// Catalogues of what the provider does not say, one for each import.
@@ -85,7 +87,7 @@ impl Remote {
     ///
     /// Errors: what it could not start for, or `UM0646` if it says nothing in time. Dropping the future is enough when its process ends.
     pub async fn connect(spec: RemoteSpec, within: Duration) -> Result<Remote, Problem> {
-        let subjects = Subjects::new(spec.lattice.name(), spec.id.as_str());
+        let subjects = Subjects::new(spec.lattice.name(), &spec.address);
         let client =
             Client::new(spec.lattice.clone(), spec.spawn.clone(), Lent::new(), ClientLimits::default());
         let client = client.await.map_err(|error| Problem::from(&error))?;
@@ -103,7 +105,7 @@ impl Remote {
         let named = description.interfaces.into_iter();
         let server = Arc::new(Calls {
             client: client.clone(),
-            id: spec.id.to_string(),
+            address: spec.address.clone(),
             catalog: Catalog::new(
                 named.map(|(name, interface)| (InterfaceName::new(&name), Arc::new(interface))),
             ),
@@ -295,7 +297,7 @@ impl Serve for Calls {
         }
         let client = self.client.clone();
         let outgoing = Outgoing {
-            target: self.id.clone(),
+            target: self.address.clone(),
             source: call.link.source_id.clone(),
             link: call.link.name.clone(),
             patience: call.patience,

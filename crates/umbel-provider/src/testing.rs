@@ -100,6 +100,7 @@ impl Harness {
             lattice: lattice.clone(),
             spawn,
             id,
+            address: PROVIDER.into(),
             host,
             types: Arc::new(|_, _| None),
             application_of: Arc::new(application_of),

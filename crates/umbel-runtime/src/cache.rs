@@ -3,6 +3,7 @@
 //! Loading machine code is trusting it. Each file carries a keyed hash in a file beside it, made with a key that only this user can
 //! read; what does not verify is thrown away and compiled again.
 
+use crate::engine::{Engine, Style};
 use crate::error::{Cause, LoadError};
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -15,15 +16,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// Changes when what is stored means something else.
-const FORMAT: &[u8] = b"umbel aot 1";
+const FORMAT: &[u8] = b"umbel aot 2";
 
-/// The name of one compiled component: a hash over its digest, the engine and its flags.
+/// In the order in which code is tried: most is plain, and what code is for stands at its beginning.
+const STYLES: [Style; 2] = [Style::Plain, Style::Concurrent];
+
+/// Code as an engine has it, and which engine that is.
+pub(crate) type Loaded = (wasmtime::component::Component, Style);
+
+/// The name of one compiled component: a hash over its digest, the engines and their flags. For which of the two engines the code is,
+/// the code itself says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
 impl Key {
-    /// The key of the component with this digest under this engine.
-    pub(crate) fn of(digest: &str, engine: &wasmtime::Engine) -> Key {
+    /// The key of the component with this digest under these engines.
+    pub(crate) fn of(digest: &str, engine: &Engine) -> Key {
         struct Sink(blake3::Hasher);
         impl Hasher for Sink {
             fn finish(&self) -> u64 {
@@ -36,7 +44,9 @@ impl Key {
         let mut sink = Sink(blake3::Hasher::new());
         sink.write(FORMAT);
         digest.hash(&mut sink);
-        engine.precompile_compatibility_hash().hash(&mut sink);
+        for style in STYLES {
+            engine.pool(style).wasmtime.precompile_compatibility_hash().hash(&mut sink);
+        }
         Key(sink.0.finalize().to_hex().to_string())
     }
 }
@@ -122,11 +132,7 @@ impl Cache {
     }
 
     /// Maps the code, if it is there and authentic. What is there and is not authentic is removed.
-    pub(crate) fn load(
-        &self,
-        key: &Key,
-        engine: &wasmtime::Engine,
-    ) -> Result<Option<wasmtime::component::Component>, LoadError> {
+    pub(crate) fn load(&self, key: &Key, engine: &Engine) -> Result<Option<Loaded>, LoadError> {
         let path = self.code_path(key);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -143,11 +149,11 @@ impl Cache {
             return Ok(None);
         }
         match map(engine, &file) {
-            Ok(component) => {
+            Ok(loaded) => {
                 // The time of its last use, for `trim`. A folder that takes no changes is trimmed by age.
                 #[expect(clippy::disallowed_methods, reason = "how old a file is, the system's clock says")]
                 let _ = file.set_modified(SystemTime::now());
-                Ok(Some(component))
+                Ok(Some(loaded))
             }
             // Made by an engine that differs in a way its hash does not show: compile again rather than fail.
             Err(error) => {
@@ -222,8 +228,20 @@ fn blake3_eq(stored: &[u8], computed: &blake3::Hash) -> bool {
     <[u8; 32]>::try_from(stored).is_ok_and(|bytes| blake3::Hash::from_bytes(bytes) == *computed)
 }
 
+/// Maps the code for the engine that it was made for.
+fn map(engine: &Engine, file: &File) -> wasmtime::Result<Loaded> {
+    let mut last = None;
+    for style in STYLES {
+        match map_for(&engine.pool(style).wasmtime, file) {
+            Ok(component) => return Ok((component, style)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| wasmtime::format_err!("there is no engine")))
+}
+
 #[expect(unsafe_code, reason = "loading machine code is what a cache of machine code is for")]
-fn map(engine: &wasmtime::Engine, file: &File) -> wasmtime::Result<wasmtime::component::Component> {
+fn map_for(engine: &wasmtime::Engine, file: &File) -> wasmtime::Result<wasmtime::component::Component> {
     // Through the open file, so that what is mapped is what was authenticated, whatever happens to the name meanwhile.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: the file was written by our compile process and its keyed hash verified a moment ago; the folder is ours alone (0700).

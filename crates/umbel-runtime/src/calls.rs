@@ -117,4 +117,14 @@ pub trait HostCalls: Send + Sync + 'static {
         function: &str,
         link_name: Option<&str>,
     ) -> Result<Target, Problem>;
+
+    /// How long a call of the import took over the link of that name, `default` unless it is given: of one call in [`TOLD_EVERY`], and
+    /// only of calls that ended well.
+    fn took(&self, import: &InterfaceName, link_name: Option<&str>, took: Duration) {
+        // Where nobody asks.
+        let _ = (import, link_name, took);
+    }
 }
+
+/// Of so many calls on a thread the time of one is told: taking it costs as much as a part of a call.
+pub const TOLD_EVERY: u32 = 32;

@@ -25,13 +25,13 @@ impl Component {
             let call = call.clone();
             let inner = inner.clone();
             async move {
-                let mut store = guest::store(&inner.engine, &inner.shared, &call);
+                let mut store = guest::store(inner.pool(), &inner.shared, &call);
                 let mut status = run(&mut store, &inner.image.entry).await;
                 if let Err(error) = &status
                     && guest::lacks_room(error)
-                    && inner.engine.kept().make_room()
+                    && inner.pool().kept.make_room()
                 {
-                    store = guest::store(&inner.engine, &inner.shared, &call);
+                    store = guest::store(inner.pool(), &inner.shared, &call);
                     status = run(&mut store, &inner.image.entry).await;
                 }
                 let result = verdict(&store, &call, status);
@@ -76,5 +76,9 @@ fn verdict(
             None => return Err(guest::failed(store, call, error)),
         },
     };
-    if status == 0 { Ok(()) } else { Err(CallError::Command { component, status }) }
+    if status == 0 {
+        return Ok(());
+    }
+    store.data().shared().budget.trapped();
+    Err(CallError::Command { component, status })
 }

@@ -5,7 +5,7 @@
 
 use crate::cache::{Cache, Key};
 use crate::config::CompileLimits;
-use crate::engine::{Layout, settings};
+use crate::engine::{Layout, Style, settings};
 use crate::error::{Cause, LoadError};
 use crate::{adapt, inspect, logs, wit};
 use async_trait::async_trait;
@@ -159,11 +159,23 @@ fn precompile(layout: Layout, what: &str, input: &Path, output: &Path) -> Result
     let bytes = std::fs::read(input).map_err(io(input))?;
     inspect::check(what, &bytes)?;
     let bytes = if inspect::is_module(&bytes) { adapt::component(what, &bytes)? } else { bytes };
-    let engine = wasmtime::Engine::new(&compile_settings(layout))
-        .map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
-    let code =
-        engine.precompile_component(&bytes).map_err(|e| LoadError::Compile { source: Cause::of(&e) })?;
-    std::fs::write(output, code).map_err(io(output))
+    std::fs::write(output, machine_code(layout, &bytes)?).map_err(io(output))
+}
+
+/// Code for the plain engine, if the component can do with that.
+fn machine_code(layout: Layout, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let compiled = |style| {
+        let engine = wasmtime::Engine::new(&compile_settings(style, layout));
+        let engine = engine.map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
+        engine.precompile_component(bytes).map_err(|e| LoadError::Compile { source: Cause::of(&e) })
+    };
+    // What needs the other engine is found before anything is compiled; what is wrong is said by that one, which knows all features.
+    if !inspect::names_wasi_p3(bytes)
+        && let Ok(code) = compiled(Style::Plain)
+    {
+        return Ok(code);
+    }
+    compiled(Style::Concurrent)
 }
 
 fn describe(what: &str, input: &Path, output: &Path) -> Result<(), LoadError> {
@@ -176,8 +188,8 @@ fn describe(what: &str, input: &Path, output: &Path) -> Result<(), LoadError> {
 }
 
 /// The settings of the host's engine, without its pool: address space is limited in the compile process.
-fn compile_settings(layout: Layout) -> wasmtime::Config {
-    let mut config = settings(layout, 0);
+fn compile_settings(style: Style, layout: Layout) -> wasmtime::Config {
+    let mut config = settings(style, layout, 0);
     config.allocation_strategy(wasmtime::InstanceAllocationStrategy::OnDemand);
     config
 }

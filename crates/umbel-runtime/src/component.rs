@@ -5,7 +5,7 @@ use crate::body::{Body, BodyWatch, Watched};
 use crate::budget::{Budget, Usage};
 use crate::calls::{HostCalls, Within};
 use crate::ctx::Shared;
-use crate::engine::Engine;
+use crate::engine::{Engine, Pool};
 use crate::error::CallError;
 use crate::granted::Granted;
 use crate::guest::{self, Call, Guest};
@@ -43,6 +43,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// The engine that its instances are of.
+    pub(crate) fn pool(&self) -> &Pool {
+        self.image.pool(&self.engine)
+    }
+
     /// Whether instances are kept for the next call.
     pub(crate) fn keeps(&self) -> bool {
         self.mode == InstanceMode::Reuse
@@ -87,7 +92,7 @@ impl Component {
         let inner = Arc::new(inner);
         if inner.keeps() {
             let keeper: Weak<Inner> = Arc::downgrade(&inner);
-            engine.kept().add(keeper);
+            inner.pool().kept.add(keeper);
         }
         Component { inner }
     }

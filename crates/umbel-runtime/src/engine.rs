@@ -1,6 +1,9 @@
-//! One engine and one pool for all components, whatever their limits.
+//! Two engines, each with one pool for all of its components, whatever their limits.
 //!
-//! The pool reserves address space, not memory. Where address space is short (`ulimit -v`) the pool is made smaller step by
+//! Components that do several things at once (the component model's `async`: WASI 0.3) need bookkeeping at every call that makes a call
+//! between components half as expensive again. So those that do not have an engine without it ([`Style`]); compiling tells which it is.
+//!
+//! A pool reserves address space, not memory. Where address space is short (`ulimit -v`) the pools are made smaller step by
 //! step, at last instances are allocated on demand, and [`Engine::shortfall`] says so.
 
 use crate::config::Config;
@@ -44,7 +47,25 @@ impl Layout {
     }
 }
 
-/// The engine, its pool and its clock of epochs.
+/// What the code of a component may ask of its engine. It decides the machine code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// One thing at a time: all that WASI 0.2 can express.
+    Plain,
+    /// Several at once, with streams and futures.
+    Concurrent,
+}
+
+/// One of the two engines.
+pub(crate) struct Pool {
+    pub(crate) wasmtime: wasmtime::Engine,
+    /// What components keep of it.
+    pub(crate) kept: Kept,
+    // The address space of its slots.
+    space: Vec<Range<u64>>,
+}
+
+/// The engines, their pools and their clock of epochs.
 #[derive(Clone)]
 pub struct Engine {
     // One for all parts: every call has a clone, and a counter that all cores write to costs as much as a lock.
@@ -52,69 +73,68 @@ pub struct Engine {
 }
 
 struct Parts {
-    wasmtime: wasmtime::Engine,
+    plain: Pool,
+    concurrent: Pool,
     started: Instant,
     // Milliseconds since `started`, as of the last tick: read once per call where a clock would cost more.
     now_ms: AtomicU64,
     tick: Duration,
     layout: Layout,
     shortfall: Option<Problem>,
-    kept: Kept,
     memory: Memory,
     background: OnceLock<Handle>,
-    // The address space of its slots.
-    pool: Vec<Range<u64>>,
+}
+
+/// Both engines, or why there is no room for one.
+fn both(layout: Layout, keep_resident: usize, kept: usize) -> wasmtime::Result<(Pool, Pool)> {
+    let pool = |style| -> wasmtime::Result<Pool> {
+        let settings = settings(style, layout, keep_resident);
+        let (made, space) = reserved_by(|| wasmtime::Engine::new(&settings));
+        Ok(Pool { wasmtime: made?, kept: Kept::of(kept), space })
+    };
+    Ok((pool(Style::Plain)?, pool(Style::Concurrent)?))
 }
 
 impl Engine {
-    /// Starts the engine with the largest pool that the machine allows, up to `config.instances_max`.
+    /// Starts the engines with the largest pools that the machine allows, up to `config.instances_max` each.
     pub fn new(config: &Config) -> Result<Engine, LoadError> {
         let wanted = config.instances_max.max(1);
         let mut slots = wanted.min(slots_by_address_space());
         let mut last = None;
         while slots > 0 {
-            let settings = settings(Layout::Pool(slots), config.keep_resident_bytes);
-            let (made, pool) = reserved_by(|| wasmtime::Engine::new(&settings));
-            match made {
-                Ok(inner) => {
+            match both(Layout::Pool(slots), config.keep_resident_bytes, slots as usize) {
+                Ok(pools) => {
                     let shortfall = (slots < wanted).then(|| small_pool(wanted, Some(slots), last.as_ref()));
-                    return Ok(Engine::with(inner, config, Layout::Pool(slots), shortfall, pool));
+                    return Ok(Engine::with(pools, config, Layout::Pool(slots), shortfall));
                 }
                 Err(error) => last = Some(error),
             }
             slots /= 4;
         }
-        let inner = wasmtime::Engine::new(&settings(Layout::OnDemand, 0))
-            .map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
+        let pools = both(Layout::OnDemand, 0, config.instances_max as usize);
+        let pools = pools.map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
         let shortfall = Some(small_pool(wanted, None, last.as_ref()));
-        Ok(Engine::with(inner, config, Layout::OnDemand, shortfall, Vec::new()))
+        Ok(Engine::with(pools, config, Layout::OnDemand, shortfall))
     }
 
     fn with(
-        wasmtime: wasmtime::Engine,
+        (plain, concurrent): (Pool, Pool),
         config: &Config,
         layout: Layout,
         shortfall: Option<Problem>,
-        pool: Vec<Range<u64>>,
     ) -> Engine {
         let tick = config.tick.max(Duration::from_millis(1));
         let now_ms = AtomicU64::new(0);
-        let slots = match layout {
-            Layout::Pool(slots) => slots,
-            Layout::OnDemand => config.instances_max,
-        };
-        let kept = Kept::of(slots as usize);
         let memory = Memory { held: AtomicU64::new(0), max: config.guest_memory_bytes_max };
         let parts = Parts {
-            wasmtime,
+            plain,
+            concurrent,
             started: Instant::now(),
             now_ms,
             tick,
             layout,
             shortfall,
-            kept,
             memory,
-            pool,
             background: OnceLock::new(),
         };
         Engine { parts: Arc::new(parts) }
@@ -124,7 +144,8 @@ impl Engine {
     pub fn tick(&self) {
         let now = u64::try_from(self.parts.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.parts.now_ms.store(now, Relaxed);
-        self.parts.wasmtime.increment_epoch();
+        self.parts.plain.wasmtime.increment_epoch();
+        self.parts.concurrent.wasmtime.increment_epoch();
     }
 
     /// How often [`Engine::tick`] is to be called.
@@ -172,18 +193,17 @@ impl Engine {
         self.parts.shortfall.as_ref()
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.parts.wasmtime
+    /// The engine for components of that style.
+    pub(crate) fn pool(&self, style: Style) -> &Pool {
+        match style {
+            Style::Plain => &self.parts.plain,
+            Style::Concurrent => &self.parts.concurrent,
+        }
     }
 
-    /// The address space of its slots.
-    pub(crate) fn pool(&self) -> &[Range<u64>] {
-        &self.parts.pool
-    }
-
-    /// What components keep of the pool.
-    pub(crate) fn kept(&self) -> &Kept {
-        &self.parts.kept
+    /// The address space of all slots.
+    pub(crate) fn space(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.parts.plain.space.iter().chain(&self.parts.concurrent.space)
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -231,10 +251,12 @@ impl Memory {
 }
 
 /// The settings that decide the machine code and the pool.
-pub(crate) fn settings(layout: Layout, keep_resident: usize) -> wasmtime::Config {
+pub(crate) fn settings(style: Style, layout: Layout, keep_resident: usize) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config.epoch_interruption(true);
-    config.wasm_component_model_async(true);
+    let is_concurrent = style == Style::Concurrent;
+    config.wasm_component_model_async(is_concurrent);
+    config.concurrency_support(is_concurrent);
     // Several imports of one interface, each under a name of its own.
     config.wasm_component_model_implements(true);
     config.memory_init_cow(true);
@@ -277,18 +299,18 @@ fn pool(slots: u32, keep_resident: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// How many slots a limited address space can hold, leaving room for everything else.
+/// How many slots of each pool a limited address space can hold, leaving room for everything else.
 fn slots_by_address_space() -> u32 {
     let Some(bytes) = rustix::process::getrlimit(rustix::process::Resource::As).current else {
         return u32::MAX;
     };
-    u32::try_from(bytes / 2 / SLOT_BYTES).unwrap_or(u32::MAX)
+    u32::try_from(bytes / 4 / SLOT_BYTES).unwrap_or(u32::MAX)
 }
 
 fn small_pool(wanted: u32, slots: Option<u32>, error: Option<&wasmtime::Error>) -> Problem {
     let message = match slots {
         Some(slots) => {
-            format!("the instance pool has {slots} slots instead of {wanted}: address space is short")
+            format!("the instance pools have {slots} slots instead of {wanted}: address space is short")
         }
         None => format!(
             "instances are allocated on demand instead of from {wanted} pool slots: address space is short"

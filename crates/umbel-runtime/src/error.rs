@@ -34,7 +34,9 @@ pub enum LoadError {
         reason: String,
     },
     /// An actor-era module.
-    #[error("{what} is an actor module of wasmCloud before 1.0: it imports `wasmbus`")]
+    #[error(
+        "{what} is an actor module of wasmCloud before 1.0: it imports the interface of its actors (waPC)"
+    )]
     Actor {
         /// What was given.
         what: String,

@@ -1,6 +1,6 @@
 //! Imports that a link serves: every call finds its target anew, so a link can change while its importer runs.
 
-use crate::calls::Target;
+use crate::calls::{TOLD_EVERY, Target};
 use crate::carry::handles::{self, Carried};
 use crate::carry::list::{FLAT_MAX, Values, with_count};
 use crate::carry::types;
@@ -9,7 +9,9 @@ use crate::ctx::Ctx;
 use crate::error::CallError;
 use crate::serve::Invocation;
 use crate::{calls, lane, logs};
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Instant;
 use umbel_core::code::guest::{CONTRACT_MISMATCH, NOT_CARRIED, UNLINKED, UNSUPPORTED_CALL};
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Call, Function, InterfaceName, Type, Value};
@@ -147,6 +149,16 @@ fn concurrent<const N: usize, const M: usize>(
     })
 }
 
+/// The time, for one call in [`TOLD_EVERY`].
+fn begun() -> Option<Instant> {
+    thread_local! {
+        static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+    let calls = CALLS.get();
+    CALLS.set(calls.wrapping_add(1));
+    calls.is_multiple_of(TOLD_EVERY).then(Instant::now)
+}
+
 async fn invoke_apart(component: Component, invocation: Invocation) -> Result<Option<Value>, CallError> {
     let id = component.id().to_string();
     let outcome = lane::apart(async move { component.invoke(invocation).await }).await;
@@ -155,22 +167,35 @@ async fn invoke_apart(component: Component, invocation: Invocation) -> Result<Op
 
 impl Gate {
     async fn pass(&self, mut store: StoreContextMut<'_, Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
+        let begun = begun();
         let trip = self.leave(store.as_context_mut(), args, false)?;
         let outcome = match trip {
             Ok(trip) => trip.await,
             Err(problem) => Err(problem),
         };
+        self.tell(store.data(), begun.filter(|_| outcome.is_ok()));
         self.enter(store.as_context_mut(), outcome)
     }
 
     async fn pass_concurrently(&self, accessor: &Accessor<Ctx>, args: Vec<Value>) -> Result<Vec<Value>> {
         // This is polled by the event loop of the importer's store.
+        let begun = begun();
         let trip = accessor.with(|mut access| self.leave(access.as_context_mut(), args, true))?;
         let outcome = match trip {
             Ok(trip) => trip.await,
             Err(problem) => Err(problem),
         };
-        accessor.with(|mut access| self.enter(access.as_context_mut(), outcome))
+        accessor.with(|mut access| {
+            self.tell(access.data_mut(), begun.filter(|_| outcome.is_ok()));
+            self.enter(access.as_context_mut(), outcome)
+        })
+    }
+
+    /// Tells how long a call took.
+    fn tell(&self, ctx: &Ctx, begun: Option<Instant>) {
+        let Some(begun) = begun else { return };
+        let name = self.link_name.as_deref().or_else(|| ctx.link_name(&self.interface));
+        ctx.shared().calls.took(&self.import, name, begun.elapsed());
     }
 
     /// Finds where the call goes, and what it takes along.

@@ -5,7 +5,7 @@ use crate::body::BodyWatch;
 use crate::budget::Budget;
 use crate::calls::{Level, Stream};
 use crate::ctx::{Ctx, Growth, Shared};
-use crate::engine::Engine;
+use crate::engine::{Engine, Pool};
 use crate::error::CallError;
 use crate::{lane, logs};
 use futures::FutureExt;
@@ -288,8 +288,8 @@ impl Drop for Running {
 struct Late;
 
 /// A store for one instance of the component, whose first call this is.
-pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>, call: &Arc<Call>) -> Store<Ctx> {
-    let mut store = Store::new(engine.wasmtime(), Ctx::new(shared, call));
+pub(crate) fn store(pool: &Pool, shared: &Arc<Shared>, call: &Arc<Call>) -> Store<Ctx> {
+    let mut store = Store::new(&pool.wasmtime, Ctx::new(shared, call));
     store.limiter(|ctx| ctx);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|cx| {

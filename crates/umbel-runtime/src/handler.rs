@@ -52,7 +52,7 @@ pub(crate) async fn run<H: Handler>(
     if call.outbox.is_answered() {
         // A guest that forgot to finish its body holds it open; until it has ended, the call's deadline must go on.
         call.body_ended().await;
-        H::shelf(&inner).put(warm, inner.engine.kept());
+        H::shelf(&inner).put(warm, &inner.pool().kept);
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ pub(crate) async fn take<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Result<
 /// Keeps an instance after a call that ended well, where the component keeps any.
 pub(crate) fn keep<H: Exports>(inner: &Inner, warm: Warm<H>) {
     if inner.keeps() {
-        H::shelf(inner).put(warm, inner.engine.kept());
+        H::shelf(inner).put(warm, &inner.pool().kept);
     }
 }
 
@@ -80,12 +80,12 @@ pub(crate) async fn fresh<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Result
     let mut made = make(inner, call).await;
     if let Some((_, Err(error))) = &made
         && guest::lacks_room(error)
-        && inner.engine.kept().make_room()
+        && inner.pool().kept.make_room()
     {
         made = make(inner, call).await;
     }
     match made {
-        Some((store, Ok(exports))) if inner.keeps() => Ok(Warm::lasting(store, exports, &inner.engine)),
+        Some((store, Ok(exports))) if inner.keeps() => Ok(Warm::lasting(store, exports, &inner.pool().kept)),
         Some((store, Ok(exports))) => Ok(Warm::once(store, exports)),
         Some((store, Err(error))) => Err(guest::failed(&store, call, error)),
         None => Err(CallError::NoExport { component: inner.shared.id.clone(), wanted: "HTTP" }),
@@ -93,7 +93,7 @@ pub(crate) async fn fresh<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Result
 }
 
 async fn make<H: Exports>(inner: &Inner, call: &Arc<Call>) -> Option<(Store<Ctx>, wasmtime::Result<H>)> {
-    let mut store = guest::store(&inner.engine, &inner.shared, call);
+    let mut store = guest::store(inner.pool(), &inner.shared, call);
     let exports = H::instantiate(&inner.image, &mut store).await?;
     Some((store, exports))
 }

@@ -1,11 +1,11 @@
 //! An image: one component, compiled and pre-linked, shared by all components of the same bytes.
 
-use crate::cache::{Cache, Key, Trimmed};
+use crate::cache::{Cache, Key, Loaded, Trimmed};
 use crate::carry::types::Resources;
 use crate::compile::{Worker, compile};
 use crate::config::Config;
 use crate::ctx::Ctx;
-use crate::engine::Engine;
+use crate::engine::{Engine, Pool, Style};
 use crate::error::{Cause, LoadError};
 use crate::linker::{Contract, Linker};
 use crate::serve::{self, Exported};
@@ -75,6 +75,7 @@ pub struct Image {
     unlinked: Vec<String>,
     code_bytes: u64,
     needs: Needs,
+    style: Style,
     pub(crate) contracts: BTreeMap<String, Contract>,
     pub(crate) exported: Vec<Exported>,
     pub(crate) resources: Resources,
@@ -84,7 +85,11 @@ pub struct Image {
 
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Image").field("digest", &self.digest).field("world", &self.world()).finish()
+        f.debug_struct("Image")
+            .field("digest", &self.digest)
+            .field("world", &self.world())
+            .field("style", &self.style)
+            .finish()
     }
 }
 
@@ -113,6 +118,11 @@ impl Image {
     /// The names of its exports.
     pub fn exports(&self) -> &[String] {
         &self.exports
+    }
+
+    /// The engine that its instances are of.
+    pub(crate) fn pool<'a>(&self, engine: &'a Engine) -> &'a Pool {
+        engine.pool(self.style)
     }
 
     pub(crate) fn needs(&self) -> Needs {
@@ -151,7 +161,8 @@ pub struct Images {
 
 struct Inner {
     engine: Engine,
-    linker: Linker,
+    plain: Linker,
+    concurrent: Linker,
     cache: Arc<Cache>,
     worker: Arc<dyn Worker>,
     limits: crate::config::CompileLimits,
@@ -179,10 +190,15 @@ impl Images {
     /// Opens the cache and prepares the linker.
     pub fn new(engine: Engine, config: &Config, worker: Arc<dyn Worker>) -> Result<Images, LoadError> {
         let cache = Arc::new(Cache::open(&config.cache_dir)?);
-        let linker = Linker::new(&engine).map_err(|e| LoadError::Engine { source: Cause::of(&e) })?;
+        let linker = |style| {
+            let linker = Linker::new(engine.pool(style), style);
+            linker.map_err(|e| LoadError::Engine { source: Cause::of(&e) })
+        };
+        let (plain, concurrent) = (linker(Style::Plain)?, linker(Style::Concurrent)?);
         let inner = Inner {
             engine,
-            linker,
+            plain,
+            concurrent,
             cache,
             worker,
             limits: config.compile,
@@ -204,7 +220,7 @@ impl Images {
             return true;
         }
         drop(known);
-        let key = Key::of(digest, self.inner.engine.wasmtime());
+        let key = Key::of(digest, &self.inner.engine);
         self.inner.cache.contains(&key)
     }
 
@@ -216,14 +232,14 @@ impl Images {
             let ready = known.ready.iter().filter(|(_, image)| image.strong_count() > 0);
             // What is being loaded may be on the disk and not yet mapped.
             let digests = ready.map(|(digest, _)| digest).chain(known.loading.keys());
-            digests.map(|digest| Key::of(digest, self.inner.engine.wasmtime())).collect()
+            digests.map(|digest| Key::of(digest, &self.inner.engine)).collect()
         };
         self.inner.cache.trim(&in_use, self.inner.code_bytes_max)
     }
 
     /// The interfaces of the component at `path` whose bytes have the digest, as WIT. Nothing is compiled.
     pub async fn wit(&self, digest: &str, path: &Path, what: &str) -> Result<String, LoadError> {
-        let output = self.inner.cache.scratch(&Key::of(digest, self.inner.engine.wasmtime()));
+        let output = self.inner.cache.scratch(&Key::of(digest, &self.inner.engine));
         wit::run(&*self.inner.worker, path, output.path(), what).await
     }
 
@@ -293,9 +309,9 @@ impl Inner {
         path: PathBuf,
         what: String,
     ) -> Result<Arc<Image>, LoadError> {
-        let key = Key::of(&digest, self.engine.wasmtime());
-        let component = match self.clone().read(key.clone()).await? {
-            Some(component) => component,
+        let key = Key::of(&digest, &self.engine);
+        let loaded = match self.clone().read(key.clone()).await? {
+            Some(loaded) => loaded,
             None => {
                 let layout = self.engine.layout();
                 compile(&*self.worker, &self.cache, &key, &path, &what, layout, self.limits).await?;
@@ -304,7 +320,7 @@ impl Inner {
                 })?
             }
         };
-        let image = Arc::new(self.link(digest.clone(), &component)?);
+        let image = Arc::new(self.link(digest.clone(), &loaded)?);
         let mut known = self.known();
         known.ready.retain(|_, image| image.strong_count() > 0);
         known.loading.retain(|_, loading| loading.upgrade().is_some());
@@ -313,15 +329,20 @@ impl Inner {
     }
 
     /// Reads and verifies on a thread for blocking work: a large file takes a while.
-    async fn read(self: Arc<Self>, key: Key) -> Result<Option<wasmtime::component::Component>, LoadError> {
-        let task = tokio::task::spawn_blocking(move || self.cache.load(&key, self.engine.wasmtime()));
+    async fn read(self: Arc<Self>, key: Key) -> Result<Option<Loaded>, LoadError> {
+        let task = tokio::task::spawn_blocking(move || self.cache.load(&key, &self.engine));
         task.await.unwrap_or_else(|e| Err(LoadError::Worker { reason: e.to_string() }))
     }
 
-    fn link(&self, digest: String, component: &wasmtime::component::Component) -> Result<Image, LoadError> {
-        let linked = self.linker.link(component)?;
-        let exports = exports(self.engine.wasmtime(), component);
-        let exported = serve::exported(self.engine.wasmtime(), component, &linked.resources);
+    fn link(&self, digest: String, (component, style): &Loaded) -> Result<Image, LoadError> {
+        let linker = match style {
+            Style::Plain => &self.plain,
+            Style::Concurrent => &self.concurrent,
+        };
+        let linked = linker.link(component)?;
+        let engine = component.engine();
+        let exports = exports(engine, component);
+        let exported = serve::exported(engine, component, &linked.resources);
         let callable = exported.iter().any(|exported| !exported.name.unversioned.starts_with("wasi:cli/"));
         let entry = entry(linked.pre.clone(), &exports, callable)?;
         let required = component.resources_required();
@@ -345,6 +366,7 @@ impl Inner {
                 .collect(),
             code_bytes,
             needs,
+            style: *style,
             contracts: linked.contracts,
             exported,
             resources: linked.resources,

@@ -46,7 +46,7 @@ fn look(what: &str, head: &[u8], is_whole: bool) -> Result<(), LoadError> {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports().filter_map(Result::ok) {
                     match (&mut module, import.module) {
-                        (_, "wasmbus") => return Err(LoadError::Actor { what }),
+                        (_, "wasmbus" | "wapc") => return Err(LoadError::Actor { what }),
                         (Some(module), name) => module.import(name),
                         _ => {}
                     }
@@ -122,4 +122,28 @@ pub fn check(what: &str, bytes: &[u8]) -> Result<(), LoadError> {
         payload.map_err(|error| damaged(what, &error))?;
     }
     Ok(())
+}
+
+/// Whether a component names an interface of WASI 0.3, which is there for concurrent components alone: also what of it does nothing
+/// concurrently.
+pub(crate) fn names_wasi_p3(bytes: &[u8]) -> bool {
+    let is_p3 = |name: &str| name.starts_with("wasi:") && name.contains("@0.3");
+    let mut depth = 0_u32;
+    Parser::new(0).parse_all(bytes).map_while(Result::ok).any(|payload| match payload {
+        Payload::ComponentSection { .. } | Payload::ModuleSection { .. } => {
+            depth += 1;
+            false
+        }
+        Payload::End(_) => {
+            depth = depth.saturating_sub(1);
+            false
+        }
+        Payload::ComponentImportSection(imports) if depth == 0 => {
+            imports.into_iter().any(|import| import.is_ok_and(|import| is_p3(import.name.name)))
+        }
+        Payload::ComponentExportSection(exports) if depth == 0 => {
+            exports.into_iter().any(|export| export.is_ok_and(|export| is_p3(export.name.name)))
+        }
+        _ => false,
+    })
 }

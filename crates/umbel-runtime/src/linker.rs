@@ -1,11 +1,11 @@
-//! What guests can import: one linker for both generations of WASI, and gates for what links serve.
+//! What guests can import: a linker for each engine, one of them with WASI 0.3 as well, and gates for what links serve.
 //!
 //! A gate without a link fails the call, not the start: the error names the import and the command that links it.
 
 use crate::calls::{Level, Stream};
 use crate::carry::types::Resources;
 use crate::ctx::Ctx;
-use crate::engine::Engine;
+use crate::engine::{Pool, Style};
 use crate::error::{Cause, LoadError};
 use crate::{gate, logs};
 use std::collections::BTreeMap;
@@ -62,13 +62,15 @@ pub(crate) struct Contract {
 }
 
 impl Linker {
-    pub(crate) fn new(engine: &Engine) -> Result<Linker> {
-        let mut base = WasmLinker::new(engine.wasmtime());
+    pub(crate) fn new(pool: &Pool, style: Style) -> Result<Linker> {
+        let mut base = WasmLinker::new(&pool.wasmtime);
         wasmtime_wasi::p2::add_to_linker_async(&mut base)?;
         add_io(&mut base)?;
-        wasmtime_wasi::p3::add_to_linker(&mut base)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut base)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut base)?;
+        if style == Style::Concurrent {
+            wasmtime_wasi::p3::add_to_linker(&mut base)?;
+            wasmtime_wasi_http::p3::add_to_linker(&mut base)?;
+        }
         for name in CONFIG {
             add_config(&mut base.instance(name)?)?;
         }
@@ -78,7 +80,7 @@ impl Linker {
         for name in BUS {
             add_bus(&mut base.instance(name)?, name == BUS[0])?;
         }
-        Ok(Linker { engine: engine.wasmtime().clone(), base })
+        Ok(Linker { engine: pool.wasmtime.clone(), base })
     }
 
     /// Resolves the imports of a component, with gates to where links lead for what the host does not serve itself.

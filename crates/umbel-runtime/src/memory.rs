@@ -33,7 +33,8 @@ impl Engine {
     /// What is resident at this moment. Waits for the kernel, which walks all mappings.
     pub fn resident(&self) -> std::io::Result<Resident> {
         // Line by line: a pool has thousands of mappings, and their text would itself be megabytes of memory.
-        sum(BufReader::new(File::open("/proc/self/smaps")?), self.pool())
+        let space: Vec<Range<u64>> = self.space().cloned().collect();
+        sum(BufReader::new(File::open("/proc/self/smaps")?), &space)
     }
 }
 

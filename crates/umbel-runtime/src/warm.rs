@@ -4,7 +4,6 @@
 //! recently when somebody finds the pool full.
 
 use crate::ctx::Ctx;
-use crate::engine::Engine;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -31,31 +30,31 @@ impl<H> Warm<H> {
     }
 
     /// An instance that may be kept.
-    pub(crate) fn lasting(store: Store<Ctx>, exports: H, engine: &Engine) -> Warm<H> {
-        Warm { _place: Some(Place::take(engine)), ..Warm::once(store, exports) }
+    pub(crate) fn lasting(store: Store<Ctx>, exports: H, kept: &Kept) -> Warm<H> {
+        Warm { _place: Some(Place::take(kept)), ..Warm::once(store, exports) }
     }
 }
 
 /// An instance's place among those that may be kept.
-struct Place(Engine);
+struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(engine: &Engine) -> Place {
-        engine.kept().alive.fetch_add(1, Relaxed);
-        Place(engine.clone())
+    fn take(kept: &Kept) -> Place {
+        kept.alive.fetch_add(1, Relaxed);
+        Place(kept.alive.clone())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.kept().alive.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
-/// What all components of an engine keep.
+/// What all components of one engine keep.
 pub(crate) struct Kept {
     /// Instances that may be kept: idle ones and those at work.
-    alive: AtomicUsize,
+    alive: Arc<AtomicUsize>,
     max: usize,
     // Held to add a component, and to make room.
     keepers: Mutex<Vec<Weak<dyn Keeper>>>,
@@ -72,7 +71,7 @@ pub(crate) trait Keeper: Send + Sync {
 impl Kept {
     /// For a pool of so many slots.
     pub(crate) fn of(slots: usize) -> Kept {
-        Kept { alive: AtomicUsize::new(0), max: slots.div_ceil(2), keepers: Mutex::default() }
+        Kept { alive: Arc::default(), max: slots.div_ceil(2), keepers: Mutex::default() }
     }
 
     fn keepers(&self) -> MutexGuard<'_, Vec<Weak<dyn Keeper>>> {

@@ -54,7 +54,8 @@ impl Outcome {
         self.latencies.get(index).copied().unwrap_or_default()
     }
 
-    fn add(&mut self, other: Outcome) {
+    /// Takes in what came of another load.
+    pub fn add(&mut self, other: Outcome) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
         self.cut += other.cut;
@@ -63,6 +64,7 @@ impl Outcome {
         self.examples.extend(other.examples);
         self.examples.truncate(EXAMPLES_MAX);
         self.latencies.extend(other.latencies);
+        self.latencies.sort_unstable();
     }
 
     /// Counts a failure that came within an answer, and says so.
@@ -96,7 +98,6 @@ impl Load {
                 all.add(lane.join().expect("a lane does not panic"));
             }
         });
-        all.latencies.sort_unstable();
         all
     }
 

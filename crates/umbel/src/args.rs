@@ -92,7 +92,7 @@ pub(crate) enum Command {
     Link(cmd::link::Args),
     /// Keep, delete and list secrets of components
     Secret(cmd::secret::Args),
-    /// List and run capability providers
+    /// List, show, swap, stop and start capability providers
     Provider(cmd::provider::Args),
     /// Make, sign and look into provider archives
     Par(cmd::par::Args),

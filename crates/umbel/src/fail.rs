@@ -5,8 +5,8 @@ use crate::render::{Style, problem};
 use std::io::Write;
 use std::process::ExitCode;
 use umbel_api::problem::Problems;
-use umbel_core::Problem;
 use umbel_core::code::api;
+use umbel_core::{Kind, Problem};
 
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -86,7 +86,11 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Two codes mean something only to a terminal and have an exit code of their own.
+/// The numbers of codes of the platform itself: lattice, supervisor, host, manager, API.
+const PLATFORM: std::ops::Range<u16> = 600..1_100;
+
+/// Two codes mean something only to a terminal and have an exit code of their own. What cannot be reached is the platform only if the
+/// code is of the platform's own areas: a component without its link is a failure like others.
 pub(crate) fn exit_code(problems: &Problems) -> u8 {
     let code = problems.first.code;
     if code == api::NEEDS_CONFIRMATION {
@@ -94,6 +98,9 @@ pub(crate) fn exit_code(problems: &Problems) -> u8 {
     } else if code == api::INTERRUPTED {
         INTERRUPTED
     } else {
+        if problems.first.kind == Kind::Unavailable && !PLATFORM.contains(&code.entry().number) {
+            return Kind::Guest.exit_code();
+        }
         // The kind as it was sent: a code that this build does not know has one all the same.
         problems.first.kind.exit_code()
     }

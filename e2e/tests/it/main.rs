@@ -19,10 +19,12 @@ mod languages;
 mod launch;
 mod links;
 mod machine;
+mod misbehaving;
 mod neighbours;
 mod processes;
 mod report;
 mod shortener;
+mod swap;
 mod update;
 
 use std::io::Write;

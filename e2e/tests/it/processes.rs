@@ -8,7 +8,7 @@ use umbel_testkit::Platform;
 use umbel_testkit::wait::block_until;
 
 /// The counter with its store behind `image`, with further properties of the provider.
-fn counter(version: &str, image: &str, properties: &str) -> String {
+pub(crate) fn counter(version: &str, image: &str, properties: &str) -> String {
     let component = umbel_testkit::example("counter");
     format!(
         "apiVersion: core.oam.dev/v1beta1
@@ -41,7 +41,7 @@ spec:
 }
 
 /// The provider that is a process, as it is listed.
-fn process(platform: &Platform) -> Option<(u32, Value)> {
+pub(crate) fn process(platform: &Platform) -> Option<(u32, Value)> {
     let list = platform.json(&["provider", "list"]).unwrap();
     let of_kind = |item: &&Value| item["kind"] == "process";
     let found = list["items"].as_array().unwrap().iter().find(of_kind)?.clone();
@@ -49,7 +49,7 @@ fn process(platform: &Platform) -> Option<(u32, Value)> {
     Some((u32::try_from(pid).unwrap(), found))
 }
 
-fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
@@ -79,7 +79,7 @@ fn guards(pid: u32, state: &str) -> bool {
     String::from_utf8_lossy(&line).contains(state)
 }
 
-fn count(platform: &Platform) -> u64 {
+pub(crate) fn count(platform: &Platform) -> u64 {
     let answer = platform.get("counter", "/").unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     let text = answer.text();
@@ -166,7 +166,7 @@ fn a_platform_that_is_killed_leaves_no_process() {
 }
 
 /// An archive whose executable is a script.
-fn archive(platform: &Platform, name: &str, script: &str) -> String {
+pub(crate) fn archive(platform: &Platform, name: &str, script: &str) -> String {
     let program = platform.folder().join(format!("{name}.sh"));
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     let file = platform.folder().join(format!("{name}.par.gz"));

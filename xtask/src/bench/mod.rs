@@ -10,6 +10,7 @@
 
 mod cpu;
 mod figures;
+pub use figures::neighbours::{NOISE_TASK, make_noise};
 mod peers;
 mod pin;
 mod process;
@@ -32,6 +33,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("update", figures::update::measure),
     ("calls", figures::calls::measure),
     ("relink", figures::relink::measure),
+    ("swap", figures::swap::measure),
     ("many", figures::many::measure),
 ];
 

@@ -134,6 +134,31 @@ impl Client {
         self.get("/v1/providers").await
     }
 
+    /// All that there is to tell of a provider.
+    pub async fn provider(&self, id: &str) -> Result<doc::ProviderDetails> {
+        self.get(&provider_path(id, "")).await
+    }
+
+    /// Puts another provider in the place of one that runs, or looks what that would do.
+    pub async fn swap_provider(&self, id: &str, swap: &doc::SwapProvider) -> Result<doc::ProviderSwapList> {
+        self.post(&provider_path(id, "/swap"), swap).await
+    }
+
+    /// Stops a provider.
+    pub async fn stop_provider(&self, id: &str) -> Result<doc::Done> {
+        self.post(&provider_path(id, "/stop"), &()).await
+    }
+
+    /// Starts a provider that was stopped.
+    pub async fn start_provider(&self, id: &str) -> Result<doc::Done> {
+        self.post(&provider_path(id, "/start"), &()).await
+    }
+
+    /// Starts a provider anew.
+    pub async fn restart_provider(&self, id: &str) -> Result<doc::Done> {
+        self.post(&provider_path(id, "/restart"), &()).await
+    }
+
     /// All applications.
     pub async fn applications(&self) -> Result<doc::ApplicationList> {
         self.get("/v1/applications").await
@@ -349,6 +374,10 @@ impl Client {
 
 fn application_path(name: &str, rest: &str) -> String {
     format!("/v1/applications/{}{rest}", encode_segment(name))
+}
+
+fn provider_path(id: &str, rest: &str) -> String {
+    format!("/v1/providers/{}{rest}", encode_segment(id))
 }
 
 fn secret_path(name: &str, query: &SecretQuery) -> String {

@@ -85,6 +85,9 @@ pub struct Part {
     /// The version that goes on serving because the desired one cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_version: Option<String>,
+    /// What was changed of it by hand, until the application is deployed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
 }
 
 /// One version of an application.
@@ -143,6 +146,9 @@ pub struct Preview {
     pub against: Option<String>,
     /// The differences, by path. Empty: nothing would change.
     pub changes: Vec<Change>,
+    /// What was changed by hand, which a deploy would undo, by part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
 }
 
 /// One difference between two manifests.

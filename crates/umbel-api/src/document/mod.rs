@@ -6,6 +6,7 @@
 mod application;
 mod call;
 mod platform;
+mod provider;
 mod record;
 mod secret;
 mod usage;
@@ -19,6 +20,9 @@ pub use call::{CallRequest, CallResult, Wit, WitRequest};
 pub use platform::{
     Component, ComponentList, Done, Endpoint, Health, Host, HostList, InspectRequest, Inspection, Need,
     Provider, ProviderList, ProviderProcess, ShutdownRequest, Tree, TreeList, TreeNode, Usage, Version,
+};
+pub use provider::{
+    ProviderDetails, ProviderLink, ProviderMade, ProviderSwap, ProviderSwapList, SwapLink, SwapProvider,
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
 pub use secret::{Secret, SecretList};
@@ -73,6 +77,8 @@ documents! {
     SecretList = "secret.list/v1",
     Provider = "provider/v1",
     ProviderList = "provider.list/v1",
+    ProviderDetails = "provider.details/v1",
+    ProviderSwapList = "provider.swap.list/v1",
     Application = "application/v1",
     ApplicationList = "application.list/v1",
     ApplicationStatus = "application.status/v1",

@@ -90,7 +90,15 @@ pub(crate) async fn preview_application(
         None => (None, Value::Null),
     };
     let changes = diff::changes(&old, &diff::without_version(application.to_json()));
-    Ok(Doc(Preview { name: application.name.to_string(), against, changes }))
+    let mut undone = Vec::new();
+    if against.is_some() {
+        let status = managed(service.applications.status(application.name.as_str()).await)?;
+        let parts = status.status.map(|status| status.parts).unwrap_or_default();
+        undone.extend(
+            parts.into_iter().filter_map(|part| Some(format!("{} was {}", part.name, part.by_hand?))),
+        );
+    }
+    Ok(Doc(Preview { name: application.name.to_string(), against, changes, undone }))
 }
 
 /// A stored manifest in the form in which ours are written, so that only what differs in meaning differs.

@@ -3,6 +3,7 @@
 mod applications;
 mod call;
 mod platform;
+mod providers;
 mod records;
 mod secrets;
 mod wiring;
@@ -12,6 +13,7 @@ pub(crate) mod docs {
     pub(crate) use super::applications::*;
     pub(crate) use super::call::*;
     pub(crate) use super::platform::*;
+    pub(crate) use super::providers::*;
     pub(crate) use super::records::*;
     pub(crate) use super::secrets::*;
     pub(crate) use super::wiring::*;
@@ -79,6 +81,11 @@ fn quick() -> Table {
         .add(Method::GET, "/v1/tree", platform::tree)
         .add(Method::GET, "/v1/components", platform::components)
         .add(Method::GET, "/v1/providers", platform::providers)
+        .add(Method::GET, "/v1/providers/{name}", providers::get_provider)
+        .add(Method::POST, "/v1/providers/{name}/swap", providers::swap_provider)
+        .add(Method::POST, "/v1/providers/{name}/stop", providers::stop_provider)
+        .add(Method::POST, "/v1/providers/{name}/start", providers::start_provider)
+        .add(Method::POST, "/v1/providers/{name}/restart", providers::restart_provider)
         .add(Method::GET, "/v1/usage", platform::usage)
         .add(Method::POST, "/v1/inspect", platform::inspect)
         .add(Method::POST, "/v1/wit", call::wit)

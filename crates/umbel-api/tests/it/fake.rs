@@ -259,6 +259,16 @@ fn host(subject: &str, payload: &Bytes, memory: &Memory) -> Value {
 fn extension(words: &[&str], payload: &Bytes) -> Value {
     let ok = |response: Value| json!({"success": true, "message": "", "response": response});
     match words {
+        [.., "provider", "stop" | "start" | "restart"] => json!({"success": true, "message": "done"}),
+        [.., "provider", "show"] => ok(json!({
+            "view": {"id": "hello-http", "image_ref": "builtin:http-server", "kind": "builtin", "state": "running", "restarts": 2,
+                "by_hand": {"is_stopped": true}},
+            "links": [{"link": {"source_id": "a", "target": "hello-http", "name": "default", "wit_namespace": "wasi",
+                "wit_package": "http", "interfaces": ["outgoing-handler"]}, "is_taken": true}],
+            "config": ["url"], "is_healthy": true, "folder": "/s/providers/hello-http"})),
+        [.., "provider", "swap"] => ok(json!({
+            "provider": "hello-http", "from": {"kind": "builtin", "reference": "builtin:a"},
+            "to": {"kind": "process", "reference": "builtin:a"}, "beside": true, "links": [], "config": [], "notes": ["n"]})),
         [.., "secret", "put" | "del"] => json!({"success": true, "message": "kept"}),
         [.., "secret", "list"] => {
             ok(json!([{"owner": {"application": "shop"}, "name": "a/b", "version": 2, "put_unix_ms": 5},

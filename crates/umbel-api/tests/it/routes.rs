@@ -2,7 +2,7 @@
 
 use crate::fake::{Fake, HOST, raw};
 use umbel_api::client::ManifestFormat;
-use umbel_api::document::{CallRequest, PutLink, WitRequest};
+use umbel_api::document::{CallRequest, PutLink, SwapProvider, WitRequest};
 use umbel_api::query::{ExplainQuery, LinkQuery, SecretQuery};
 use umbel_core::Kind;
 use umbel_core::code::api;
@@ -19,6 +19,7 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
         }
         ("put", "/v1/secrets/{name}") => "canary",
         ("put", _) => r#"{"k":"v"}"#,
+        ("post", "/v1/providers/{name}/swap") => r#"{"reference":"builtin:a","isolation":"process"}"#,
         ("post", "/v1/call") => r#"{"component":"hello-web","function":"d"}"#,
         ("post", "/v1/wit") => r#"{"reference":"/a.wasm"}"#,
         ("post", "/v1/inspect") => r#"{"reference":"/a.wasm"}"#,
@@ -30,7 +31,9 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
         ("delete", "/v1/links") => "?source_id=a&wit_namespace=wasi&wit_package=http",
         _ => "",
     };
-    (format!("{}{query}", path.replace("{name}", "hello")), body)
+    // There is a provider of that id.
+    let name = if path.starts_with("/v1/providers/") { "hello-http" } else { "hello" };
+    (format!("{}{query}", path.replace("{name}", name)), body)
 }
 
 #[tokio::test]
@@ -66,6 +69,32 @@ async fn every_operation_asks_who_is_asking() {
         }
     }
     assert!(operations > 25, "{operations} operations");
+}
+
+#[tokio::test]
+async fn the_client_reads_what_is_told_and_done_of_a_provider() {
+    let fake = Fake::start().await;
+    let client = fake.client();
+    let details = client.provider("hello-http").await.unwrap();
+    assert_eq!((details.provider.restarts, details.links[0].taken), (2, true));
+    assert_eq!(details.provider.by_hand.as_deref(), Some("stopped by hand"));
+    let swap = |isolation: Option<&str>| SwapProvider {
+        reference: "builtin:a".into(),
+        isolation: isolation.map(Into::into),
+        dry_run: true,
+    };
+    let swapped = &client.swap_provider("hello-http", &swap(Some("process"))).await.unwrap().items[0];
+    assert_eq!((swapped.manner.as_str(), swapped.to.kind.as_str()), ("beside", "process"));
+    let refused = client.swap_provider("hello-http", &swap(Some("moon"))).await.unwrap_err();
+    assert_eq!(refused.first.code, api::BAD_REQUEST);
+    for said in [
+        client.stop_provider("hello-http").await,
+        client.start_provider("hello-http").await,
+        client.restart_provider("hello-http").await,
+    ] {
+        assert_eq!(said.unwrap().message, "done");
+    }
+    assert_eq!(client.provider("nobody").await.unwrap_err().first.code, api::NO_SUCH_NAME);
 }
 
 #[tokio::test]

@@ -72,6 +72,11 @@ impl Factory for Blobstore {
         all
     }
 
+    fn opens_its_data_alone(&self) -> bool {
+        // A start removes what another one has begun and not finished.
+        true
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let tasks = Scope::new("blobstore");
         let blobs = Blobs::new(cx.folder, cx.config, tasks.spawner());

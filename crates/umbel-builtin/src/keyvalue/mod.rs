@@ -77,6 +77,10 @@ impl Factory for Keyvalue {
         umbel_wit::package::interfaces(&packages).expect("the packages are WIT")
     }
 
+    fn opens_its_data_alone(&self) -> bool {
+        true
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let settings = Settings::read(&cx.config).map_err(|error| Problem::from(&error))?;
         // Weak, because the store tells the watchers.

@@ -108,6 +108,10 @@ impl Factory for Secrets {
         Some(self)
     }
 
+    fn opens_its_data_alone(&self) -> bool {
+        true
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         config::check_provider(&cx.config).map_err(|error| Problem::from(&error))?;
         let vault = self.vault().map_err(|error| Problem::from(&error))?;

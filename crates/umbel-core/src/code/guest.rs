@@ -105,7 +105,7 @@ codes! {
     }
     571 NOT_CARRIED Invalid {
         title: "the contract cannot be carried over a link",
-        why: "It passes a kind of value that belongs to one instance, such as a pollable or a resource of another interface of the host.",
+        why: "It passes a kind of value that belongs to one instance: a pollable or another resource of the host, a future, or a stream of anything but bytes.",
         help: "change the contract so that it passes bytes, strings, records or resources of its own",
     }
     572 CALL_DEPTH Exhausted {

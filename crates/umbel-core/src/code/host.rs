@@ -36,7 +36,7 @@ codes! {
     807 UNKNOWN_PROVIDER NotFound {
         title: "no provider of that id or kind is here",
         why: "The id is not in the inventory, or the reference names no builtin of this build.",
-        help: "`umbel ps` lists providers; builtin ones are `builtin:http-server` and `builtin:http-client`",
+        help: "`umbel ps` lists providers; `umbel provider run --help` names the builtin ones",
     }
     808 PROVIDER_EXISTS Conflict {
         title: "a provider of that id runs already, from another image",
@@ -107,5 +107,30 @@ codes! {
         title: "the process of a provider has ended",
         why: "It ended by itself, was killed, or lost its connection to the host. It is started again with its links and config, after a pause that grows while it keeps ending; five times in five minutes it is given up.",
         help: "`umbel logs --component PROVIDER` shows its last lines, `umbel tree` how often it was started",
+    }
+    830 PROVIDER_STOPPED Unavailable {
+        title: "the provider was stopped by hand",
+        why: "It is started again by hand, or by a later deploy of its application; until then calls of it fail.",
+        help: "`umbel provider start PROVIDER` starts it again",
+    }
+    831 PROVIDER_MOVES Unavailable {
+        title: "the provider is being replaced",
+        why: "Calls wait while another provider takes its place, but not for ever.",
+        help: "try again; `umbel provider show PROVIDER` shows what it waits for",
+    }
+    832 SWAP_REFUSED Conflict {
+        title: "the provider was not replaced",
+        why: "The new one did not start, is not well, or does not take a link that the old one has. The old one serves as before.",
+        help: "`umbel provider swap OLD NEW --dry-run` shows what would be moved and what is in the way",
+    }
+    834 PROVIDER_GIVEN_UP Unavailable {
+        title: "a provider keeps ending, and is started no more",
+        why: "It has ended, or failed to start, five times in five minutes. The reason that it gave last is in the message.",
+        help: "mend the reason, then `umbel provider start PROVIDER`; a later deploy starts it too",
+    }
+    833 HANDLE_GONE Unavailable {
+        title: "a handle is of a provider that has been replaced",
+        why: "What a component has opened (a bucket, a container, a cursor) belongs to the provider that opened it. One that is replaced serves its handles until they are dropped, or until its time to drain is over.",
+        help: "open it again; a component that is started for each request does so by itself",
     }
 }

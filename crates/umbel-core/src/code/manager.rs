@@ -36,7 +36,7 @@ codes! {
     907 LINK_TAKEN Conflict {
         title: "a link that the application did not make is in the way",
         why: "Another link has the same source, contract and name but says something else; it is left alone.",
-        help: "delete that link, or give the manifest's link a `name` of its own",
+        help: "`umbel link list` shows it: `umbel link del SOURCE CONTRACT`, or give the manifest's link a `name` of its own",
     }
     908 CONFIG_TAKEN Conflict {
         title: "a config that the application did not make is in the way",

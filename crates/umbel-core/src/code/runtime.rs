@@ -20,12 +20,12 @@ codes! {
     }
     404 ACTOR_MODULE Invalid {
         title: "the file is an actor of wasmCloud before 1.0",
-        why: "It imports from `wasmbus`, the actor interface that wasmCloud gave up with version 1.0.",
+        why: "It imports from `wasmbus` or `wapc`, the actor interface that wasmCloud gave up with version 1.0.",
         help: "rebuild it against the contracts of wasmCloud 1.x (WASI 0.2 components)",
     }
     405 UNSUPPORTED_WORLD Invalid {
         title: "the component exports nothing that Umbel can call",
-        why: "A component is called through wasi:http/incoming-handler@0.2, wasi:http/handler@0.3 or wasi:cli/run.",
+        why: "A component is called through wasi:http/incoming-handler@0.2, wasi:http/handler@0.3, wasi:cli/run, or a contract of functions that a link leads to.",
         help: "export one of these contracts; `umbel inspect FILE` shows what the component exports now",
     }
     406 UNSATISFIABLE_IMPORT Invalid {

@@ -137,7 +137,7 @@ impl Factory for Fakes {
     }
 
     fn contracts(&self) -> Vec<Contract> {
-        vec![Contract::new("wasi", "http", &["outgoing-handler"])]
+        vec![Contract::new("wasi", "http", &["outgoing-handler", "incoming-handler"])]
     }
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {

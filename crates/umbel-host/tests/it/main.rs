@@ -8,3 +8,4 @@ mod components;
 mod history;
 mod links;
 mod orders;
+mod swap;

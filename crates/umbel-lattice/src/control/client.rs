@@ -9,6 +9,7 @@ use super::message::{
 };
 use super::response::CtlResponse;
 use super::view::{Host, Inventory};
+use crate::extension::provider::{ProviderRequest, ProviderShow, SwapRequest, SwapView};
 use crate::extension::{
     CallReply, CallRequest, Checked, ComponentInspect, EventsReply, EventsRequest, ExplainRequest, Explained,
     LogLine, LogsRequest, Pinned, ReferenceRequest, SecretKey, SecretPut, SecretView, UsageReport, WitReply,
@@ -23,7 +24,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use umbel_core::id::{HostId, LatticeName};
+use umbel_core::id::{HostId, LatticeName, ProviderId};
 use umbel_core::link::{Link, LinkKey, Values};
 use zeroize::Zeroizing;
 
@@ -221,6 +222,31 @@ impl Client {
         self.expect(umbel::link_check(self.name(), host), to_json(&link_body(link))).await
     }
 
+    /// Ours: all that the host has to tell of a provider.
+    pub async fn show_provider(&self, host: &HostId, provider: &ProviderId) -> Result<ProviderShow> {
+        self.expect(umbel::provider_show(self.name(), host), to_json(&request_of(provider))).await
+    }
+
+    /// Ours: puts another provider in the place of one that runs on the host, or looks what that would do. The answer means done.
+    pub async fn swap_provider(&self, host: &HostId, request: &SwapRequest) -> Result<SwapView> {
+        self.expect(umbel::provider_swap(self.name(), host), to_json(request)).await
+    }
+
+    /// Ours: stops a provider by hand: it stays stopped until it is started by hand, or by a later deploy.
+    pub async fn hold_provider(&self, host: &HostId, provider: &ProviderId) -> Result<String> {
+        self.command(umbel::provider_stop(self.name(), host), to_json(&request_of(provider))).await
+    }
+
+    /// Ours: starts a provider that is stopped or given up. The answer means that it serves.
+    pub async fn release_provider(&self, host: &HostId, provider: &ProviderId) -> Result<String> {
+        self.command(umbel::provider_start(self.name(), host), to_json(&request_of(provider))).await
+    }
+
+    /// Ours: drains a provider and starts it anew; calls wait meanwhile. The answer means that it serves.
+    pub async fn restart_provider(&self, host: &HostId, provider: &ProviderId) -> Result<String> {
+        self.command(umbel::provider_restart(self.name(), host), to_json(&request_of(provider))).await
+    }
+
     /// Ours: a component's interfaces as WIT.
     pub async fn wit(&self, host: &HostId, request: &WitRequest) -> Result<WitReply> {
         self.expect(umbel::wit(self.name(), host), to_json(request)).await
@@ -277,6 +303,10 @@ impl Client {
         }
         Ok(all)
     }
+}
+
+fn request_of(provider: &ProviderId) -> ProviderRequest {
+    ProviderRequest { provider: provider.clone() }
 }
 
 /// A whole answer, unless it is a refusal.

@@ -1,5 +1,6 @@
 //! What a host tells about itself.
 
+use crate::extension::provider::ByHand;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -292,6 +293,15 @@ pub struct ProviderView {
     /// The application that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
+    /// How often it was started again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
+    /// Whether another provider is about to take its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_moving: bool,
+    /// What was changed of it by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
     /// The generation of the plan that started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
@@ -312,9 +322,17 @@ impl ProviderView {
             problem: None,
             endpoints: Vec::new(),
             application: None,
+            restarts: 0,
+            is_moving: false,
+            by_hand: None,
             generation: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The process of a provider, with its descendants.

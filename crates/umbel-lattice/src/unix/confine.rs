@@ -14,6 +14,16 @@ pub trait Confine: Send + Sync + 'static {
 
     /// Whether it may publish the message.
     fn may_publish(&self, message: &Message) -> Result<(), Problem>;
+
+    /// What a subject of its own is called on the lattice.
+    fn outside(&self, own: String) -> String {
+        own
+    }
+
+    /// What the process calls a subject on which something is sent to it.
+    fn inside(&self, subject: String) -> String {
+        subject
+    }
 }
 
 /// Everything is allowed: for what belongs to the platform itself, and for tests.
@@ -37,6 +47,8 @@ pub struct ProviderRules {
     hears: Vec<String>,
     lattice: LatticeName,
     may_call: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    // Where it is reached on the lattice, if that is not its id.
+    address: Option<String>,
 }
 
 impl ProviderRules {
@@ -47,7 +59,27 @@ impl ProviderRules {
         may_call: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     ) -> ProviderRules {
         let hears = vec![format!("{lattice}.{id}."), format!("wasmbus.rpc.{lattice}.{id}.")];
-        ProviderRules { id: id.clone(), hears, lattice: lattice.clone(), may_call }
+        ProviderRules { id: id.clone(), hears, lattice: lattice.clone(), may_call, address: None }
+    }
+
+    /// The same, for a provider that is reached under another address than its id, and does not know it: two processes can so be one
+    /// provider for a while, and each is sent what is meant for it alone.
+    #[must_use]
+    pub fn at(mut self, address: &str) -> ProviderRules {
+        self.address = (address != self.id.as_str()).then(|| address.to_string());
+        self
+    }
+
+    /// Replaces the one name by the other in a subject that is the provider's own.
+    fn renamed(&self, subject: String, from: &str, to: &str) -> String {
+        for prefix in [format!("{}.", self.lattice), format!("wasmbus.rpc.{}.", self.lattice)] {
+            if let Some(rest) = subject.strip_prefix(&prefix).and_then(|rest| rest.strip_prefix(from))
+                && (rest.is_empty() || rest.starts_with('.'))
+            {
+                return format!("{prefix}{to}{rest}");
+            }
+        }
+        subject
     }
 
     /// The same, for a provider that is sent links under its public xkey.
@@ -84,6 +116,20 @@ impl Confine for ProviderRules {
             return Err(self.denied(&message.subject, &format!("no link leads from it to `{callee}`")));
         }
         Ok(())
+    }
+
+    fn outside(&self, own: String) -> String {
+        match &self.address {
+            Some(address) => self.renamed(own, self.id.as_str(), address),
+            None => own,
+        }
+    }
+
+    fn inside(&self, subject: String) -> String {
+        match &self.address {
+            Some(address) => self.renamed(subject, address, self.id.as_str()),
+            None => subject,
+        }
     }
 }
 
@@ -131,6 +177,26 @@ mod tests {
         ] {
             let problem = rules().may_subscribe(other).expect_err(other);
             assert_eq!(problem.code, wire::SUBJECT_DENIED);
+        }
+    }
+
+    #[test]
+    fn a_provider_at_another_address_does_not_know_it() {
+        let there = rules().at("kv/2");
+        for (own, address) in [
+            ("default.kv.wrpc.0.0.1.>", "default.kv/2.wrpc.0.0.1.>"),
+            ("wasmbus.rpc.default.kv.health", "wasmbus.rpc.default.kv/2.health"),
+            // The queue group of its server.
+            ("default.kv", "default.kv/2"),
+        ] {
+            assert_eq!(there.outside(own.into()), address);
+            assert_eq!(there.inside(address.into()), own);
+            assert_eq!(rules().at("kv").outside(own.into()), own);
+        }
+        for other in ["default.kvs.wrpc.0.0.1.f", "_INBOX.default.7", "wasmbus.rpc.default.XABC.linkdefs.put"]
+        {
+            assert_eq!(there.outside(other.into()), other);
+            assert_eq!(there.inside(other.into()), other);
         }
     }
 

@@ -319,6 +319,8 @@ impl Passing {
             self.outbox.post(Frame::NotSubscribed { sid, problem });
             return Ok(());
         }
+        let pattern = self.confine.outside(pattern);
+        let group = group.map(|group| self.confine.outside(group));
         let options = SubscribeOptions { group, observer: is_observer, ..SubscribeOptions::default() };
         match self.lattice.subscribe_with(&pattern, options).await {
             Ok(subscription) => {
@@ -327,6 +329,7 @@ impl Passing {
                     outbox: self.outbox.clone(),
                     replies: self.replies.clone(),
                     door: self.door.clone(),
+                    confine: self.confine.clone(),
                 };
                 self.outbox.post(Frame::Subscribed { sid });
                 self.subscriptions.insert(sid, subscription.attach(Arc::new(sink)));
@@ -345,10 +348,12 @@ struct Towards {
     outbox: Arc<Outbox>,
     replies: Arc<Replies>,
     door: Arc<DoorState>,
+    confine: Arc<dyn Confine>,
 }
 
 impl Sink for Towards {
-    fn take(&self, message: Message) -> Pushed {
+    fn take(&self, mut message: Message) -> Pushed {
+        message.subject = self.confine.inside(message.subject);
         if let Some(reply) = &message.reply {
             self.replies.remember(reply);
         }

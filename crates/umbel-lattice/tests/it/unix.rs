@@ -247,3 +247,42 @@ async fn a_group_passes_over_a_process_that_has_ended() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn two_processes_of_one_provider_hear_what_is_meant_for_each() {
+    let bed = Bed::new();
+    let name = LatticeName::new("default").expect("a name");
+    let id = ProviderId::new("kv").expect("an id");
+    let mut doors = Vec::new();
+    for address in ["kv", "kv/2"] {
+        let rules = ProviderRules::new(&name, &id, Arc::new(|_| false)).at(address);
+        let (process, door) = bed.process("kv", Arc::new(rules)).await;
+        let group = SubscribeOptions { group: Some("default.kv".into()), ..SubscribeOptions::default() };
+        // Each asks for what is its own under the one id.
+        let mut calls = process.subscribe_with("default.kv.wrpc.0.0.1.>", group).await.expect("its own");
+        let mut health = process.subscribe("wasmbus.rpc.default.kv.health").await.expect("its own");
+        (spawn())(Box::pin(async move {
+            loop {
+                let message = tokio::select! {
+                    message = calls.next() => message,
+                    message = health.next() => message,
+                };
+                let Some(message) = message else { return };
+                assert!(!message.subject.contains("kv/2"), "{}", message.subject);
+                process.respond(&message, address.into()).await.expect("an answer");
+            }
+        }));
+        doors.push(door);
+    }
+    for _ in 0..20 {
+        for address in ["kv", "kv/2"] {
+            for subject in [
+                format!("default.{address}.wrpc.0.0.1.a:b/c.f"),
+                format!("wasmbus.rpc.default.{address}.health"),
+            ] {
+                let answer = bed.lattice.request(&subject, "".into(), SOON).await.expect("an answer");
+                assert_eq!(answer.payload, address, "{subject}");
+            }
+        }
+    }
+}

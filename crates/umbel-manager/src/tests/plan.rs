@@ -4,10 +4,12 @@ use crate::plan::{Plan, Step, plan};
 use crate::store::Owned;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use umbel_core::Problem;
 use umbel_core::code::manager as code;
 use umbel_core::id::{AppName, ComponentId, ProviderId};
 use umbel_core::link::{Contract, Distance, Link};
 use umbel_lattice::control::{ComponentView, PartState, ProviderView};
+use umbel_lattice::extension::provider::ByHand;
 
 /// The words for the steps.
 pub(super) fn kinds(steps: &[Step]) -> Vec<String> {
@@ -285,5 +287,30 @@ proptest! {
             model.apply(step);
         }
         converge(&mut model, |owned| desired(&manifest, 1, "one", owned), owned);
+    }
+}
+
+#[test]
+fn what_was_changed_by_hand_or_refused_is_left_alone_until_a_deploy() {
+    let mut model = Model::new(vec![inventory("NA", &[])]);
+    let (_, owned) = converge(&mut model, |owned| desired(HELLO, 1, "one", owned), Owned::default());
+    let host = model.hosts.get_mut(&host_id("NA")).unwrap();
+    host.providers[0].generation = Some(1);
+    let untouched = host.providers[0].clone();
+    let by_hand = ByHand { is_stopped: true, ..ByHand::default() };
+    let refused = Problem::new(umbel_core::code::host::SWAP_REFUSED, "no");
+    for (by_hand, problem, steps) in [
+        (None, None, &[][..]),
+        (Some(by_hand), None, &["ChangeProvider"]),
+        (None, Some(refused), &["ChangeProvider"]),
+    ] {
+        let view = ProviderView { by_hand, problem, ..untouched.clone() };
+        model.hosts.get_mut(&host_id("NA")).unwrap().providers[0] = view;
+        let of = |generation: u64| {
+            let wanted = desired(HELLO, generation, "one", owned.clone());
+            kinds(&plan(&wanted, &model.seen_by(&wanted)).steps)
+        };
+        assert_eq!(of(1), Vec::<String>::new());
+        assert_eq!(of(2), steps);
     }
 }

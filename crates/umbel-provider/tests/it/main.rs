@@ -159,6 +159,7 @@ async fn a_provider_of_wasmcloud_is_spoken_to_as_it_is_used_to() {
         lattice: lattice.clone(),
         spawn: spawn_in(&tasks),
         id: ProviderId::new("kv").expect("an id"),
+        address: "kv".into(),
         host: HostId::new(HOST).expect("an id"),
         types: Arc::new(|_, _| None),
         application_of: Arc::new(|_| None),

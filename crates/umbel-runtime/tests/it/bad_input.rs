@@ -44,7 +44,7 @@ async fn components_and_modules_that_cannot_run_here_are_refused_by_name() {
             "an actor",
             "(module (import \"wasmbus\" \"__guest_request\" (func (param i32 i32))))",
             "UM0404",
-            "wasmbus",
+            "waPC",
         ),
         ("no export", "(component)", "UM0405", "nothing"),
         (

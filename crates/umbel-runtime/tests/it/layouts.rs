@@ -14,8 +14,10 @@ async fn hello(config: &Config) -> (Engine, usize) {
     let worker = Arc::<Here>::default();
     let images = Images::new(engine.clone(), config, worker.clone()).expect("a cache");
     let _ticking = Ticking::of(&engine);
-    for name in ["hello", "hello-p3"] {
+    for (name, style) in [("hello", "style: Plain"), ("hello-p3", "style: Concurrent")] {
         let image = load(&images, &example(name)).await.expect("it loads");
+        let shown = format!("{image:?}");
+        assert!(shown.contains(style), "its code is for the other engine: {shown}");
         let subject = Subject::new(&engine, image, InstanceMode::Fresh, Limits::default());
         assert_eq!(subject.get("/").await.expect("it answers"), "Hello from Umbel!\n");
     }
@@ -68,7 +70,7 @@ async fn without_address_space_for_a_pool_instances_are_made_on_demand() {
     for (gib, says) in [
         (6, "layout OnDemand compiled 2"),
         (6, "layout OnDemand compiled 0"),
-        (40, "layout Pool(4) compiled 0"),
+        (40, "layout Pool(2) compiled 0"),
     ] {
         let output = limited(folder.path(), gib);
         let said = String::from_utf8_lossy(&output.stdout);

@@ -64,7 +64,8 @@ async fn a_module_that_cannot_be_adapted_says_why() {
             "UM0403",
             "proc_exit",
         ),
-        (r#"(module (import "wasmbus" "__host_call" (func)) (func (export "_start")))"#, "UM0404", "wasmbus"),
+        (r#"(module (import "wasmbus" "__host_call" (func)) (func (export "_start")))"#, "UM0404", "waPC"),
+        (r#"(module (import "wapc" "__host_call" (func)) (func (export "_start")))"#, "UM0404", "waPC"),
     ] {
         let file = wat(text);
         let error = load(&rig.images, file.path()).await.expect_err(text);

@@ -139,3 +139,15 @@ fn a_weight_is_not_counted_far_beyond_its_limit() {
     assert!(weight(&value, usize::MAX) >= 100_000);
     assert!(weight(&value, 1_000) < 2_000);
 }
+
+#[test]
+fn what_is_wrong_within_a_wave_value_is_told_with_its_place() {
+    let point = Type::Record(vec![("x".into(), Type::S32), ("name".into(), Type::String)]);
+    let error = from_wave(&point, "{x: 1, name: 2}").expect_err("a number is no name").to_string();
+    assert!(error.contains("at character 14 (`{x: 1, name: 2}`)"), "{error}");
+    let error = from_wave(&point, "{x: ü, name: \"n\"}").expect_err("that is no number").to_string();
+    assert!(error.contains("at character 5 "), "{error}");
+    // What is missing is missing at the very beginning, or at the end.
+    from_wave(&point, "").expect_err("that is nothing");
+    from_wave(&point, "{x: 1").expect_err("its end is missing");
+}

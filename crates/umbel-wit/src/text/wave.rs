@@ -7,6 +7,9 @@ use std::borrow::Cow;
 use wasm_wave::value::{Type as WaveType, Value as Wave};
 use wasm_wave::wasm::{WasmValue, WasmValueError};
 
+/// Characters that are shown of either side of a place.
+const BEFORE: usize = 20;
+
 /// Reads a value. Where a string is taken, a text that does not begin with a quote is that string as it is: no WAVE string begins otherwise.
 pub fn from_wave(ty: &Type, text: &str) -> Result<Value, Unreadable> {
     if matches!(ty, Type::String) && !text.trim_start().starts_with('"') {
@@ -15,7 +18,8 @@ pub fn from_wave(ty: &Type, text: &str) -> Result<Value, Unreadable> {
     let wanted = type_of(ty).ok_or_else(|| Unreadable::new(ty, "a value that has no text form"))?;
     let wave: Wave = wasm_wave::from_str(&wanted, text).map_err(|error| {
         let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-        Unreadable::new(ty, format!("`{}` is no value: {}{detail}", shortened(text), error.kind()))
+        let place = place(text, error.span().start);
+        Unreadable::new(ty, format!("`{}` is no value: {}{detail}{place}", shortened(text), error.kind()))
     })?;
     value(ty, &wave).ok_or_else(|| Unreadable::new(ty, format!("`{}` is no value", shortened(text))))
 }
@@ -23,6 +27,17 @@ pub fn from_wave(ty: &Type, text: &str) -> Result<Value, Unreadable> {
 /// Writes a value of the type; `None` if it has no text form, or is not of the type.
 pub fn to_wave(ty: &Type, value: &Value) -> Option<String> {
     wasm_wave::to_string(&wave(ty, value)?).ok()
+}
+
+/// Where in a text something is wrong, by what stands there: which field, and what is in it.
+fn place(text: &str, at: usize) -> String {
+    let Some((before, from)) = text.split_at_checked(at).filter(|(before, _)| !before.is_empty()) else {
+        return String::new();
+    };
+    let begin = before.char_indices().rev().nth(BEFORE).map_or(0, |(place, _)| place);
+    let shown = format!("{}{}", &before[begin..], from.chars().take(BEFORE).collect::<String>());
+    let column = before.chars().count() + 1;
+    format!(", at character {column} (`{}`)", shortened(&shown))
 }
 
 fn shortened(text: &str) -> String {

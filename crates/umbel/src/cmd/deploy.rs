@@ -232,6 +232,9 @@ fn render_preview(preview: &Preview, style: Style) -> String {
     if preview.changes.is_empty() {
         text.push_str("  nothing would change\n");
     }
+    for undone in &preview.undone {
+        text.push_str(&format!("  {} {}\n", style.paint(Tone::Busy, "undoes:"), neutral(undone)));
+    }
     let shown = |value: &serde_json::Value| neutral(&crate::text::json_line(value));
     for change in &preview.changes {
         let path = if change.path.is_empty() { "everything" } else { &change.path };

@@ -123,9 +123,11 @@ pub(super) fn is_reference(what: &str) -> bool {
 }
 
 /// A path is made absolute: the host reads the file, from another folder.
-pub(super) fn reference(what: &str) -> Result<String, Failure> {
+pub(crate) fn reference(what: &str) -> Result<String, Failure> {
     let is_path = !what.contains(':')
-        && (what.starts_with(['.', '/']) || Path::new(what).exists() || what.ends_with(".wasm"));
+        && (what.starts_with(['.', '/'])
+            || Path::new(what).exists()
+            || [".wasm", ".par", ".par.gz"].iter().any(|end| what.ends_with(end)));
     if is_path { Ok(absolute(Path::new(what))?.display().to_string()) } else { Ok(what.to_string()) }
 }
 
@@ -198,6 +200,9 @@ fn render_application(details: &ApplicationDetails, style: Style) -> String {
     facts.list("serving", &serving.collect::<Vec<_>>());
     for problem in &details.problems {
         facts.problem(problem, &application.name);
+    }
+    for (part, by_hand) in details.parts.iter().filter_map(|part| Some((part, part.by_hand.as_ref()?))) {
+        facts.add("by hand", format!("{} was {by_hand}", part.name));
     }
     let mut text = facts.0;
     let rows: Vec<Vec<Cell>> = details

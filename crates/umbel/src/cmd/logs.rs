@@ -26,6 +26,13 @@ pub(crate) struct Args {
     /// Only of this component: its id, or a unique beginning of it
     #[arg(long, value_name = "ID")]
     component: Option<String>,
+    #[command(flatten)]
+    lines: Lines,
+}
+
+/// Which lines, and whether those to come.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lines {
     /// Go on with the lines to come
     #[arg(short, long)]
     follow: bool,
@@ -64,18 +71,35 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Some(typed) => Some(component(&client, typed).await?),
         None => None,
     };
-    let query = LogQuery {
-        application,
-        component,
-        level: args
-            .level
-            .and_then(|level| level.to_possible_value())
-            .map(|value| value.get_name().to_string()),
-        since_unix_ms: args.since.map(since_unix_ms),
-        limit: Some(args.lines),
-    };
-    let wanted = |entry: &LogEntry| args.grep.as_ref().is_none_or(|text| entry.message.contains(text));
-    if !args.follow {
+    let query = args.lines.query(application, component);
+    print(context, &client, query, &args.lines).await
+}
+
+impl Lines {
+    /// The question for them.
+    pub(crate) fn query(&self, application: Option<String>, component: Option<String>) -> LogQuery {
+        LogQuery {
+            application,
+            component,
+            level: self
+                .level
+                .and_then(|level| level.to_possible_value())
+                .map(|value| value.get_name().to_string()),
+            since_unix_ms: self.since.map(since_unix_ms),
+            limit: Some(self.lines),
+        }
+    }
+}
+
+/// Prints the lines.
+pub(crate) async fn print(
+    context: &Context,
+    client: &Client,
+    query: LogQuery,
+    lines: &Lines,
+) -> Result<(), Failure> {
+    let wanted = |entry: &LogEntry| lines.grep.as_ref().is_none_or(|text| entry.message.contains(text));
+    if !lines.follow {
         let mut list = client.logs(&query).await?;
         let is_empty = list.items.is_empty();
         list.items.retain(wanted);

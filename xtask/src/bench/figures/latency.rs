@@ -6,8 +6,8 @@ use crate::bench::report::Report;
 use crate::bench::{Bench, median, peers, wrk};
 use anyhow::{Result, bail};
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
-use umbel_testkit::load::Load;
+use std::time::Duration;
+use umbel_testkit::load::{Load, Outcome};
 use umbel_testkit::platform::{Platform, application};
 
 const CONNECTIONS: u32 = 16;
@@ -24,8 +24,10 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let rate = wrk::run(platform.address.port(), "hello.localhost", bench.seconds)?.per_second / 2.0;
     let (mut ours, mut hypers) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
-        hypers.push(at_rate(hyper.port, "localhost", rate, bench.seconds)?.p99_ms);
-        ours.push(at_rate(platform.address.port(), "hello.localhost", rate, bench.seconds)?.p99_ms);
+        let duration = Duration::from_secs(bench.seconds.into());
+        let p99_ms = |outcome: Outcome| outcome.quantile(0.99).as_secs_f64() * 1e3;
+        hypers.push(p99_ms(load(hyper.port, "localhost", rate, duration)?));
+        ours.push(p99_ms(load(platform.address.port(), "hello.localhost", rate, duration)?));
     }
     let (ours, hypers) = (median(ours), median(hypers));
     report.state("p99 at half saturation, hyper", format!("{hypers:.2} ms at {rate:.0} requests/s"));
@@ -34,28 +36,19 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// How a server answered at a rate.
-pub struct AtRate {
-    pub p99_ms: f64,
-    /// Answers per second, of those that were asked for.
-    pub share: f64,
-}
-
 /// Loads a server at a rate. A request that fails makes it worthless.
-pub fn at_rate(port: u16, host: &str, rate: f64, seconds: u32) -> Result<AtRate> {
+pub fn load(port: u16, host: &str, rate: f64, duration: Duration) -> Result<Outcome> {
     let load = Load {
         address: address(port),
         host: host.to_owned(),
         path: "/".to_owned(),
         rate,
         connections: CONNECTIONS,
-        duration: Duration::from_secs(seconds.into()),
+        duration,
     };
-    let start = Instant::now();
     let outcome = load.run(&AtomicBool::new(false));
     if outcome.failed > 0 {
         bail!("{} of {} failed: {:?}", outcome.failed, outcome.succeeded + outcome.failed, outcome.examples);
     }
-    let per_second = outcome.succeeded as f64 / start.elapsed().as_secs_f64();
-    Ok(AtRate { p99_ms: outcome.quantile(0.99).as_secs_f64() * 1e3, share: per_second / rate })
+    Ok(outcome)
 }

@@ -9,4 +9,5 @@ pub mod many;
 pub mod neighbours;
 pub mod relink;
 pub mod scale;
+pub mod swap;
 pub mod update;

@@ -1,0 +1,393 @@
+//! What is changed of a provider by hand: another in its place, a stop, a start, a fresh start.
+//!
+//! It holds until somebody changes it back or the provider's application is deployed again: a later deploy has a greater generation than
+//! the one that the change was made in. It is kept with the links, so that it holds over a restart of the host too.
+
+use super::swap::{Manner, Why, manner, word};
+use super::{BRANCH, Maker, ProviderSlot, child, way};
+use crate::error::HostError;
+use crate::inventory;
+use crate::order::{maker_of, wake};
+use crate::provider::Taken;
+use crate::shared::Shared;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use umbel_core::code::{guest, host as code};
+use umbel_core::id::ProviderId;
+use umbel_core::link::Link;
+use umbel_core::{Coded, Problem};
+use umbel_lattice::control::{PartState, StartProvider};
+use umbel_lattice::extension::provider::{
+    ByHand, Made, ProviderLink, ProviderShow, SwapLink, SwapRequest, SwapView, Swapped,
+};
+use umbel_provider::Health;
+use umbel_supervisor::{State, SupervisorError};
+use umbel_wit::InterfaceName;
+
+/// How long somebody waits for a provider that was asked to change. Its work goes on.
+const WAIT_MAX: Duration = Duration::from_secs(50);
+
+/// What was changed by hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hand {
+    /// What runs in the place of what was ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<Swapped>,
+    /// Whether it is stopped.
+    #[serde(default)]
+    pub is_stopped: bool,
+    /// The application that it was of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The generation that it was of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+impl Hand {
+    fn is_nothing(&self) -> bool {
+        self.swapped.is_none() && !self.is_stopped
+    }
+
+    /// Whether the order is of the deploy that the change was made in, or of none.
+    fn holds_for(&self, order: &StartProvider) -> bool {
+        self.application == order.application
+            && match (self.generation, order.generation) {
+                (Some(made_in), Some(now)) => now <= made_in,
+                _ => true,
+            }
+    }
+
+    /// What the order comes to with it.
+    pub fn apply(&self, order: &mut StartProvider) {
+        if let Some(swapped) = &self.swapped {
+            order.provider_ref.clone_from(&swapped.reference);
+            order.isolation = swapped.isolation;
+        }
+    }
+
+    /// As it is shown.
+    pub fn view(&self) -> ByHand {
+        ByHand { swapped: self.swapped.clone(), is_stopped: self.is_stopped }
+    }
+}
+
+/// What holds for the order of what was changed by hand. What does not hold any more is forgotten.
+pub async fn of(shared: &Shared, order: &StartProvider) -> Result<Option<Hand>, Problem> {
+    let key = key(shared, &order.provider_id);
+    let Some(hand) = shared.records().hand::<Hand>(&key).await.map_err(problem)? else { return Ok(None) };
+    if hand.holds_for(order) {
+        return Ok(Some(hand));
+    }
+    shared.records().set_hand::<Hand>(&key, None).await.map_err(problem)?;
+    Ok(None)
+}
+
+/// It is of no provider that there is.
+pub async fn forget(shared: &Shared, id: &ProviderId) -> Result<(), Problem> {
+    shared.records().set_hand::<Hand>(&key(shared, id), None).await.map_err(problem)
+}
+
+/// Ids may have characters that keys may not.
+fn key(shared: &Shared, id: &ProviderId) -> String {
+    let digest = umbel_core::digest::Digest::of(id.as_str().as_bytes()).hex();
+    format!("{}.provider.{}", shared.id, &digest[..32])
+}
+
+async fn keep(shared: &Shared, slot: &ProviderSlot, hand: Hand) -> Result<(), Problem> {
+    let kept = (!hand.is_nothing()).then_some(&hand);
+    shared.records().set_hand(&key(shared, &slot.id), kept).await.map_err(problem)?;
+    slot.hand.store(kept.cloned().map(Arc::new));
+    Ok(())
+}
+
+fn now(slot: &ProviderSlot) -> Hand {
+    let order = slot.order();
+    let hand = slot.hand.load_full().map(|hand| (*hand).clone()).unwrap_or_default();
+    Hand { application: order.application.clone(), generation: order.generation, ..hand }
+}
+
+fn find(shared: &Shared, id: &ProviderId) -> Result<Arc<ProviderSlot>, Problem> {
+    shared.provider(id.as_str()).ok_or_else(|| problem(HostError::UnknownProvider { id: id.to_string() }))
+}
+
+/// Puts another in its place, or looks what that would do.
+pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView, Problem> {
+    let _turn = shared.providers.turn(request.provider.as_str()).await;
+    shared.check_open().map_err(problem)?;
+    shared.caught_up().await;
+    let slot = find(shared, &request.provider)?;
+    let before = slot.ordered();
+    let mut order = (*before.order).clone();
+    order.provider_ref.clone_from(&request.reference);
+    order.isolation = request.isolation;
+    let maker = maker_of(shared, &order)?;
+    let view = look(shared, &slot, &order, &maker);
+    if request.dry_run {
+        return Ok(view);
+    }
+    if let Some(problem) = view.problem {
+        return Err(problem);
+    }
+    let Some(turn) = slot.set_order(order, maker) else { return Ok(view) };
+    wake(&shared.branch(BRANCH).map_err(problem)?, slot.id.as_str()).await;
+    if let Err(problem) = moved(&slot, turn).await {
+        if problem.code != code::PROVIDER_MOVES {
+            slot.take_back(turn, before);
+        }
+        return Err(problem);
+    }
+    let mut hand = now(&slot);
+    let manifest = hand.swapped.take().map(|swapped| (swapped.instead_of, swapped.instead_isolation));
+    let manifest = manifest.unwrap_or_else(|| (before.order.provider_ref.clone(), before.order.isolation));
+    let is_back = manifest == (request.reference.clone(), request.isolation);
+    hand.swapped = (!is_back).then_some(Swapped {
+        instead_of: manifest.0,
+        instead_isolation: manifest.1,
+        reference: request.reference,
+        isolation: request.isolation,
+    });
+    keep(shared, &slot, hand).await?;
+    Ok(view)
+}
+
+async fn moved(slot: &ProviderSlot, turn: u64) -> Result<(), Problem> {
+    match tokio::time::timeout(WAIT_MAX, slot.moved(turn)).await {
+        Ok(moved) => moved,
+        Err(_) => {
+            let message = format!("`{}` has not changed within {WAIT_MAX:?}, and goes on doing so", slot.id);
+            Err(Problem::new(code::PROVIDER_MOVES, message))
+        }
+    }
+}
+
+/// What putting a provider of the maker in its place would do.
+fn look(shared: &Shared, slot: &ProviderSlot, order: &StartProvider, maker: &Maker) -> SwapView {
+    let (old, current) = (slot.maker(), slot.order());
+    let tables = shared.tables.borrow().clone();
+    let resolved = tables.links_with(slot.id.as_str());
+    let links: Vec<SwapLink> =
+        resolved.into_iter().map(|resolved| moves(shared, slot, resolved.link, order, maker)).collect();
+    let manner = manner(shared, slot, &old, maker);
+    let in_the_way = match slot.hand.load().as_ref().is_some_and(|hand| hand.is_stopped) {
+        true => Some(way::stopped(&slot.id)),
+        false if manner == Manner::InTurn(Why::Same) => {
+            let message =
+                format!("`{}` is `{}` ({}) already", slot.id, current.provider_ref, word(old.kind()));
+            let help = format!("`umbel provider restart {}` starts it anew", slot.id);
+            Some(Problem::new(code::SWAP_REFUSED, message).with_help(help))
+        }
+        false => links.iter().find_map(|link| link.problem.clone()),
+    };
+    SwapView {
+        provider: slot.id.clone(),
+        from: Made { kind: old.kind(), reference: slot.runs().provider_ref.clone() },
+        to: Made { kind: maker.kind(), reference: order.provider_ref.clone() },
+        beside: manner == Manner::Beside,
+        notes: notes(maker, manner, &links),
+        links,
+        config: tables.merged(&order.config).into_keys().collect(),
+        problem: in_the_way,
+    }
+}
+
+fn notes(new: &Maker, manner: Manner, links: &[SwapLink]) -> Vec<String> {
+    let mut notes = Vec::new();
+    match manner {
+        Manner::Beside => {
+            notes.push("calls go to the new one when it is ready; the old one ends when it is idle".into());
+        }
+        Manner::InTurn(Why::SameData) => notes.push(
+            "both open the same data, which only one can: calls wait while the old one ends and the new one starts".into(),
+        ),
+        Manner::InTurn(Why::BringsCalls) => notes.push(
+            "it brings calls to components, which must not come twice: the old one ends before the new one starts".into(),
+        ),
+        Manner::InTurn(Why::Same) => {}
+    }
+    if manner != Manner::InTurn(Why::SameData) {
+        notes.push("data is not copied: the new one serves what it finds in its own store".into());
+    }
+    if new.factory().is_none() && links.iter().any(|link| !link.is_compared) {
+        notes.push(
+            "what the new one serves is known when it runs; if it refuses a link, the old one stays".into(),
+        );
+    }
+    notes
+}
+
+/// Whether the link can go to the new one.
+fn moves(shared: &Shared, slot: &ProviderSlot, link: Link, order: &StartProvider, maker: &Maker) -> SwapLink {
+    let (problem, is_compared) = match fits(shared, slot, &link, order, maker) {
+        Ok(is_compared) => (None, is_compared),
+        Err(problem) => (Some(problem), false),
+    };
+    SwapLink { link, problem, is_compared }
+}
+
+fn fits(
+    shared: &Shared,
+    slot: &ProviderSlot,
+    link: &Link,
+    order: &StartProvider,
+    maker: &Maker,
+) -> Result<bool, Problem> {
+    let mismatch = |text: String| {
+        Problem::new(guest::CONTRACT_MISMATCH, text)
+            .with_help("choose a provider of the same contract: `umbel explain capabilities`")
+    };
+    let Some(factory) = maker.factory() else { return Ok(false) };
+    let contract = &link.contract;
+    let names =
+        contract.interfaces.iter().map(|name| format!("{}:{}/{name}", contract.namespace, contract.package));
+    if link.source_id == slot.id.as_str() {
+        // What it calls of the component.
+        let has = |name: &String| factory.contracts().iter().any(|contract| contract.covers(name));
+        return match names.clone().find(|name| !has(name)) {
+            Some(name) => Err(mismatch(format!("`{}` brings no calls of `{name}`", order.provider_ref))),
+            None => Ok(true),
+        };
+    }
+    if let Some(name) = names.clone().find(|name| !maker.serves(name)) {
+        return Err(mismatch(format!(
+            "`{}` does not serve `{name}`, which {} is linked for",
+            order.provider_ref, link.source_id
+        )));
+    }
+    let importer = shared.slot(&link.source_id).and_then(|slot| slot.current.load_full());
+    let Some(importer) = importer else { return Ok(false) };
+    let image = importer.component.image();
+    let served = factory.interfaces();
+    let mut is_compared = true;
+    for import in image.needs_link().iter().filter(|import| contract.covers(import)) {
+        let name = InterfaceName::new(import);
+        let Some(wanted) = image.imported(import) else { continue };
+        // Some builtins say no types: what they serve is compared when it is called.
+        match served.iter().find(|(export, _)| export.serves(&name)) {
+            Some((export, found)) => wanted.served_by(found).map_err(|difference| {
+                mismatch(format!(
+                    "{} imports `{import}`, and `{export}` of `{}` is another: {difference}",
+                    link.source_id, order.provider_ref
+                ))
+            })?,
+            None if served.iter().any(|(export, _)| export.package() == name.package()) => {
+                return Err(mismatch(format!(
+                    "{} imports `{import}`, and `{}` has no such version",
+                    link.source_id, order.provider_ref
+                )));
+            }
+            None => is_compared = false,
+        }
+    }
+    Ok(is_compared)
+}
+
+/// Stops it, until it is started by hand or by a later deploy.
+pub async fn stop(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Problem> {
+    let _turn = shared.providers.turn(id.as_str()).await;
+    let slot = find(shared, id)?;
+    keep(shared, &slot, Hand { is_stopped: true, ..now(&slot) }).await?;
+    let branch = shared.branch(BRANCH).map_err(problem)?;
+    match branch.stop_child(id.as_str()).await {
+        // It was stopped before, and not started since.
+        Ok(()) | Err(SupervisorError::Unknown { .. }) => {}
+        Err(error) => return Err(problem(error)),
+    }
+    rest(&slot);
+    shared.parts_changed();
+    Ok(format!("provider {id} is stopped; a later deploy or `umbel provider start {id}` starts it again"))
+}
+
+/// It does not run, because somebody does not want it to.
+pub fn rest(slot: &ProviderSlot) {
+    slot.way.stop();
+    slot.set(PartState::Stopped, Some(way::stopped(&slot.id)));
+}
+
+/// Starts one that is stopped, or has been given up. One that runs goes on.
+pub async fn start(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Problem> {
+    let _turn = shared.providers.turn(id.as_str()).await;
+    shared.check_open().map_err(problem)?;
+    let slot = find(shared, id)?;
+    if slot.running().is_some() {
+        return Ok(format!("provider {id} runs already"));
+    }
+    keep(shared, &slot, Hand { is_stopped: false, ..now(&slot) }).await?;
+    begin(shared, &slot).await?;
+    Ok(format!("provider {id} runs"))
+}
+
+/// Starts it anew: calls wait meanwhile.
+pub async fn restart(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Problem> {
+    let _turn = shared.providers.turn(id.as_str()).await;
+    shared.check_open().map_err(problem)?;
+    let slot = find(shared, id)?;
+    if slot.hand.load().as_ref().is_some_and(|hand| hand.is_stopped) {
+        return Err(way::stopped(id));
+    }
+    begin(shared, &slot).await?;
+    Ok(format!("provider {id} was started anew"))
+}
+
+/// Has it start, anew if it runs, and waits until it serves.
+async fn begin(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> Result<(), Problem> {
+    let turn = slot.renew();
+    release(shared, slot).await?;
+    moved(slot, turn).await
+}
+
+/// Lets the supervisor run it.
+pub async fn release(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> Result<(), Problem> {
+    let branch = shared.branch(BRANCH).map_err(problem)?;
+    if slot.status().0 == PartState::Stopped {
+        slot.way.close();
+        slot.set(PartState::Starting, None);
+    }
+    match branch.revive_child(slot.id.as_str()).await {
+        Ok(()) => Ok(()),
+        Err(SupervisorError::Unknown { .. }) => branch.add_child(child(shared, slot)).await.map_err(problem),
+        Err(error) => Err(problem(error)),
+    }
+}
+
+/// All that there is to tell of it.
+pub async fn show(shared: &Arc<Shared>, id: &ProviderId) -> Result<ProviderShow, Problem> {
+    shared.caught_up().await;
+    let slot = find(shared, id)?;
+    let tree = shared.root().map(|root| root.tree());
+    let node = tree.as_ref().and_then(|tree| tree.find(&[BRANCH, id.as_str()]));
+    let tables = shared.tables.borrow().clone();
+    let links = tables.links_with(id.as_str()).into_iter().map(|resolved| {
+        let (is_taken, problem) = match slot.has_taken(&resolved) {
+            Taken::Yes => (slot.running().is_some(), None),
+            Taken::NotYet => (false, None),
+            Taken::Refused(problem) => (false, Some(problem)),
+        };
+        ProviderLink { link: resolved.link, is_taken, problem }
+    });
+    let health = slot.running().map(|provider| provider.health());
+    let process = slot.process();
+    let claims = process.as_ref().and_then(|process| process.claims.as_ref());
+    Ok(ProviderShow {
+        links: links.collect(),
+        config: tables.merged(&slot.order().config).into_keys().collect(),
+        is_healthy: matches!(health, Some(Health::Healthy)),
+        health: match health {
+            Some(Health::Unhealthy(problem)) => Some(problem),
+            _ => None,
+        },
+        last_exit: node.and_then(|node| node.last_exit.clone()),
+        retry_in_ms: node.and_then(|node| match node.state {
+            State::BackingOff { retry_in_ms } => Some(retry_in_ms),
+            _ => None,
+        }),
+        folder: shared.state.join("providers").join(id.as_str()).display().to_string(),
+        claims: claims.and_then(|claims| serde_json::to_value(claims).ok()),
+        view: inventory::provider(&slot, node),
+    })
+}
+
+fn problem(error: impl Coded) -> Problem {
+    Problem::from(&error)
+}

@@ -1,0 +1,210 @@
+//! The task that runs one provider: starts it, keeps its links current, has another take its place, stops it.
+
+use super::links::Links;
+use super::swap::{self, Changed};
+use super::{Maker, Ordered, ProviderSlot, told, way};
+use crate::process::{self, ProcessProvider};
+use crate::shared::{COALESCE, HostTargets, Shared};
+use std::sync::Arc;
+use std::time::Duration;
+use umbel_core::Problem;
+use umbel_core::event::Fact;
+use umbel_lattice::control::{PartState, StartProvider};
+use umbel_provider::{Provider, StartContext};
+use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
+
+/// How soon a link that a provider did not take is offered again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The child of one provider.
+pub fn child(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>) -> ChildSpec {
+    let (shared, drain) = (shared.clone(), shared.config.drain);
+    let (id, slot) = (slot.id.to_string(), slot.clone());
+    ChildSpec::task(id, move |cx| run(shared.clone(), slot.clone(), cx))
+        .kind("provider")
+        .restart(Restart::Permanent)
+        // Its own, so that one provider that keeps failing does not use up the tolerance for the others. The fifth end is the last.
+        .intensity(Intensity::new(4, Duration::from_secs(300)))
+        .ready_at_once()
+        .shutdown(drain + Duration::from_secs(2))
+}
+
+async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> Result<(), Problem> {
+    let mut tables = shared.tables.subscribe();
+    let mut parts = shared.parts.subscribe();
+    let mut ordered = slot.ordered.subscribe();
+    shared.caught_up().await;
+    let mut links = start(&shared, &slot, &cx).await?;
+    let mut turn = slot.moved.borrow().0;
+    let mut is_told = false;
+    loop {
+        // Noted as seen before it is looked at: what changes meanwhile is followed by the next round.
+        parts.borrow_and_update();
+        let wanted = ordered.borrow_and_update().clone();
+        if wanted.turn != turn {
+            let is_other = wanted.renewal > turn || !slot.maker.load().is(&wanted.maker);
+            turn = wanted.turn;
+            if is_other {
+                links = change(&shared, &slot, &wanted, links, &cx).await?;
+            } else {
+                slot.moved.send_replace((turn, None));
+            }
+        }
+        let now = tables.borrow_and_update().clone();
+        let late = links.follow(&shared, &slot, &slot.runs(), &now, &cx).await;
+        if !is_told {
+            is_told = true;
+            shared.parts_changed();
+            shared.tell(&Fact::ProviderStarted(told::started(&shared, &slot))).await;
+        }
+        let next = async {
+            // One round for a thousand links or components that come within a moment.
+            tokio::time::sleep(COALESCE).await;
+            let goes_on = tokio::select! {
+                changed = tables.changed() => changed.is_ok(),
+                changed = parts.changed() => changed.is_ok(),
+                changed = ordered.changed() => changed.is_ok(),
+                () = tokio::time::sleep(RETRY), if late => true,
+            };
+            shared.caught_up().await;
+            goes_on
+        };
+        let provider = links.provider.clone();
+        tokio::select! {
+            goes_on = next => if !goes_on { break },
+            () = cx.stop.requested() => break,
+            problem = provider.ended() => {
+                lost(&shared, &slot, &problem).await;
+                return Err(problem);
+            }
+        }
+    }
+    slot.set(PartState::Draining, None);
+    let by_hand = slot.hand.load().as_ref().is_some_and(|hand| hand.is_stopped);
+    if by_hand {
+        // Calls from now on are told at once that somebody does not want them served.
+        slot.way.stop();
+    }
+    links.provider.stop(shared.config.drain).await;
+    if !by_hand {
+        slot.way.close();
+    }
+    slot.process.store(None);
+    slot.set(PartState::Stopped, by_hand.then(|| way::stopped(&slot.id)));
+    shared.tell(&Fact::ProviderStopped(told::stopped(&shared, &slot, "stop"))).await;
+    Ok(())
+}
+
+/// Starts the provider and leads calls to it.
+async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext) -> Result<Links, Problem> {
+    let wanted = slot.ordered();
+    if slot.not_moved().is_none() {
+        // Otherwise what is ordered has failed beside what ran: that is what is started again.
+        slot.maker.store(wanted.maker.clone());
+    }
+    let maker = slot.maker();
+    let context = start_context(shared, slot, &wanted.order);
+    let config = context.config.clone();
+    match make(shared, slot, &maker, context, cx).await {
+        Ok((provider, process)) => {
+            slot.process.store(process);
+            slot.way.lead_to(provider.clone());
+            if slot.not_moved().is_none() {
+                slot.served.store(Some(wanted.order));
+                slot.moved.send_replace((wanted.turn, None));
+            }
+            Ok(Links::new(provider, config))
+        }
+        Err(problem) => {
+            slot.set(PartState::Failed, Some(problem.clone()));
+            slot.moved.send_if_modified(|moved| {
+                let is_new = moved.0 < wanted.turn;
+                if is_new {
+                    *moved = (wanted.turn, Some(problem.clone()));
+                }
+                is_new
+            });
+            shared.parts_changed();
+            shared.tell(&Fact::ProviderStartFailed(told::start_failed(shared, slot, &problem))).await;
+            Err(problem)
+        }
+    }
+}
+
+/// Puts what is ordered in the place of what runs.
+async fn change(
+    shared: &Arc<Shared>,
+    slot: &Arc<ProviderSlot>,
+    wanted: &Ordered,
+    links: Links,
+    cx: &ChildContext,
+) -> Result<Links, Problem> {
+    let (links, problem) = match swap::change(shared, slot, wanted, links, cx).await {
+        Changed::Done(links) => {
+            slot.served.store(Some(wanted.order.clone()));
+            shared.tell(&Fact::ProviderStarted(told::started(shared, slot))).await;
+            (links, None)
+        }
+        Changed::Kept(links, problem) => {
+            shared.tell(&Fact::ProviderStartFailed(told::start_failed(shared, slot, &problem))).await;
+            (links, Some(problem))
+        }
+        Changed::Lost(problem) => {
+            slot.moved.send_replace((wanted.turn, Some(problem.clone())));
+            lost(shared, slot, &problem).await;
+            return Err(problem);
+        }
+    };
+    slot.moved.send_replace((wanted.turn, problem));
+    shared.parts_changed();
+    Ok(links)
+}
+
+/// A provider, and its process if it has one.
+pub(super) type Made = (Arc<dyn Provider>, Option<Arc<ProcessProvider>>);
+
+/// Makes a provider.
+pub(super) async fn make(
+    shared: &Arc<Shared>,
+    slot: &ProviderSlot,
+    maker: &Maker,
+    start: StartContext,
+    cx: &ChildContext,
+) -> Result<Made, Problem> {
+    let program = match maker {
+        Maker::Builtin(factory) => return Ok((factory.start(start).await?, None)),
+        Maker::Process(program, _) => program,
+    };
+    let application = slot.order().application.clone();
+    let started = tokio::select! {
+        started = process::start(shared, program, application, start) => started?,
+        () = cx.stop.requested() => {
+            return Err(Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started"));
+        }
+    };
+    let started = Arc::new(started);
+    Ok((started.clone(), Some(started)))
+}
+
+/// The provider has ended by itself: whoever calls it is told so until it runs again.
+async fn lost(shared: &Arc<Shared>, slot: &ProviderSlot, problem: &Problem) {
+    slot.way.close();
+    slot.process.store(None);
+    slot.offered().clear();
+    slot.set(PartState::Failed, Some(problem.clone()));
+    shared.parts_changed();
+    shared.tell(&Fact::ProviderStopped(told::stopped(shared, slot, &problem.to_string()))).await;
+}
+
+pub(super) fn start_context(
+    shared: &Arc<Shared>,
+    slot: &Arc<ProviderSlot>,
+    order: &StartProvider,
+) -> StartContext {
+    StartContext {
+        id: slot.id.clone(),
+        config: shared.tables.borrow().merged(&order.config),
+        targets: Arc::new(HostTargets { shared: shared.clone(), provider: slot.clone() }),
+        folder: shared.state.join("providers").join(slot.id.as_str()),
+    }
+}

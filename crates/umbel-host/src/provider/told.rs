@@ -1,0 +1,53 @@
+//! The events of a provider.
+
+use super::ProviderSlot;
+use crate::shared::Shared;
+use umbel_core::Problem;
+use umbel_core::code::host::PROVIDER_GIVEN_UP;
+use umbel_core::event::{ProviderStartFailed, ProviderStarted, ProviderStopped};
+use umbel_core::link::DEFAULT_LINK_NAME;
+
+pub(super) fn started(shared: &Shared, slot: &ProviderSlot) -> ProviderStarted {
+    let order = slot.order();
+    ProviderStarted {
+        annotations: order.annotations.clone().unwrap_or_default(),
+        claims: None,
+        host_id: shared.id.to_string(),
+        image_ref: order.provider_ref.clone(),
+        instance_id: None,
+        link_name: None,
+        provider_id: order.provider_id.to_string(),
+        public_key: None,
+    }
+}
+
+pub(super) fn start_failed(shared: &Shared, slot: &ProviderSlot, problem: &Problem) -> ProviderStartFailed {
+    let order = slot.order();
+    ProviderStartFailed {
+        error: problem.to_string(),
+        host_id: shared.id.to_string(),
+        link_name: DEFAULT_LINK_NAME.into(),
+        provider_id: order.provider_id.to_string(),
+        provider_ref: order.provider_ref.clone(),
+    }
+}
+
+pub(super) fn stopped(shared: &Shared, slot: &ProviderSlot, reason: &str) -> ProviderStopped {
+    let order = slot.order();
+    ProviderStopped {
+        annotations: order.annotations.clone().unwrap_or_default(),
+        host_id: shared.id.to_string(),
+        instance_id: order.provider_id.to_string(),
+        link_name: DEFAULT_LINK_NAME.into(),
+        provider_id: order.provider_id.to_string(),
+        public_key: order.provider_id.to_string(),
+        reason: reason.into(),
+    }
+}
+
+/// Its supervisor starts it no more.
+pub fn given_up(shared: &Shared, slot: &ProviderSlot) -> ProviderStartFailed {
+    let why = slot.status().1.map(|problem| problem.to_string()).unwrap_or_default();
+    let message = format!("`{}` is given up: {why}", slot.id);
+    start_failed(shared, slot, &Problem::new(PROVIDER_GIVEN_UP, message))
+}

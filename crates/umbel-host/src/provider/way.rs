@@ -1,0 +1,365 @@
+//! The way to a provider: who serves its calls at this moment.
+//!
+//! ```text
+//!  call ──▶ Way ──▶ Serving (the provider that runs) ──▶ result ── its resources and streams remember who made them
+//!            │                                                            │
+//!            └─ moving: the call waits until the next one serves          └─ a later call that brings one goes to its maker
+//! ```
+//!
+//! Whoever is replaced is kept by what it still has to do: every call, resource and stream of it holds it, and it is idle when nothing
+//! does.
+
+use arc_swap::ArcSwapOption;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use umbel_core::Problem;
+use umbel_core::code::{guest, host as code};
+use umbel_core::id::ProviderId;
+use umbel_core::link::LinkKey;
+use umbel_provider::Provider;
+use umbel_provider::http::{Outgoing, OutgoingOptions, Request, Response};
+use umbel_wit::value::Input;
+use umbel_wit::{Call, Resource, Serve, Value};
+
+/// How long a call waits for a provider that is being replaced.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether one that is replaced has nothing left to do.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// One provider while it runs.
+pub struct Serving {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    serve: Option<Arc<dyn Serve>>,
+    http: Option<Arc<dyn Outgoing>>,
+    // Resources of it that somebody has.
+    resources: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Serving {
+    fn new(provider: Arc<dyn Provider>) -> Arc<Serving> {
+        let (serve, http) = (provider.serve(), provider.http_outgoing());
+        Arc::new(Serving {
+            provider,
+            serve,
+            http,
+            resources: AtomicUsize::new(0),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    /// Its resources lead nowhere from now on.
+    pub fn end(&self) {
+        self.is_over.store(true, Relaxed);
+    }
+
+    /// Waits until no call, resource or stream of it is left, at most for `calls`; once only resources are left, at most for `resources`.
+    /// Says whether it is idle.
+    pub async fn idle(self: &Arc<Serving>, calls: Duration, resources: Duration) -> bool {
+        let begun = Instant::now();
+        let mut calls_over: Option<Instant> = None;
+        loop {
+            let (held, resources_held) = (Arc::strong_count(self) - 1, self.resources.load(Relaxed));
+            if held == 0 {
+                return true;
+            }
+            if held > resources_held {
+                calls_over = None;
+            } else if calls_over.get_or_insert_with(Instant::now).elapsed() >= resources {
+                return false;
+            }
+            if begun.elapsed() >= calls {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// A resource, and whose it is.
+struct Made {
+    inner: Resource,
+    by: Arc<Serving>,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.by.resources.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Whether calls get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    /// To whoever serves; if nobody does, they are refused.
+    Open,
+    /// They wait: the next one is about to serve.
+    Moving,
+    /// They are refused: it was stopped by hand.
+    Stopped,
+}
+
+/// The way to one provider. Cheap to clone; all clones are the same way.
+#[derive(Clone)]
+pub struct Way(Arc<Inner>);
+
+struct Inner {
+    id: ProviderId,
+    now: ArcSwapOption<Serving>,
+    gate: watch::Sender<Gate>,
+}
+
+impl Way {
+    /// A way that leads nowhere yet.
+    pub fn new(id: ProviderId) -> Way {
+        Way(Arc::new(Inner { id, now: ArcSwapOption::empty(), gate: watch::Sender::new(Gate::Open) }))
+    }
+
+    /// Leads calls to the provider from now on, and those that wait. Returns who served until now.
+    pub fn lead_to(&self, provider: Arc<dyn Provider>) -> Option<Arc<Serving>> {
+        let before = self.0.now.swap(Some(Serving::new(provider)));
+        self.0.gate.send_replace(Gate::Open);
+        before
+    }
+
+    /// Has new calls wait. Returns who served until now: what was begun with it goes on.
+    pub fn hold(&self) -> Option<Arc<Serving>> {
+        // First the gate: a call that finds nobody must see that it has to wait.
+        self.0.gate.send_replace(Gate::Moving);
+        self.0.now.swap(None)
+    }
+
+    /// Nobody serves: calls are refused, those that wait too.
+    pub fn close(&self) {
+        self.0.now.store(None);
+        self.0.gate.send_if_modified(|gate| std::mem::replace(gate, Gate::Open) != Gate::Open);
+    }
+
+    /// The same, because somebody stopped it.
+    pub fn stop(&self) {
+        self.close();
+        self.0.gate.send_replace(Gate::Stopped);
+    }
+
+    /// Who serves now.
+    pub fn now(&self) -> Option<Arc<Serving>> {
+        self.0.now.load_full()
+    }
+
+    /// Whether a call would be served, or wait for it. Otherwise why not, if somebody has stopped it.
+    pub fn check(&self) -> Result<bool, Problem> {
+        match &*self.0.now.load() {
+            Some(serving) => Ok(serving.serve.is_some()),
+            None => self.check_gate(),
+        }
+    }
+
+    /// The same for requests of HTTP.
+    pub fn check_http(&self) -> Result<bool, Problem> {
+        match &*self.0.now.load() {
+            Some(serving) => Ok(serving.http.is_some()),
+            None => self.check_gate(),
+        }
+    }
+
+    fn check_gate(&self) -> Result<bool, Problem> {
+        match *self.0.gate.borrow() {
+            Gate::Moving => Ok(true),
+            Gate::Stopped => Err(stopped(&self.0.id)),
+            // It may have come between the two looks.
+            Gate::Open => Ok(self.0.now.load().is_some()),
+        }
+    }
+
+    /// Sends a request of HTTP over it.
+    pub fn send(
+        &self,
+        link: &LinkKey,
+        request: Request,
+        options: OutgoingOptions,
+    ) -> BoxFuture<'static, Result<Response, Problem>> {
+        let (way, link) = (self.clone(), link.clone());
+        Box::pin(async move {
+            let serving = way.serving(WAIT_MAX).await?;
+            match &serving.http {
+                Some(http) => http.send(&link, request, options).await,
+                None => Err(way.away()),
+            }
+        })
+    }
+
+    /// Who serves, waited for while it moves.
+    async fn serving(&self, patience: Duration) -> Result<Arc<Serving>, Problem> {
+        let mut gate = self.0.gate.subscribe();
+        let begun = Instant::now();
+        loop {
+            if let Some(serving) = self.now() {
+                return Ok(serving);
+            }
+            match *gate.borrow_and_update() {
+                Gate::Moving => {}
+                Gate::Stopped => return Err(stopped(&self.0.id)),
+                Gate::Open => return self.now().ok_or_else(|| self.away()),
+            }
+            let left = patience.saturating_sub(begun.elapsed());
+            match tokio::time::timeout(left, gate.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(self.away()),
+                Err(_) => {
+                    let message =
+                        format!("`{}` is being replaced, and no other served within {patience:?}", self.0.id);
+                    return Err(Problem::new(code::PROVIDER_MOVES, message));
+                }
+            }
+        }
+    }
+
+    fn away(&self) -> Problem {
+        let message = format!("`{}` does not serve now", self.0.id);
+        Problem::new(guest::UNLINKED, message)
+            .with_help("`umbel provider list` shows its state and the reason")
+    }
+}
+
+/// It was stopped by hand.
+pub fn stopped(id: &ProviderId) -> Problem {
+    Problem::new(code::PROVIDER_STOPPED, format!("the provider `{id}` was stopped by hand"))
+        .with_help(format!("`umbel provider start {id}` starts it again"))
+}
+
+impl Serve for Way {
+    fn call(&self, mut call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
+        let maker = match take_maker(&mut call.args) {
+            Ok(maker) => maker,
+            Err(gone) => {
+                let message = format!("`{}` of `{}`, {gone}", call.function, self.0.id);
+                return Box::pin(async move { Err(Problem::new(code::HANDLE_GONE, message)) });
+            }
+        };
+        match maker.or_else(|| self.now()) {
+            Some(serving) => carry_out(serving, call, || self.away()),
+            None => {
+                let way = self.clone();
+                Box::pin(async move {
+                    let patience = call.patience.unwrap_or(WAIT_MAX).min(WAIT_MAX);
+                    let serving = way.serving(patience).await?;
+                    carry_out(serving, call, || way.away()).await
+                })
+            }
+        }
+    }
+}
+
+fn carry_out(
+    serving: Arc<Serving>,
+    call: Call,
+    away: impl FnOnce() -> Problem,
+) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
+    let Some(server) = &serving.serve else {
+        let problem = away();
+        return Box::pin(async move { Err(problem) });
+    };
+    let outcome = server.call(call);
+    Box::pin(async move {
+        let mut result = outcome.await?;
+        if let Some(value) = &mut result {
+            each(value, &mut |value| claim(value, &serving));
+        }
+        Ok(result)
+    })
+}
+
+/// Marks a resource as made by the provider; a stream of it holds it.
+fn claim(value: &mut Value, by: &Arc<Serving>) {
+    match value {
+        Value::Own(inner) => {
+            by.resources.fetch_add(1, Relaxed);
+            *inner = Resource::new(Made { inner: inner.clone(), by: by.clone() });
+        }
+        Value::Input(_) | Value::Stream(_) => {
+            let held = by.clone();
+            let hold = |input: Input| {
+                Input::new(
+                    input
+                        .into_stream()
+                        .inspect(move |_| {
+                            let _ = &held;
+                        })
+                        .boxed(),
+                )
+            };
+            *value = match std::mem::replace(value, Value::Bool(false)) {
+                Value::Input(input) => Value::Input(hold(input)),
+                Value::Stream(input) => Value::Stream(hold(input)),
+                other => other,
+            };
+        }
+        _ => {}
+    }
+}
+
+/// Takes the marks off the resources of a call. They are all of one provider: resources of two cannot be in one call.
+fn take_maker(args: &mut [Value]) -> Result<Option<Arc<Serving>>, &'static str> {
+    let mut maker: Option<Arc<Serving>> = None;
+    let mut problem = None;
+    let mut take = |value: &mut Value| {
+        let (Value::Own(resource) | Value::Borrow(resource)) = value else { return };
+        let Some(made) = resource.get::<Made>() else { return };
+        if made.by.is_over.load(Relaxed) {
+            problem = Some("its handle is of a provider that has been replaced and has ended");
+        } else if maker.as_ref().is_some_and(|maker| !Arc::ptr_eq(maker, &made.by)) {
+            problem = Some("its handles are of two providers, one of which has replaced the other");
+        }
+        maker = Some(made.by.clone());
+        *resource = made.inner.clone();
+    };
+    args.iter_mut().for_each(|arg| each(arg, &mut take));
+    problem.map_or(Ok(maker), Err)
+}
+
+/// Calls `visit` for every resource and stream.
+fn each(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
+    match value {
+        Value::Own(_) | Value::Borrow(_) | Value::Input(_) | Value::Stream(_) => visit(value),
+        // The elements have one type: where the first is plain, all are.
+        Value::List(values) if values.first().is_none_or(is_plain) => {}
+        Value::List(values) => values.iter_mut().for_each(|value| each(value, visit)),
+        Value::Tuple(values) | Value::Record(values) => {
+            values.iter_mut().for_each(|value| each(value, visit))
+        }
+        // Keys are never resources.
+        Value::Map(entries) => entries.iter_mut().for_each(|(_, value)| each(value, visit)),
+        Value::Variant(_, Some(value))
+        | Value::Option(Some(value))
+        | Value::Result(Ok(Some(value)) | Err(Some(value))) => each(value, visit),
+        _ => {}
+    }
+}
+
+/// Whether values of its type never contain a resource or a stream.
+fn is_plain(value: &Value) -> bool {
+    !matches!(
+        value,
+        Value::Own(_)
+            | Value::Borrow(_)
+            | Value::Input(_)
+            | Value::Stream(_)
+            | Value::Output(_)
+            | Value::List(_)
+            | Value::Tuple(_)
+            | Value::Record(_)
+            | Value::Map(_)
+            | Value::Variant(..)
+            | Value::Option(_)
+            | Value::Result(_)
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! `umbel provider`: what serves the contracts of components.
+
+mod show;
+mod swap;
+
+use super::logs;
+use crate::context::Context;
+use crate::daemon;
+use crate::fail::Failure;
+use crate::names;
+use crate::render::Style;
+use crate::render::table::{Cell, cell, number, render as table, state};
+use crate::text;
+use clap::Subcommand;
+use umbel_api::client::Client;
+use umbel_api::document::{Done, Provider, ProviderList};
+use umbel_core::Problem;
+use umbel_core::code::api;
+use umbel_supervisor::Cores;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A provider is code of the platform (builtin), or a process of its own: of an archive (`image: ./NAME.par.gz`), or of a
+builtin that the manifest keeps apart with `isolation: process`.
+
+What is changed here holds until the application of the provider is deployed again, also when the platform is started anew.
+
+Examples:
+  umbel provider list
+  umbel provider show shop-keyvalue
+  umbel provider swap shop-keyvalue builtin:keyvalue-redis --dry-run
+  umbel provider swap shop-keyvalue builtin:keyvalue --isolation process
+  umbel provider logs shop-keyvalue -f"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the providers
+    List,
+    /// Show everything about a provider: its process, its links and whether it has taken them, its health
+    Show {
+        /// The provider's id, or a unique beginning of it
+        #[arg(value_name = "PROVIDER")]
+        id: String,
+    },
+    /// Start a provider that was stopped or given up
+    Start(One),
+    /// Stop a provider: calls of it fail until it is started again
+    Stop(One),
+    /// Drain a provider and start it anew; calls wait meanwhile
+    Restart(One),
+    /// Put another provider in the place of one that runs; calls go on
+    Swap(swap::Swap),
+    /// Show what the process of a provider prints
+    Logs(Logs),
+    /// Be a builtin provider in this process: a platform starts it so, and tells it on standard input where to connect
+    Run {
+        /// The builtin, e.g. keyvalue
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// Which provider is changed.
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The provider's id
+    #[arg(value_name = "PROVIDER")]
+    id: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Logs {
+    /// The provider's id, or a unique beginning of it
+    #[arg(value_name = "PROVIDER")]
+    id: String,
+    #[command(flatten)]
+    lines: logs::Lines,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    match args.verb {
+        Verb::Show { id } => show::run(context, &context.client()?, &id).await,
+        Verb::Swap(swap) => swap::run(context, &context.client()?, swap).await,
+        Verb::Start(One { id }) => {
+            let client = context.client()?;
+            let id = exact(&client, &id).await?;
+            done(context, context.progress.spin("starting it", client.start_provider(&id)).await?)
+        }
+        Verb::Stop(One { id }) => {
+            let client = context.client()?;
+            let id = exact(&client, &id).await?;
+            done(context, context.progress.spin("draining it", client.stop_provider(&id)).await?)
+        }
+        Verb::Restart(One { id }) => {
+            let client = context.client()?;
+            let id = exact(&client, &id).await?;
+            done(context, context.progress.spin("draining it", client.restart_provider(&id)).await?)
+        }
+        Verb::Logs(Logs { id, lines }) => {
+            let client = context.client()?;
+            let id = one(&client, &id).await?;
+            logs::print(context, &client, lines.query(None, Some(id)), &lines).await
+        }
+        Verb::List => {
+            let providers = context.client()?.providers().await?;
+            context.show(&providers, render, |list| list.items.iter().map(|p| p.id.clone()).collect())
+        }
+        Verb::Run { name } => serve(&name).await,
+    }
+}
+
+/// Finds a provider that is to be looked at.
+async fn one(client: &Client, typed: &str) -> Result<String, Failure> {
+    let providers = client.providers().await?.items;
+    let ids = providers.iter().map(|provider| provider.id.as_str());
+    Ok(names::resolve(typed, ids, "provider", api::NO_SUCH_NAME).map_err(help)?)
+}
+
+/// Finds a provider that is to be changed.
+async fn exact(client: &Client, typed: &str) -> Result<String, Failure> {
+    let providers = client.providers().await?.items;
+    let ids = providers.iter().map(|provider| provider.id.as_str());
+    Ok(names::exact(typed, ids, "provider", api::NO_SUCH_NAME).map_err(help)?)
+}
+
+/// Names of providers are found in their list.
+fn help(problem: Problem) -> Problem {
+    let meant = problem.help.split_once('?').map(|(meant, _)| format!("{meant}? ")).unwrap_or_default();
+    problem.with_help(format!("{meant}list the providers with `umbel provider list`"))
+}
+
+fn done(context: &Context, done: Done) -> Result<(), Failure> {
+    context.show(&done, |done, _| format!("{}\n", text::neutral(&done.message)), |_| Vec::new())
+}
+
+/// Is the provider until its host ends it or is gone.
+async fn serve(name: &str) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Problem::new(api::START_FAILED, "the provider cannot be started").with_cause(error.to_string())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = Cores::start(threads, "umbel-data").map_err(|error| failed(&error))?;
+    let factories = daemon::apart(&cores);
+    let Some(factory) = factories.iter().find(|factory| factory.name() == name) else {
+        let known: Vec<&str> = factories.iter().map(|factory| factory.name()).collect();
+        let message = format!("there is no builtin `{}` that can be a process", name.escape_debug());
+        let help = format!("these can: {}", known.join(", "));
+        return Err(Problem::new(api::NO_SUCH_NAME, message).with_help(help).into());
+    };
+    umbel_provider::sdk::run(factory.clone()).await?;
+    Ok(())
+}
+
+fn render(list: &ProviderList, style: Style) -> String {
+    if list.items.is_empty() {
+        return "No provider runs.\n".into();
+    }
+    let rows: Vec<Vec<Cell>> = list.items.iter().map(row).collect();
+    table(&["PROVIDER", "KIND", "STATE", "RESTARTS", "PID", "MEMORY", "REFERENCE", "NOTE"], &rows, style)
+}
+
+fn row(provider: &Provider) -> Vec<Cell> {
+    let process = provider.process.as_ref();
+    let note = match (&provider.problem, &provider.by_hand) {
+        (Some(problem), _) => problem.to_string(),
+        (None, Some(by_hand)) => by_hand.clone(),
+        (None, None) => {
+            provider.endpoints.iter().map(|endpoint| endpoint.url.clone()).collect::<Vec<_>>().join(" ")
+        }
+    };
+    vec![
+        cell(&provider.id),
+        cell(&provider.kind),
+        state(&provider.state),
+        number(provider.restarts.to_string()),
+        process.map_or_else(|| cell(""), |process| number(process.pid.to_string())),
+        process.map_or_else(|| cell(""), |process| number(text::bytes(process.memory_bytes))),
+        cell(&provider.reference),
+        cell(&note),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    #[test]
+    fn providers_are_a_table() {
+        golden::check("provider-list.txt", &render(&golden::input("provider-list.json"), Style::PLAIN));
+    }
+
+    #[test]
+    fn whoever_mistypes_a_provider_is_led_to_their_list() {
+        let names = ["shop-keyvalue", "shop-http"];
+        let problem = names::exact("shop-keyvalu", names, "provider", api::NO_SUCH_NAME).unwrap_err();
+        assert_eq!(
+            help(problem).help,
+            "did you mean `shop-keyvalue`? list the providers with `umbel provider list`"
+        );
+        let problem = names::exact("x", names, "provider", api::NO_SUCH_NAME).unwrap_err();
+        assert_eq!(help(problem).help, "list the providers with `umbel provider list`");
+    }
+}

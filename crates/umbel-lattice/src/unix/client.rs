@@ -206,6 +206,13 @@ impl Inner {
                     known.sender.push(message);
                 }
             }
+            Frame::Interrupted { sid } => {
+                let known =
+                    self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(&sid).cloned();
+                if let Some(known) = known {
+                    known.sender.interrupt();
+                }
+            }
             Frame::Subscribed { sid } => self.answer(sid, Ok(())),
             Frame::NotSubscribed { sid, problem } => self.answer(sid, Err(problem)),
             Frame::Status { reply, status } => self.status(reply, status),

@@ -42,6 +42,8 @@ pub(crate) enum Frame {
     Status { reply: String, status: u64 },
     /// From the host: a message was not passed on, and why.
     Denied { subject: String, problem: Problem },
+    /// From the host: its own connection was lost, and messages for the subscription may be missing.
+    Interrupted { sid: u64 },
     /// From either: the connection ends now, and why.
     Closing { problem: Problem },
     /// Of a later version.
@@ -59,6 +61,7 @@ const SUBSCRIBED: u8 = 19;
 const NOT_SUBSCRIBED: u8 = 20;
 const STATUS: u8 = 21;
 const DENIED: u8 = 22;
+const INTERRUPTED: u8 = 23;
 const CLOSING: u8 = 31;
 
 impl Frame {
@@ -112,6 +115,10 @@ impl Frame {
                 out.push(DELIVER);
                 put_unsigned(out, sid);
                 return put_message(out, message);
+            }
+            Frame::Interrupted { sid } => {
+                out.push(INTERRUPTED);
+                put_unsigned(out, sid);
             }
             Frame::Subscribed { sid } => {
                 out.push(SUBSCRIBED);
@@ -171,6 +178,7 @@ impl Frame {
             SUBSCRIBED => Frame::Subscribed { sid: number(reader)? },
             NOT_SUBSCRIBED => Frame::NotSubscribed { sid: number(reader)?, problem: problem(reader)? },
             STATUS => Frame::Status { reply: text(reader)?, status: number(reader)? },
+            INTERRUPTED => Frame::Interrupted { sid: number(reader)? },
             DENIED => Frame::Denied { subject: text(reader)?, problem: problem(reader)? },
             CLOSING => Frame::Closing { problem: problem(reader)? },
             _ => Frame::Unknown,

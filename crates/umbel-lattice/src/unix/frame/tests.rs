@@ -42,6 +42,7 @@ fn frames() -> impl Strategy<Value = Frame> {
         problem.clone().prop_map(|problem| Frame::Refused { problem }),
         (any::<u64>(), messages()).prop_map(|(sid, message)| Frame::Deliver { sid, message }),
         any::<u64>().prop_map(|sid| Frame::Subscribed { sid }),
+        any::<u64>().prop_map(|sid| Frame::Interrupted { sid }),
         (any::<u64>(), problem.clone()).prop_map(|(sid, problem)| Frame::NotSubscribed { sid, problem }),
         (text, any::<u64>()).prop_map(|(reply, status)| Frame::Status { reply, status }),
         (text, problem.clone()).prop_map(|(subject, problem)| Frame::Denied { subject, problem }),

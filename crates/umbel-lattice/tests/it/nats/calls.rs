@@ -1,13 +1,14 @@
 //! Calls of contracts over connections that break.
 
 use super::{SOON, soon};
-use crate::bed::{nats, spawn};
+use crate::bed::{name, nats, spawn};
 use crate::wrpc::{Store, catalog, links, outgoing};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use umbel_core::code::{lattice, wire};
-use umbel_lattice::Lattice;
-use umbel_lattice::wrpc::{Client, ClientLimits, Lent, Server, ServerLimits, ServerSpec};
+use umbel_lattice::unix::{DoorSpec, Gate, Open, connect};
+use umbel_lattice::wrpc::{Client, ClientLimits, Lent, Outgoing, Server, ServerLimits, ServerSpec};
+use umbel_lattice::{Lattice, Nats, NatsSpec};
 use umbel_testkit::{NatsServer, Proxy, wait_for};
 
 fn spec(store: Arc<Store>) -> ServerSpec {
@@ -73,4 +74,40 @@ async fn servers_of_one_id_share_the_calls() {
     let served = stores.map(|store| store.there.load(Ordering::SeqCst));
     assert_eq!(served.iter().sum::<usize>(), 100);
     assert!(served.iter().all(|served| *served >= 10), "{served:?}");
+}
+
+/// A provider process on one host, its caller on another that names its inboxes differently; then the first host's connection breaks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_is_told_that_the_connection_of_its_host_broke() {
+    let server = NatsServer::start("").expect("a nats-server");
+    let proxy = Proxy::start(server.address()).await.expect("a proxy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let host: Arc<dyn Lattice> = Arc::new(nats(&proxy.url()).await);
+    let gate = Gate::open(host.clone(), &folder.path().join("gate"), spawn()).expect("a gate");
+    let (_door, token) = gate.expect(DoorSpec { id: "kv".into(), confine: Arc::new(Open) });
+    let process = connect(gate.path(), "kv", token.reveal(), &spawn()).await.expect("a connection");
+    let process: Arc<dyn Lattice> = Arc::new(process);
+    let store = Arc::new(Store::default());
+    let _server = Server::start(process.clone(), spawn(), spec(store.clone())).await.expect("it serves");
+    let elsewhere =
+        NatsSpec { inbox_prefix: "mine.in".into(), ..NatsSpec::parse(&server.url()).expect("an address") };
+    let elsewhere = Arc::new(Nats::connect(&elsewhere, name(), spawn()).await.expect("a connection"));
+    let client = |lattice| Client::new(lattice, spawn(), Lent::new(), ClientLimits::default());
+    let outside = client(elsewhere.clone()).await.expect("a client");
+    let signature = |name| catalog().outgoing("t:t/store", None, name).expect("a function");
+    let (nothing, wait) = (signature("nothing"), signature("wait"));
+    let answer = soon("an answer", outside.call(&outgoing(SOON), &nothing, vec![1_u64.into()])).await;
+    assert!(answer.expect("it is served").is_none());
+
+    // The process calls somebody elsewhere who does not answer.
+    let mut silent = elsewhere.subscribe("default.far.wrpc.0.0.1.>").await.expect("subscribe");
+    let inside = client(process).await.expect("a client");
+    let calling = Outgoing { target: "far".into(), ..outgoing(10 * SOON) };
+    let waiting = inside.call(&calling, &wait, vec![]);
+    let cutting = async {
+        soon("the call", silent.next()).await.expect("it came");
+        proxy.cut();
+    };
+    let (ended, ()) = soon("the end", futures::future::join(waiting, cutting)).await;
+    assert_eq!(ended.expect_err("it broke").code, wire::CONNECTION_LOST);
 }

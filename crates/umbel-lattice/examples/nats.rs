@@ -144,10 +144,14 @@ async fn keep(url: String, calls: usize) {
     for number in 0..1_000 {
         bucket.put(&format!("k{number}"), vec![7; 100].into()).await.expect("put");
     }
-    measure("put", calls / 10, || async {
-        bucket.put("k", vec![7; 100].into()).await.expect("put");
-    })
-    .await;
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    for _ in 0..2 {
+        measure("put", calls / 2, || async {
+            let key = format!("k{}", next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 1_000);
+            bucket.put(&key, vec![7; 100].into()).await.expect("put");
+        })
+        .await;
+    }
     measure("get", calls, || async { drop(bucket.get("k").await.expect("get")) }).await;
     measure("1,001 entries", 200, || async { drop(bucket.entries("").await.expect("entries")) }).await;
 }

@@ -287,6 +287,7 @@ fn explained_link(view: LinkView) -> doc::ExplainedLink {
         Some(PathKind::Direct) => (Some("direct".into()), None),
         Some(PathKind::Process) => (Some("process".into()), None),
         Some(PathKind::FreshInstance { calls }) => (Some("fresh-instance".into()), Some(calls)),
+        Some(PathKind::ResidentInstance { calls }) => (Some("resident-instance".into()), Some(calls)),
         Some(PathKind::ReusedInstance { calls }) => (Some("reused-instance".into()), Some(calls)),
     };
     doc::ExplainedLink {

@@ -79,5 +79,8 @@ async fn keep(shared: &Shared, versions: &Client) -> Result<HashSet<Digest>, Str
     }
     let running = inventory(shared).components.into_iter().filter_map(|component| component.digest);
     keep.extend(running.filter_map(|digest| Digest::new(digest).ok()));
+    let providers = shared.providers.all();
+    let providers = providers.values().filter_map(|slot| Some(slot.component()?.digest.clone()));
+    keep.extend(providers.filter_map(|digest| Digest::new(digest).ok()));
     Ok(keep)
 }

@@ -41,10 +41,9 @@ pub fn child(shared: &Arc<Shared>, slot: &Arc<Slot>) -> ChildSpec {
 }
 
 /// What was loaded for an order.
-struct Loaded {
-    image: Arc<Image>,
-    digest: String,
-    granted: Granted,
+pub(crate) struct Loaded {
+    pub image: Arc<Image>,
+    pub digest: String,
     claims: Option<umbel_core::event::ComponentClaims>,
     public_key: Option<String>,
 }
@@ -76,9 +75,9 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
             // An order that came while this one was worked on; the same, sent again, has its answer in this.
             let is_newest = *desired.borrow_and_update() == want;
             match loaded {
-                Ok(loaded) => {
+                Ok((loaded, granted)) => {
                     command = Command::none();
-                    let revision = Box::pin(install(&shared, &slot, &want, loaded, &cx)).await;
+                    let revision = Box::pin(install(&shared, &slot, &want, loaded, granted, &cx)).await;
                     if is_newest && revision.component.image().world().is_command() {
                         command = Command::of(&shared, &revision);
                     }
@@ -111,19 +110,35 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
     }
 }
 
-async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded, Problem> {
+async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<(Loaded, Granted), Problem> {
     if slot.current.load().is_none() {
         slot.update(|s| s.state = PartState::Starting);
     }
-    let granted = open_grants(shared, want).await?;
-    let Fetched { artifact, claims } = fetch(shared, want.component_ref.clone(), want.digest.clone()).await?;
+    let granted = open_grants(shared, want.component_id.as_str(), want.grants.clone()).await?;
+    let compiles = || {
+        if slot.current.load().is_none() {
+            slot.update(|s| s.state = PartState::Compiling);
+        }
+    };
+    let loaded = load_image(shared, want.component_ref.clone(), want.digest.clone(), compiles).await?;
+    Ok((loaded, granted))
+}
+
+/// The image that a reference names; `compiles` is told that it takes a while.
+pub(crate) async fn load_image(
+    shared: &Arc<Shared>,
+    reference: String,
+    digest: Option<String>,
+    compiles: impl FnOnce(),
+) -> Result<Loaded, Problem> {
+    let Fetched { artifact, claims } = fetch(shared, reference.clone(), digest).await?;
     let digest = artifact.digest.to_string();
-    if slot.current.load().is_none() && !shared.images.is_compiled(&digest) {
-        slot.update(|s| s.state = PartState::Compiling);
+    if !shared.images.is_compiled(&digest) {
+        compiles();
     }
     let image = shared
         .images
-        .load(&digest, &artifact.path, &want.component_ref)
+        .load(&digest, &artifact.path, &reference)
         .await
         .map_err(|e| Problem::from(&e as &dyn Coded))?;
     let (claims, public_key) = match claims {
@@ -133,13 +148,17 @@ async fn load(shared: &Arc<Shared>, slot: &Slot, want: &Scale) -> Result<Loaded,
         }
         None => (None, None),
     };
-    Ok(Loaded { image, digest, granted, claims, public_key })
+    Ok(Loaded { image, digest, claims, public_key })
 }
 
 /// Opens the folders that it is granted, or tells all problems at once. One that goes later is missed by the guest alone.
-async fn open_grants(shared: &Shared, want: &Scale) -> Result<Granted, Problem> {
-    let Some(grants) = want.grants.clone() else { return Ok(Granted::default()) };
-    let id = want.component_id.clone();
+pub(crate) async fn open_grants(
+    shared: &Shared,
+    id: &str,
+    grants: Option<Grants>,
+) -> Result<Granted, Problem> {
+    let Some(grants) = grants else { return Ok(Granted::default()) };
+    let id = id.to_string();
     let around =
         Around { closed: shared.state.path().to_path_buf(), writable: writable_folders(shared, &grants) };
     blocking(move || {
@@ -154,9 +173,13 @@ async fn open_grants(shared: &Shared, want: &Scale) -> Result<Granted, Problem> 
 /// The folders that components of this host may write to, also those of the order that is followed.
 fn writable_folders(shared: &Shared, own: &Grants) -> Vec<PathBuf> {
     let orders: Vec<_> = shared.slots.all().values().map(|slot| slot.desired.borrow().clone()).collect();
-    let all = orders.iter().filter_map(|order| order.grants.as_ref()).chain([own]);
+    let providers: Vec<_> = shared.providers.all().values().map(|slot| slot.order()).collect();
+    let of_providers = providers.iter().filter_map(|order| order.grants.as_ref());
+    let all = orders.iter().filter_map(|order| order.grants.as_ref()).chain(of_providers).chain([own]);
     let folders = all.flat_map(|grants| &grants.folders).filter(|folder| folder.writable);
-    folders.map(|folder| PathBuf::from(&folder.path)).collect()
+    let folders = folders.map(|folder| PathBuf::from(&folder.path));
+    // Providers that are components write to folders of their own.
+    folders.chain([shared.state.join("providers")]).collect()
 }
 
 /// Puts the new revision into the slot: from this moment calls go there. The old one drains.
@@ -165,6 +188,7 @@ async fn install(
     slot: &Arc<Slot>,
     want: &Arc<Scale>,
     loaded: Loaded,
+    granted: Granted,
     cx: &ChildContext,
 ) -> Arc<Revision> {
     let mut limits = limits_of(want);
@@ -187,7 +211,7 @@ async fn install(
         want.instance_mode.unwrap_or_default(),
         budget,
         Arc::new(door),
-        loaded.granted,
+        granted,
     );
     let revision = Arc::new(Revision { component, order: want.clone(), bindings });
     shared.bind(&revision);

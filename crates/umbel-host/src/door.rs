@@ -2,6 +2,7 @@
 
 use crate::logs::LogSender;
 use crate::provider::ProviderSlot;
+use crate::provider::way::is_of_a_way;
 use crate::shared::Shared;
 use crate::slot;
 use crate::tables::Tables;
@@ -15,11 +16,11 @@ use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
 use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
-use umbel_lattice::control::Scale;
+use umbel_lattice::control::{PartState, ProviderKind, Scale};
 use umbel_provider::http::{OutgoingOptions, Request, Response};
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
 use umbel_runtime::{Component, Image, World};
-use umbel_wit::InterfaceName;
+use umbel_wit::{InterfaceName, Resource};
 
 /// The interfaces under which guests send HTTP requests.
 pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/client"];
@@ -44,23 +45,45 @@ struct Bound {
     compared: ArcSwapOption<(Arc<Image>, Option<Problem>)>,
 }
 
+/// Whose links and config they are: a component, or a provider that is one.
+#[derive(Clone, Copy)]
+pub struct Importer<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its application.
+    pub application: Option<&'a str>,
+    /// The names of its configs.
+    pub config: &'a [String],
+}
+
+impl<'a> Importer<'a> {
+    /// The component of an order.
+    pub fn of(scale: &'a Scale) -> Importer<'a> {
+        Importer {
+            id: scale.component_id.as_str(),
+            application: scale.application.as_deref(),
+            config: &scale.config,
+        }
+    }
+}
+
 impl Bindings {
-    /// Resolves what the order names against links, configs and providers of this moment.
+    /// Resolves what the importer names against links, configs and providers of this moment.
     pub fn resolve(
-        scale: &Scale,
+        importer: Importer<'_>,
         tables: &Tables,
         provider: impl Fn(&str) -> Option<Arc<ProviderSlot>>,
     ) -> Bindings {
         let outgoing = tables
-            .links_of(scale.component_id.as_str())
+            .links_of(importer.id)
             .iter()
             .find(|link| HTTP_OUTGOING.iter().any(|import| link.contract.covers(import)));
         let mut contracts: HashMap<String, Vec<Arc<Bound>>> = HashMap::new();
-        for link in tables.links_of(scale.component_id.as_str()) {
+        for link in tables.links_of(importer.id) {
             let told = umbel_wit::Link {
                 source_id: link.source_id.clone(),
                 name: link.name.clone(),
-                application: scale.application.clone(),
+                application: importer.application.map(str::to_string),
                 values: tables.merged(&link.target_config),
             };
             let bound = Bound {
@@ -78,9 +101,14 @@ impl Bindings {
         }
         Bindings {
             contracts,
-            config: tables.merged(&scale.config),
+            config: tables.merged(importer.config),
             http: outgoing.map(|link| (link.key(), link.target.clone(), provider(&link.target))),
         }
+    }
+
+    /// The config.
+    pub fn config(&self) -> &Values {
+        &self.config
     }
 
     /// Whether one of the links leads to the component or provider.
@@ -137,7 +165,16 @@ impl Door {
         let slot = self.host.upgrade().and_then(|host| host.slot(&bound.link.target));
         let slot = slot.ok_or_else(|| self.away(bound, import))?;
         let Some(revision) = slot.current.load_full() else { return Err(slot::not_running(&slot)) };
-        let component = revision.component.clone();
+        self.checked(bound, import, revision.component.clone())
+    }
+
+    /// The component, if it serves the contract as this one has it.
+    fn checked(
+        &self,
+        bound: &Bound,
+        import: &InterfaceName,
+        component: Component,
+    ) -> Result<Component, Problem> {
         let known = bound.compared.load();
         let problem = match known.as_deref() {
             Some((image, problem)) if Arc::ptr_eq(image, component.image()) => problem.clone(),
@@ -156,6 +193,21 @@ impl Door {
         let importer = (self.id.as_str(), &*self.image);
         let server = (server.id(), &**server.image());
         mismatch(importer, server, |name| link.contract.covers(name) || *name == import.to_string())
+    }
+}
+
+/// Why a provider that is a component cannot be called. Unlike a missing link, that passes.
+fn not_running(slot: &ProviderSlot) -> Problem {
+    let (state, problem) = slot.status();
+    let code = match state {
+        PartState::Starting => guest::STARTING,
+        PartState::Draining | PartState::Stopped => guest::STOPPING,
+        _ => guest::NOT_RUNNING,
+    };
+    let said = Problem::new(code, format!("the provider {} is {state}", slot.id));
+    match problem {
+        Some(problem) => said.with_cause(problem.to_string()),
+        None => said,
     }
 }
 
@@ -279,13 +331,25 @@ impl HostCalls for Door {
             return Err(problem);
         };
         match &bound.provider {
-            Some(slot) => {
-                if !slot.way.check()? {
-                    return Err(self.away(bound, import));
+            Some(slot) => match slot.way.check()?.then(|| slot.component()) {
+                None if slot.kind() == ProviderKind::Component => Err(not_running(slot)),
+                None => Err(self.away(bound, import)),
+                // While another takes its place, calls wait on the way.
+                Some(Some(provider)) if slot.way.now().is_some() => {
+                    self.checked(bound, import, provider.component().clone()).map(Target::Component)
                 }
-                Ok(Target::Server(slot.calls.clone(), bound.told.clone()))
-            }
+                Some(_) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            },
             None => self.component(bound, import).map(Target::Component),
         }
+    }
+
+    fn maker(&self, import: &InterfaceName, link_name: Option<&str>, resource: &Resource) -> Option<Target> {
+        let bindings = self.bindings.load();
+        let name = link_name.unwrap_or(DEFAULT_LINK_NAME);
+        let bound =
+            bindings.contracts.get(&import.unversioned)?.iter().find(|bound| bound.link.name == name)?;
+        let slot = bound.provider.as_ref().filter(|_| is_of_a_way(resource))?;
+        Some(Target::Server(slot.calls.clone(), bound.told.clone()))
     }
 }

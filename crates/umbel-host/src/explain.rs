@@ -3,7 +3,7 @@
 use crate::door::{HTTP_OUTGOING, mismatch};
 use crate::provider::{self, ProviderSlot};
 use crate::shared::Shared;
-use crate::slot::{Revision, Slot, not_running};
+use crate::slot::{Slot, not_running};
 use crate::trouble::not_carried;
 use std::sync::Arc;
 use umbel_core::Problem;
@@ -30,8 +30,8 @@ pub fn explain(shared: &Shared, request: &ExplainRequest) -> Result<Explained, P
         let message = format!("nothing runs with the id `{source}`, and it has no links");
         return Err(Problem::new(umbel_core::code::api::NO_SUCH_NAME, message));
     }
-    let revision = slot.as_ref().and_then(|slot| slot.current.load_full());
-    let asker = Asker { shared, source, slot: slot.as_deref(), revision: revision.as_deref(), links };
+    let importer = Importing::of(shared, source);
+    let asker = Asker { shared, source, importer: importer.as_ref(), links };
     let mut views: Vec<LinkView> = asker.imports().iter().flat_map(|import| asker.views(import)).collect();
     views.extend(links.iter().filter(|link| !asker.is_imported(link)).map(|link| asker.spare(link)));
     views.retain(|view| is_asked(request, view));
@@ -53,18 +53,30 @@ fn is_asked(request: &ExplainRequest, view: &LinkView) -> bool {
     contract && request.name.as_deref().is_none_or(|name| name == view.name)
 }
 
+/// A component that runs, be it a provider or not, as the importer of what its links carry.
+pub(crate) struct Importing {
+    pub id: String,
+    pub image: Arc<Image>,
+}
+
+impl Importing {
+    /// What runs under that id, if it is a component.
+    pub(crate) fn of(shared: &Shared, id: &str) -> Option<Importing> {
+        Some(Importing { id: id.to_string(), image: shared.image_of(id)? })
+    }
+}
+
 /// Whose links are looked at.
 struct Asker<'a> {
     shared: &'a Shared,
     source: &'a str,
-    slot: Option<&'a Slot>,
-    revision: Option<&'a Revision>,
+    importer: Option<&'a Importing>,
     links: &'a [Link],
 }
 
 impl Asker<'_> {
     fn image(&self) -> Option<&Arc<Image>> {
-        self.revision.map(|revision| revision.component.image())
+        self.importer.map(|importer| &importer.image)
     }
 
     /// What it imports and the host does not serve itself.
@@ -139,7 +151,7 @@ impl Asker<'_> {
     /// A link that nothing of the source uses; of a provider, one that brings calls to a component.
     fn spare(&self, link: &Link) -> LinkView {
         let import = link.contract.to_string();
-        if self.shared.provider(self.source).is_some() {
+        if self.image().is_none() && self.shared.provider(self.source).is_some() {
             return self.inward(&import, link);
         }
         let mut view = self.view(&import, link);
@@ -228,11 +240,21 @@ impl Asker<'_> {
             );
             return Err(Problem::new(guest::CONTRACT_MISMATCH, text).with_help(self.instead(link, import)));
         }
+        let component = slot.component();
+        if let (Some(image), Some(server)) = (self.image(), &component) {
+            let server = (link.target.as_str(), &**server.image());
+            if let Some(problem) = mismatch((self.source, image), server, |name| name == import) {
+                return Err(problem.with_help(self.instead(link, import)));
+            }
+        }
         let (state, problem) = slot.status();
         match problem {
             _ if slot.running().is_some() => Ok(match slot.kind() {
                 ProviderKind::Process => PathKind::Process,
-                ProviderKind::Builtin | ProviderKind::Component => PathKind::Direct,
+                ProviderKind::Builtin => PathKind::Direct,
+                ProviderKind::Component => PathKind::ResidentInstance {
+                    calls: component.map_or(0, |component| component.usage().calls),
+                },
             }),
             Some(problem) => Err(problem),
             None => Err(Problem::new(guest::UNLINKED, format!("{} is {state}", link.target))
@@ -254,7 +276,7 @@ impl Asker<'_> {
     fn mend(&self, import: &str, unversioned: &str, name: &str) -> String {
         let named = if name == DEFAULT_LINK_NAME { String::new() } else { format!(" --name {name}") };
         let command = |target: &str| format!("umbel link put {} {target} {unversioned}{named}", self.source);
-        let application = self.slot.and_then(|slot| slot.desired.borrow().application.clone());
+        let application = self.shared.application_of(self.source);
         let mut able = self.able(import);
         // One of the same application was more likely meant.
         able.sort_by_key(|(_, of)| *of != application);
@@ -302,6 +324,13 @@ pub fn able(
 ) -> Vec<(String, Option<String>)> {
     let mut able: Vec<(String, Option<String>)> = Vec::new();
     for provider in shared.providers.all().values().filter(|provider| provider.serves(import)) {
+        let differs = importer.zip(provider.component()).is_some_and(|(importer, server)| {
+            let server = (provider.id.as_str(), &**server.image());
+            importer.0 == server.0 || mismatch(importer, server, |name| name == import).is_some()
+        });
+        if differs {
+            continue;
+        }
         able.push((provider.id.to_string(), provider.order().application.clone()));
     }
     let name = InterfaceName::new(import);
@@ -366,22 +395,23 @@ pub fn check(shared: &Shared, link: &Link) -> Result<Checked, Problem> {
     }
     let tables = shared.tables.borrow().clone();
     let is_there = tables.links_of(&link.source_id).iter().any(|old| old.key() == link.key());
-    let application = source.as_ref().and_then(|slot| slot.desired.borrow().application.clone());
+    let application = shared.application_of(&link.source_id);
     if let Some(application) = application.filter(|_| is_there) {
         warnings.push(format!(
             "`{application}` has a link of this name and package; if its manifest has it, that one is put back within seconds: change the manifest to keep the change"
         ));
     }
-    if from.is_some() && to.is_some() {
+    let is_component = from.as_ref().is_some_and(|from| from.kind() == ProviderKind::Component);
+    if from.is_some() && to.is_some() && !is_component {
         let text = format!(
             "`{}` and `{}` are both providers, and providers do not call one another",
             link.source_id, link.target
         );
         return Err(Problem::new(invoke::LINK_OF_PROVIDERS, text));
     }
-    let importer = source.as_ref().and_then(|slot| Some((slot, slot.current.load_full()?)));
-    if let Some((slot, importer)) = &importer {
-        let image = importer.component.image();
+    let importer = Importing::of(shared, &link.source_id);
+    if let Some(importer) = &importer {
+        let image = &importer.image;
         let carried: Vec<String> =
             needs(image).into_iter().filter(|import| link.contract.covers(import)).collect();
         if carried.is_empty() {
@@ -391,10 +421,10 @@ pub fn check(shared: &Shared, link: &Link) -> Result<Checked, Problem> {
             if let Some(problem) = not_carried(&link.source_id, image, import) {
                 return Err(problem);
             }
-            refuse_mismatch(shared, slot, importer, link, import, to.as_deref(), target.as_deref())?;
+            refuse_mismatch(shared, importer, link, import, to.as_deref(), target.as_deref())?;
         }
     }
-    if let (Some(_), Some(slot)) = (&from, &target)
+    if let (Some(_), None, Some(slot)) = (&from, &importer, &target)
         && let Some(revision) = slot.current.load_full()
         && let Some(problem) = lacks(slot, revision.component.image(), &link.contract)
     {
@@ -406,17 +436,20 @@ pub fn check(shared: &Shared, link: &Link) -> Result<Checked, Problem> {
 /// Refuses a link whose two ends run and do not have the same contract.
 pub(crate) fn refuse_mismatch(
     shared: &Shared,
-    source: &Slot,
-    importer: &Revision,
+    importer: &Importing,
     link: &Link,
     import: &str,
     provider: Option<&ProviderSlot>,
     component: Option<&Slot>,
 ) -> Result<(), Problem> {
-    let asker =
-        Asker { shared, source: &link.source_id, slot: Some(source), revision: Some(importer), links: &[] };
-    if provider.is_some_and(|provider| !provider.serves(import)) {
-        return asker.provider(link, import).map(drop);
+    let asker = Asker { shared, source: &importer.id, importer: Some(importer), links: &[] };
+    if let Some(provider) = provider {
+        return match asker.provider(link, import) {
+            Err(problem) if !provider.serves(import) || problem.code == guest::CONTRACT_MISMATCH => {
+                Err(problem)
+            }
+            _ => Ok(()),
+        };
     }
     if component.is_some_and(|slot| slot.current.load().is_some()) {
         return match asker.component(link, import) {

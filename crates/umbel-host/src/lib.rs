@@ -10,13 +10,14 @@
 //! ```
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
-//! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
+//! configs) · [`fetch`], [`component`] and [`slot`] · [`provider`], [`process`] and [`component_provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
 //! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
 pub mod call;
 pub mod collect;
 pub mod component;
+pub mod component_provider;
 pub mod config;
 pub mod control;
 pub mod door;

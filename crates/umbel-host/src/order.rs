@@ -1,20 +1,27 @@
 //! Orders about parts: components and providers are started, changed and stopped here. The work itself is done by their children.
 
 use crate::component;
+use crate::component_provider::Plan;
 use crate::error::HostError;
+use crate::fetch::blocking;
 use crate::parts::{Order, check_generation};
 use crate::process::Program;
 use crate::provider::hand::{self, Hand};
 use crate::provider::{self, Maker, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::Slot;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
+use umbel_core::code::host as code;
 use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::HostId;
 use umbel_core::limits::Isolation;
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
-use umbel_lattice::control::{Scale, StartProvider, StopProvider, Update};
+use umbel_lattice::control::{ProviderKind, Scale, StartProvider, StopProvider, Update};
 use umbel_supervisor::{Handle, SupervisorError};
 
 /// What the order's giver is told.
@@ -107,6 +114,11 @@ async fn stop_component(shared: &Arc<Shared>, slot: &Arc<Slot>, order: &Scale) -
             shared.bind(&source);
         }
     }
+    for provider in shared.providers.all().values().filter_map(|slot| slot.component()) {
+        if provider.leads_to(id) {
+            provider.bind(shared);
+        }
+    }
     branch.remove_child(id).await.map_err(problem)?;
     let last = slot.desired.borrow().clone();
     let generation = order.generation.or(last.generation);
@@ -137,7 +149,7 @@ pub async fn wake(branch: &Handle, id: &str) {
 /// Starts a provider, or changes one that runs: its config, its annotations, its generation, what it is made of.
 pub async fn start_provider(shared: &Arc<Shared>, mut order: StartProvider) -> Said {
     check_host(shared, &order.host_id).map_err(problem)?;
-    maker_of(shared, &order)?;
+    maker_of(shared, &order).await?;
     let id = order.provider_id.clone();
     let _turn = shared.providers.turn(id.as_str()).await;
     shared.check_open().map_err(problem)?;
@@ -148,9 +160,9 @@ pub async fn start_provider(shared: &Arc<Shared>, mut order: StartProvider) -> S
     }
     let hand = hand::of(shared, &order).await?;
     if let Some(hand) = &hand {
-        hand.apply(&mut order);
+        hand.apply(&mut order).await;
     }
-    let maker = maker_of(shared, &order)?;
+    let maker = maker_of(shared, &order).await?;
     if let Some(slot) = slot {
         return change_provider(shared, &slot, order, maker, hand).await;
     }
@@ -224,16 +236,84 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
     Ok(format!("provider {id} is stopped"))
 }
 
-/// What a reference means: an archive, or a builtin by its name or because it stands in for an image of that name.
-pub fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
+/// What a reference means: a component or an archive by its bytes, or a builtin by its name or because it stands in for an image of
+/// that name.
+pub async fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
+    let maker = match artifact(order).await? {
+        Some(maker) => maker,
+        None => builtin(shared, order)?,
+    };
+    let of_component = order.limits.is_some() || order.grants.is_some();
+    let isolated = order.isolation.is_some();
+    let unfit = match maker.kind() {
+        ProviderKind::Component if isolated => "is a component, which is kept apart already",
+        ProviderKind::Process if of_component => "is a process, which has no limits and grants of its own",
+        ProviderKind::Builtin if of_component => "is a builtin, which has no limits and grants of its own",
+        _ => return Ok(maker),
+    };
+    Err(Problem::new(code::PROVIDER_PROPERTIES, format!("`{}` {unfit}", order.provider_ref)))
+}
+
+/// What a reference to bytes means.
+async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
+    let reference = &order.provider_ref;
+    let parsed = Reference::new(reference).map_err(problem)?;
+    let kind = match parsed.location() {
+        Location::Builtin(_) | Location::Oci(_) => return Ok(None),
+        // Only components are kept by their digests.
+        _ if order.digest.is_some() => return Ok(Some(component(order))),
+        Location::Digest(_) => return Ok(Some(component(order))),
+        Location::File(path) => {
+            let path = path.to_path_buf();
+            blocking(move || Ok(kind_of(&path))).await?
+        }
+    };
+    match kind {
+        Some(ProviderKind::Component) => Ok(Some(component(order))),
+        Some(_) => Ok(Some(Maker::Process(Program::Archive(reference.clone()), None))),
+        None => Err(problem(HostError::Archive { reference: reference.clone() })),
+    }
+}
+
+fn component(order: &StartProvider) -> Maker {
+    Maker::Component(Arc::new(Plan::of(order)))
+}
+
+/// Puts another reference into an order. What was said for what it named before is not said for this one, unless both are components.
+pub async fn put_instead(order: &mut StartProvider, reference: &str, isolation: Option<Isolation>) {
+    order.provider_ref = reference.into();
+    (order.isolation, order.digest) = (isolation, None);
+    if !matches!(artifact(order).await, Ok(Some(Maker::Component(_)))) {
+        (order.limits, order.grants) = (None, None);
+    }
+}
+
+/// What the file is by its first bytes; if it cannot be read, by its name: whoever starts it says what is wrong with it.
+fn kind_of(path: &Path) -> Option<ProviderKind> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(TAR_MAGIC.end as u64).read_to_end(&mut head));
+    let name = path.to_string_lossy();
+    let is_named_archive = name.ends_with(".par") || name.ends_with(".par.gz");
+    match read {
+        Ok(_) if head.starts_with(b"\0asm") => Some(ProviderKind::Component),
+        Ok(_) if head.starts_with(b"\x1f\x8b") || head.get(TAR_MAGIC) == Some(b"ustar") => {
+            Some(ProviderKind::Process)
+        }
+        Err(_) if name.ends_with(".wasm") => Some(ProviderKind::Component),
+        _ => is_named_archive.then_some(ProviderKind::Process),
+    }
+}
+
+/// Where a tar archive says that it is one.
+const TAR_MAGIC: Range<usize> = 257..262;
+
+/// What a reference to a builtin means.
+fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
     let name = match parsed.location() {
         Location::Builtin(name) => name.to_string(),
         Location::Oci(image) => image.name().to_string(),
-        Location::File(path) if is_archive(path) => {
-            return Ok(Maker::Process(Program::Archive(reference.clone()), None));
-        }
         Location::File(_) | Location::Digest(_) => {
             return Err(problem(HostError::Archive { reference: reference.clone() }));
         }
@@ -244,11 +324,6 @@ pub fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem
         Some(Isolation::Process) => Maker::Process(Program::Builtin(factory.name()), Some(factory)),
         None => Maker::Builtin(factory),
     })
-}
-
-fn is_archive(path: &std::path::Path) -> bool {
-    let name = path.to_string_lossy();
-    name.ends_with(".par") || name.ends_with(".par.gz")
 }
 
 fn problem(error: impl Coded) -> Problem {

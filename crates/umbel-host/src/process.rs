@@ -584,13 +584,11 @@ fn types(shared: &Arc<Shared>) -> umbel_provider::remote::Types {
             Some(version) => format!("{interface}@{version}"),
             None => interface.to_string(),
         };
-        let slots = shared.upgrade()?.slots.all();
-        let revisions = slots.values().filter_map(|slot| slot.current.load_full());
-        let mut found = revisions.filter_map(|revision| {
-            let image = revision.component.image();
-            image.imported(&wanted).cloned().map(Arc::new)
-        });
-        found.next()
+        let shared = shared.upgrade()?;
+        let (slots, providers) = (shared.slots.all(), shared.providers.all());
+        let ids = slots.keys().chain(providers.keys());
+        let mut images = ids.filter_map(|id| shared.image_of(id));
+        images.find_map(|image| image.imported(&wanted).cloned().map(Arc::new))
     })
 }
 

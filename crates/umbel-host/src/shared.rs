@@ -2,7 +2,7 @@
 
 use crate::component;
 use crate::config::Config;
-use crate::door::Bindings;
+use crate::door::{Bindings, Importer};
 use crate::error::HostError;
 use crate::event_log::Ask;
 use crate::logs::{self, LogInbox, LogSender};
@@ -28,8 +28,8 @@ use umbel_lattice::control::PartState;
 use umbel_lattice::{Lattice, Message, subjects};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
-use umbel_runtime::Images;
 use umbel_runtime::calls::{Level, Stream};
+use umbel_runtime::{Image, Images};
 use umbel_supervisor::{Cores, Handle, Stop};
 use umbel_wit::Serve;
 
@@ -223,11 +223,31 @@ impl Shared {
 
     /// Resolves the links of a revision anew.
     pub fn bind(&self, revision: &Revision) {
+        self.bind_to(&revision.bindings, Importer::of(&revision.order));
+    }
+
+    /// Resolves links and config anew.
+    pub fn bind_to(&self, bindings: &ArcSwap<Bindings>, importer: Importer<'_>) {
         // Several tasks bind at once. Whoever was overtaken resolves again, so that nothing older replaces something newer.
-        revision.bindings.rcu(|_| {
+        bindings.rcu(|_| {
             let tables = self.tables.borrow().clone();
-            Bindings::resolve(&revision.order, &tables, |id| self.provider(id))
+            Bindings::resolve(importer, &tables, |id| self.provider(id))
         });
+    }
+
+    /// What runs under an id, if that is a component, be it a provider or not.
+    pub fn image_of(&self, id: &str) -> Option<Arc<Image>> {
+        let of_component = || Some(self.slot(id)?.current.load_full()?.component.image().clone());
+        of_component().or_else(|| Some(self.provider(id)?.component()?.image().clone()))
+    }
+
+    /// The application of the component or provider.
+    pub fn application_of(&self, id: &str) -> Option<String> {
+        match (self.slot(id), self.provider(id)) {
+            (Some(slot), _) => slot.desired.borrow().application.clone(),
+            (None, Some(provider)) => provider.order().application.clone(),
+            (None, None) => None,
+        }
     }
 
     /// Publishes an event. Losing one is logged, not fatal: events tell, they do not decide.
@@ -321,6 +341,9 @@ pub async fn rebind(shared: Arc<Shared>, cx: umbel_supervisor::ChildContext) -> 
             if let Some(revision) = slot.current.load_full() {
                 shared.bind(&revision);
             }
+        }
+        for provider in shared.providers.all().values().filter_map(|slot| slot.component()) {
+            provider.bind(&shared);
         }
         // A thousand changes within a moment are one pass over everything, not a thousand.
         tokio::select! {

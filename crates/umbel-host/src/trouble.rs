@@ -1,6 +1,6 @@
 //! Links that do not serve. They are told with the inventory, so that whoever put them does not take them for done.
 
-use crate::explain::{lacks, needs, refuse_mismatch};
+use crate::explain::{Importing, lacks, needs, refuse_mismatch};
 use crate::provider::{ProviderSlot, Taken};
 use crate::shared::Shared;
 use crate::slot::Slot;
@@ -41,9 +41,11 @@ fn of(shared: &Shared, tables: &Tables, link: &Link) -> Option<LinkTrouble> {
             Taken::Refused(problem) => return Some(trouble(Some(problem))),
         }
     }
-    let (source, target) = (shared.slot(&link.source_id), shared.slot(&link.target));
-    let problem = match (&source, &from) {
-        (Some(source), _) => between(shared, link, source, to.as_deref(), target.as_deref()),
+    let (importer, target) = (Importing::of(shared, &link.source_id), shared.slot(&link.target));
+    let is_component = shared.slot(&link.source_id).is_some();
+    let problem = match (&importer, &from) {
+        (Some(importer), _) => between(shared, link, importer, to.as_deref(), target.as_deref()),
+        (None, _) if is_component => None,
         (None, Some(_)) => {
             let revision = target.as_ref().and_then(|slot| Some((slot, slot.current.load_full()?)));
             revision.and_then(|(slot, revision)| lacks(slot, revision.component.image(), &link.contract))
@@ -57,21 +59,18 @@ fn of(shared: &Shared, tables: &Tables, link: &Link) -> Option<LinkTrouble> {
 fn between(
     shared: &Shared,
     link: &Link,
-    source: &Arc<Slot>,
+    importer: &Importing,
     provider: Option<&ProviderSlot>,
     component: Option<&Slot>,
 ) -> Option<Problem> {
-    let importer = source.current.load_full()?;
-    let image = importer.component.image();
-    let server = component.and_then(|slot| slot.current.load_full());
-    let server = server.as_ref().map(|revision| revision.component.image());
-    shared.compared.with(link, image, server, || {
+    let image = &importer.image;
+    let server = shared.image_of(&link.target);
+    shared.compared.with(link, image, server.as_ref(), || {
         let imports: Vec<String> =
             needs(image).into_iter().filter(|import| link.contract.covers(import)).collect();
         imports.iter().find_map(|import| {
-            not_carried(&link.source_id, image, import).or_else(|| {
-                refuse_mismatch(shared, source, &importer, link, import, provider, component).err()
-            })
+            not_carried(&link.source_id, image, import)
+                .or_else(|| refuse_mismatch(shared, importer, link, import, provider, component).err())
         })
     })
 }

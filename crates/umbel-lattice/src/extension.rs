@@ -147,6 +147,11 @@ pub enum PathKind {
         /// Calls that the component has had from everywhere.
         calls: u64,
     },
+    /// It takes its turn in the one instance of a provider that is a component.
+    ResidentInstance {
+        /// Calls that the provider has had from everywhere since it was started.
+        calls: u64,
+    },
     /// It uses an instance of the component that is kept.
     ReusedInstance {
         /// Calls that the component has had from everywhere.

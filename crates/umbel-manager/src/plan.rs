@@ -272,6 +272,9 @@ impl Planner<'_> {
         start.generation = Some(self.desired.generation);
         start.application = Some(self.desired.name.to_string());
         start.isolation = part.isolation;
+        start.limits = part.limits.clone();
+        start.grants = part.grants.clone();
+        start.digest = part.digest.clone();
         let found = self.world.hosts[host].provider(&part.id);
         let Some(view) = found else {
             self.plan.steps.push(Step::StartProvider(start));

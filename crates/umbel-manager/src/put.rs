@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use umbel_core::id::{HostId, new_ulid};
-use umbel_core::reference::Reference;
+use umbel_core::reference::{Location, Reference};
 use umbel_core::{Clock, Problem};
 use umbel_lattice::control::{Client, ControlError};
 use umbel_lattice::wadm::{PutReply, PutResult};
@@ -152,7 +152,7 @@ impl Putter {
         for part in &application.parts {
             let Source::Image(image) = &part.source else { continue };
             match resolve(file, image) {
-                Ok(reference) if part.kind == PartKind::Component && reference.builtin().is_none() => {
+                Ok(reference) if is_kept(part.kind, &reference) => {
                     to_fetch.insert(image.clone(), reference.as_str().to_owned());
                 }
                 Ok(reference) => {
@@ -185,6 +185,19 @@ impl Putter {
             }
         }
         if problems.is_empty() { Ok(pins) } else { Err(ManagerError::Manifest { problems }) }
+    }
+}
+
+/// Whether the store of artifacts keeps what the reference means now: all components, and providers that say by their names that they
+/// are some.
+fn is_kept(kind: PartKind, reference: &Reference) -> bool {
+    match kind {
+        PartKind::Component => reference.builtin().is_none(),
+        PartKind::Provider => match reference.location() {
+            Location::File(path) => path.extension().is_some_and(|extension| extension == "wasm"),
+            Location::Digest(_) => true,
+            Location::Builtin(_) | Location::Oci(_) => false,
+        },
     }
 }
 

@@ -127,7 +127,7 @@ pub struct Part {
     pub config: Vec<Config>,
     /// Its secrets.
     pub secrets: Vec<Secret>,
-    /// Its budget, if the manifest says one; fields that it leaves out have the default.
+    /// Its budget, if the manifest says one; fields that it leaves out have the default. Of providers, those that are components have one.
     pub limits: Option<Limits>,
     /// When instances are made, if the manifest says it.
     pub instance: Option<InstanceMode>,

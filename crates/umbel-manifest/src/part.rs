@@ -8,7 +8,7 @@ use crate::read::app_name;
 use crate::report::{Mark, Report, shown};
 use crate::traits::{self, LinkMark};
 use crate::units;
-use umbel_core::code::{Code, manifest};
+use umbel_core::code::{Code, host, manifest};
 use umbel_core::id::{AppName, ComponentId, application_part_id};
 use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
 
@@ -28,7 +28,8 @@ pub(crate) enum Named {
     Secret(Secret, Mark),
 }
 
-const PROPERTIES: &[&str] = &["image", "application", "id", "config", "secrets", "isolation"];
+const PROPERTIES: &[&str] =
+    &["image", "application", "id", "config", "secrets", "isolation", "limits", "grants"];
 const COMPONENT_PROPERTIES: &[&str] =
     &["image", "application", "id", "config", "secrets", "limits", "instance", "grants", "restart"];
 const LIMITS: &[&str] = &["memory", "cpu", "call_time", "instances", "waiting", "log_rate", "outbound_hosts"];
@@ -62,6 +63,7 @@ pub(crate) fn read_part(
     let explicit_id = read_id(&properties, report);
     let (name, kind, source) = (name?, kind?, source?);
     check_shared(&source, &fields, &properties, report);
+    check_builtin(kind, &source, &properties, report);
     let id = match (&explicit_id, &source) {
         (Some(id), _) => id.clone(),
         (None, Source::Shared { application, part }) => application_part_id(application, part),
@@ -175,6 +177,21 @@ fn check_shared(source: &Source, part: &Fields<'_>, properties: &Fields<'_>, rep
     if traits::has_scaler(part) {
         let message = format!("`{}` scales a part of another application", part.at_key("traits"));
         report.add(manifest::SHARED_PART, part.key_at("traits"), message);
+    }
+}
+
+/// The budget and the rights of a component are nothing that a builtin could be held to. What a file is, the host sees by its bytes.
+fn check_builtin(kind: PartKind, source: &Source, properties: &Fields<'_>, report: &mut Report<'_>) {
+    let Source::Image(image) = source else { return };
+    if kind != PartKind::Provider || !image.starts_with("builtin:") {
+        return;
+    }
+    for key in ["limits", "grants"] {
+        if properties.get(key).is_some() {
+            let message =
+                format!("`{}` is set for `{image}`, which is code of the host", properties.at_key(key));
+            report.add(host::PROVIDER_PROPERTIES, properties.key_at(key), message);
+        }
     }
 }
 

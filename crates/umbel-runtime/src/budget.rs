@@ -201,6 +201,11 @@ impl Budget {
         self.place_among(&self.sessions, is_ring).await
     }
 
+    /// One of the places of those who wait for something else than an instance.
+    pub(crate) fn queue(&self) -> Result<WaitingPlace<'_>, CallError> {
+        WaitingPlace::take(self)
+    }
+
     async fn place_among(
         &self,
         places: &Arc<Semaphore>,
@@ -291,7 +296,7 @@ impl Budget {
 }
 
 /// One of the `waiting_max` places; given back when dropped, also when the caller gives up.
-struct WaitingPlace<'a>(&'a Budget);
+pub(crate) struct WaitingPlace<'a>(&'a Budget);
 
 impl<'a> WaitingPlace<'a> {
     fn take(budget: &'a Budget) -> Result<WaitingPlace<'a>, CallError> {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
-use umbel_wit::{InterfaceName, Link, Serve};
+use umbel_wit::{InterfaceName, Link, Resource, Serve};
 
 /// How urgent a line of a guest's log is: the levels of `wasi:logging`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,14 @@ pub trait HostCalls: Send + Sync + 'static {
         function: &str,
         link_name: Option<&str>,
     ) -> Result<Target, Problem>;
+
+    /// Who made a resource that a call of the import brings, if it is somebody else than the one that the link leads to now, because that
+    /// was put in its place.
+    fn maker(&self, import: &InterfaceName, link_name: Option<&str>, resource: &Resource) -> Option<Target> {
+        // Where nobody is ever replaced.
+        let _ = (import, link_name, resource);
+        None
+    }
 
     /// How long a call of the import took over the link of that name, `default` unless it is given: of one call in [`TOLD_EVERY`], and
     /// only of calls that ended well.

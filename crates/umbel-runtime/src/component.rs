@@ -12,6 +12,7 @@ use crate::guest::{self, Call, Guest};
 use crate::handler;
 use crate::image::{Entry, Image};
 use crate::lane;
+use crate::session::Session;
 use crate::warm::{Keeper, Shelf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -30,6 +31,8 @@ pub const WARM_IDLE_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Component {
     pub(crate) inner: Arc<Inner>,
+    /// The one instance of a [resident](crate::Resident), in which all calls of its contracts run.
+    pub(crate) resident: Option<Arc<Session>>,
 }
 
 pub(crate) struct Inner {
@@ -94,7 +97,7 @@ impl Component {
             let keeper: Weak<Inner> = Arc::downgrade(&inner);
             inner.pool().kept.add(keeper);
         }
-        Component { inner }
+        Component { inner, resident: None }
     }
 
     /// Its id.

@@ -254,6 +254,12 @@ pub enum CallError {
         /// The component's id.
         component: String,
     },
+    /// The instance that a resident is has ended, and there is no other yet.
+    #[error("{component} is not there: its instance has ended")]
+    Over {
+        /// The component's id.
+        component: String,
+    },
     /// A call over a link ended the call that made it.
     #[error("{}", problem.message)]
     Link {
@@ -323,6 +329,7 @@ impl Coded for CallError {
             CallError::Pool { .. } => guest::POOL_EXHAUSTED,
             CallError::Guest { .. } => guest::GUEST_ERROR,
             CallError::Stopping { .. } => guest::STOPPING,
+            CallError::Over { .. } => guest::NOT_RUNNING,
             CallError::Link { problem } => problem.code,
             CallError::Depth { .. } => guest::CALL_DEPTH,
             CallError::Ring { .. } => guest::INSTANCES_RING,

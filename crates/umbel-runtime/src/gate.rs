@@ -3,7 +3,7 @@
 use crate::calls::{TOLD_EVERY, Target};
 use crate::carry::handles::{self, Carried};
 use crate::carry::list::{FLAT_MAX, Values, with_count};
-use crate::carry::types;
+use crate::carry::{remote, types};
 use crate::component::Component;
 use crate::ctx::Ctx;
 use crate::error::CallError;
@@ -218,6 +218,7 @@ impl Gate {
             Ok(target) => target,
             Err(problem) => return Ok(Err(problem)),
         };
+        let target = if self.has_handles { self.of_maker(ctx, target, &mut args, name) } else { target };
         let session = match &target {
             Target::Component(component) if component.needs_session(&self.import) => {
                 Some(ctx.sessions.with(component))
@@ -246,6 +247,20 @@ impl Gate {
                 }
             }
         }))
+    }
+
+    /// A call that brings a resource is for whoever made it, also when the link has come to lead to another since.
+    fn of_maker(&self, ctx: &Ctx, target: Target, args: &mut [Value], name: Option<&str>) -> Target {
+        match &target {
+            Target::Server(..) => {
+                remote::maker(&self.import, &self.function, args).map_or(target, Target::Component)
+            }
+            Target::Component(_) => {
+                let resource = remote::of_a_server(args);
+                let maker = resource.and_then(|it| ctx.shared().calls.maker(&self.import, name, &it));
+                maker.unwrap_or(target)
+            }
+        }
     }
 
     /// Hands the outcome to the importer.

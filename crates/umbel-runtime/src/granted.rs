@@ -2,7 +2,7 @@
 
 mod folder;
 
-pub use folder::{Around, Granted};
+pub use folder::{Around, Granted, OwnFolder};
 
 use crate::calls::{Level, Stream};
 use crate::ctx::Shared;
@@ -32,6 +32,12 @@ pub(crate) fn wasi(shared: &Arc<Shared>) -> WasiCtx {
             let text = format!("{GRANT_UNUSABLE}: the folder `{}` cannot be opened: {error}", folder.path);
             logs::log(shared, Level::Warn, Stream::Host, "grants", &text);
         }
+    }
+    if let Some((path, at)) = shared.granted.own()
+        && let Err(error) = wasi.preopened_dir(path, at, FsPerms::ReadWrite)
+    {
+        let text = format!("{GRANT_UNUSABLE}: its own folder cannot be opened: {error:#}");
+        logs::log(shared, Level::Warn, Stream::Host, "grants", &text);
     }
     let any = !(grants.connect.is_empty() && grants.listen.is_empty());
     wasi.allow_tcp(any).allow_udp(any);

@@ -110,6 +110,11 @@ impl Call {
         (deadline < u64::MAX).then(|| Duration::from_millis(deadline.saturating_sub(self.engine.now())))
     }
 
+    /// Its time begins now, and does not end with that of whoever waits for it: what it runs in is not theirs alone.
+    pub(crate) fn has_own_time(&self) {
+        self.deadline.store(self.engine.deadline(self.limit_ms), Ordering::Relaxed);
+    }
+
     /// Lets the answer leave with what is there of it.
     pub(crate) fn send(&self) {
         if self.outbox.send() {

@@ -7,6 +7,8 @@
 use crate::ctx::Shared;
 use crate::error::CallError;
 use crate::guest::{self, Call};
+use crate::resident::ToTheEnd;
+use crate::session::Session;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::pin::Pin;
@@ -41,6 +43,26 @@ pub(crate) async fn nested<T>(
     let mut driven = Driven::new(shared, call, work);
     driven.is_nested = true;
     driven.await
+}
+
+/// Drives a call of a resident, to its end also when nobody waits for it any more: its instance must not go because a caller does.
+pub(crate) async fn to_the_end<T, F>(
+    call: &Arc<Call>,
+    session: Arc<Session>,
+    is_part: bool,
+    work: F,
+) -> Result<T, CallError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, CallError>> + Send + 'static,
+{
+    let shared = session.component().inner.shared.clone();
+    if !is_part {
+        return ToTheEnd::of(place(&shared, call, work), session).await;
+    }
+    let mut driven = Driven::new(&shared, call, work);
+    driven.is_nested = true;
+    ToTheEnd::of(driven, session).await
 }
 
 /// Runs something on a task of its own, which ends when this is dropped; nothing if it panicked. The event loop of one store cannot run within

@@ -13,7 +13,7 @@
 //! Read in this order: [`config`], [`engine`] (one engine, one pool, epochs) · [`compile`] and [`cache`] (bytes to machine code) · [`image`]
 //! (what was compiled and what it can do) · [`linker`] and [`calls`] (what guests see of the host) · [`budget`] (what they may use) ·
 //! [`memory`] (where it goes) · [`wit`] (what it says of itself) ·
-//! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`error`].
+//! [`component`] (calls) with [`http`](mod@component) and [`command`] · [`Resident`] (one instance for all calls) · [`error`].
 
 mod adapt;
 mod answer;
@@ -41,6 +41,7 @@ mod lane;
 pub mod linker;
 mod logs;
 pub mod memory;
+mod resident;
 mod serve;
 mod session;
 mod warm;
@@ -53,5 +54,6 @@ pub use component::Component;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{CallError, LoadError};
-pub use granted::{Around, Granted};
+pub use granted::{Around, Granted, OwnFolder};
 pub use image::{Image, Images, World};
+pub use resident::Resident;

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use umbel_core::code::guest::UNSUPPORTED_CALL;
+use umbel_core::code::guest::{CONTRACT_MISMATCH, UNSUPPORTED_CALL};
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Function, Interface, InterfaceName, Serve, Value};
 use wasmtime::component::types::ComponentItem;
@@ -120,7 +120,8 @@ impl Exports for Instance {
 impl Component {
     /// Whether calls of the interface need one instance for all of an importer's.
     pub(crate) fn needs_session(&self, import: &InterfaceName) -> bool {
-        self.inner.image.exported(import).is_some_and(|exported| exported.has_resources)
+        self.resident.is_some()
+            || self.inner.image.exported(import).is_some_and(|exported| exported.has_resources)
     }
 
     /// An exported function, if it serves the import.
@@ -133,20 +134,27 @@ impl Component {
         &self.inner.image.resources
     }
 
-    /// Calls an exported function, on the task and thread of whoever polls. Dropping the future ends the call.
+    /// Calls an exported function, on the task and thread of whoever polls. Dropping the future ends the call, unless it is one of a
+    /// resident.
     pub(crate) async fn invoke(&self, mut invocation: Invocation) -> Result<Option<Value>, CallError> {
         let Invocation { import, function, args, .. } = &mut invocation;
         let session = match remote::session_of(self, import, function, args) {
+            Some(session) if session.has_left() => return Err(refused(remote::ended(session.component()))),
             Some(session) => Some(session),
             None => invocation.session.take(),
         };
         match session {
             Some(session) => session.component().clone().invoke_in(invocation, Some(session)).await,
             None if self.needs_session(&invocation.import) => {
-                self.invoke_in(invocation, Some(Session::new(self))).await
+                self.invoke_in(invocation, Some(self.session())).await
             }
             None => self.invoke_in(invocation, None).await,
         }
+    }
+
+    /// The session of a resident, or another one.
+    fn session(&self) -> Arc<Session> {
+        self.resident.clone().unwrap_or_else(|| Session::new(self))
     }
 
     async fn invoke_in(
@@ -162,6 +170,12 @@ impl Component {
             Some(session) => Some(session.turn(&call).await?),
             None => None,
         };
+        let resident = turn.as_ref().map(|turn| &turn.session).filter(|session| session.seat.is_some());
+        if let Some(session) = resident.cloned() {
+            let permit = call.admit().await?;
+            let work = self.clone().work(invocation, turn, call.clone(), permit);
+            return lane::to_the_end(&call, session, is_part, work).await;
+        }
         let permit = call.admit().await?;
         let work = self.clone().work(invocation, turn, call.clone(), permit);
         match is_part {
@@ -196,9 +210,15 @@ impl Component {
         let Turn { session, mut instance, place } = turn;
         let epoch = instance.as_ref().map(|_| session.epoch());
         let callee = Callee { session: Some(&session), epoch, ..callee };
+        if session.seat.is_some() && !function.takes(&invocation.args) {
+            // Not a matter between the caller and an instance of its own: it would end the one that others use as well.
+            let text = format!("`{}` was called with arguments of other types", invocation.function);
+            return Err(refused(Problem::new(CONTRACT_MISMATCH, text)));
+        }
         check(callee, export, &mut invocation.args)?;
         let (mut warm, place) = match (instance.take(), place) {
             (Some(mut lasting), _) => {
+                session.is_out(true);
                 guest::resume(&mut lasting.warm.store, &call);
                 (lasting.warm, Some(lasting.place))
             }
@@ -218,6 +238,7 @@ impl Component {
         let result = result.await.map_err(|error| guest::failed(&warm.store, &call, error))?;
         warm.store.data_mut().sessions.prune();
         *instance = place.map(|place| Lasting { warm, place });
+        session.is_out(false);
         Ok(result)
     }
 

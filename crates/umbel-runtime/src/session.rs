@@ -5,11 +5,13 @@
 //! a resource ── Remote(handle, epoch) ──▶ ┘          └── trap, deadline, given up ──▶ another one, of the next epoch
 //! ```
 //!
-//! A session is held by its importer's instance, and by every resource that is left of it; when nobody holds it, its instance goes.
+//! A session is held by its importer's instance, and by every resource that is left of it; when nobody holds it, its instance goes. That of
+//! a [resident](crate::resident) is there for all importers, and its instance is not replaced.
 
 use crate::component::Component;
 use crate::error::CallError;
 use crate::guest::Call;
+use crate::resident::Seat;
 use crate::warm::Warm;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(crate) struct Session {
     instance: Arc<tokio::sync::Mutex<Option<Lasting>>>,
     // Held for a few instructions.
     handles: Mutex<Handles>,
+    /// What a resident has beyond that.
+    pub seat: Option<Seat>,
 }
 
 /// An instance between calls, with its place among those of its component.
@@ -46,16 +50,29 @@ struct Handles {
     epoch: u64,
     /// Resources of this instance that nobody holds any more; the next call ends them.
     dropped: Vec<ResourceAny>,
+    /// Resources that somebody has.
+    held: usize,
 }
 
 impl Session {
     /// One without an instance yet.
     pub(crate) fn new(component: &Component) -> Arc<Session> {
+        Session::of(component, None)
+    }
+
+    /// One without an instance yet, of a resident if it has a seat.
+    pub(crate) fn of(component: &Component, seat: Option<Seat>) -> Arc<Session> {
         Arc::new(Session {
             component: component.clone(),
             instance: Arc::default(),
             handles: Mutex::default(),
+            seat,
         })
+    }
+
+    /// The place of its instance, for whoever makes or ends that.
+    pub(crate) fn instance(&self) -> Arc<tokio::sync::Mutex<Option<Lasting>>> {
+        self.instance.clone()
     }
 
     /// Whose instance it is.
@@ -71,16 +88,41 @@ impl Session {
         if call.is_awaited_in(address) {
             return Err(shared.budget.ring());
         }
-        let waiting = self.instance.clone().lock_owned();
-        let left = call.left().unwrap_or(Duration::MAX);
-        let turn = tokio::time::timeout(left, waiting).await;
-        let instance = turn.map_err(|_| call.late(shared))?;
-        let place = match &*instance {
-            Some(_) => None,
-            None => Some(call.admit_session().await?),
+        let instance = match self.instance.clone().try_lock_owned() {
+            Ok(instance) => instance,
+            Err(_) => {
+                let _place = self.seat.as_ref().map(|_| shared.budget.queue()).transpose()?;
+                let left = call.left().unwrap_or(Duration::MAX);
+                let turn = tokio::time::timeout(left, self.instance.clone().lock_owned()).await;
+                turn.map_err(|_| call.late(shared))?
+            }
+        };
+        let place = match (&*instance, &self.seat) {
+            (Some(_), None) => None,
+            (is_there, Some(seat)) => {
+                seat.check(self.component.id(), is_there.is_some())?;
+                call.has_own_time();
+                None
+            }
+            (None, None) => Some(call.admit_session().await?),
         };
         call.runs_in(address);
         Ok(Turn { session: self, instance, place })
+    }
+
+    /// Notes that somebody has a resource more.
+    pub(crate) fn hold(&self) {
+        self.handles().held += 1;
+    }
+
+    /// Notes that somebody has a resource less.
+    pub(crate) fn let_go(&self) {
+        self.handles().held -= 1;
+    }
+
+    /// How many resources of it somebody has, of whichever instance.
+    pub(crate) fn held(&self) -> usize {
+        self.handles().held
     }
 
     /// Notes that a resource of that instance is not held any more.
@@ -125,6 +167,9 @@ pub(crate) struct Sessions(Vec<Arc<Session>>);
 impl Sessions {
     /// The session with the component, made at the first call.
     pub(crate) fn with(&mut self, component: &Component) -> Arc<Session> {
+        if let Some(resident) = &component.resident {
+            return resident.clone();
+        }
         let same = |session: &&Arc<Session>| Arc::ptr_eq(&session.component.inner, &component.inner);
         if let Some(session) = self.0.iter().find(same) {
             return session.clone();

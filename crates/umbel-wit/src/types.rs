@@ -1,5 +1,6 @@
 //! Types of WIT as plain data: to compare the two ends of a link, and to tell a person what a function wants.
 
+use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,7 +96,71 @@ impl Interface {
     }
 }
 
+impl Type {
+    /// Whether the value is of the type, as far as values tell: of resources only that they are some.
+    pub fn takes(&self, value: &Value) -> bool {
+        let all = |types: &[Type], values: &[Value]| {
+            types.len() == values.len() && types.iter().zip(values).all(|(ty, value)| ty.takes(value))
+        };
+        let payload = |ty: Option<&Type>, value: Option<&Value>| match (ty, value) {
+            (Some(ty), Some(value)) => ty.takes(value),
+            (None, None) => true,
+            _ => false,
+        };
+        match (self, value) {
+            (Type::Bool, Value::Bool(_))
+            | (Type::S8, Value::S8(_))
+            | (Type::U8, Value::U8(_))
+            | (Type::S16, Value::S16(_))
+            | (Type::U16, Value::U16(_))
+            | (Type::S32, Value::S32(_))
+            | (Type::U32, Value::U32(_))
+            | (Type::S64, Value::S64(_))
+            | (Type::U64, Value::U64(_))
+            | (Type::F32, Value::F32(_))
+            | (Type::F64, Value::F64(_))
+            | (Type::Char, Value::Char(_))
+            | (Type::String, Value::String(_))
+            | (Type::Own(_), Value::Own(_) | Value::Input(_) | Value::Output(_))
+            | (Type::Borrow(_), Value::Own(_) | Value::Borrow(_))
+            | (Type::Stream(_), Value::Stream(_)) => true,
+            (Type::List(item), Value::Bytes(_)) => **item == Type::U8,
+            (Type::FixedList(item, length), Value::Bytes(bytes)) => {
+                **item == Type::U8 && bytes.len() == *length as usize
+            }
+            (Type::List(item), Value::List(values)) => values.iter().all(|value| item.takes(value)),
+            (Type::FixedList(item, length), Value::List(values)) => {
+                values.len() == *length as usize && values.iter().all(|value| item.takes(value))
+            }
+            (Type::Map(key, item), Value::Map(entries)) => {
+                entries.iter().all(|(name, value)| key.takes(name) && item.takes(value))
+            }
+            (Type::Option(item), Value::Option(value)) => {
+                value.as_ref().is_none_or(|value| item.takes(value))
+            }
+            (Type::Result(ok, _), Value::Result(Ok(value))) => payload(ok.as_deref(), value.as_deref()),
+            (Type::Result(_, err), Value::Result(Err(value))) => payload(err.as_deref(), value.as_deref()),
+            (Type::Tuple(types), Value::Tuple(values)) => all(types, values),
+            (Type::Record(fields), Value::Record(values)) => {
+                fields.len() == values.len()
+                    && fields.iter().zip(values).all(|((_, ty), value)| ty.takes(value))
+            }
+            (Type::Variant(cases), Value::Variant(place, value)) => {
+                cases.get(*place as usize).is_some_and(|(_, ty)| payload(ty.as_ref(), value.as_deref()))
+            }
+            (Type::Enum(names), Value::Enum(place)) => (*place as usize) < names.len(),
+            (Type::Flags(names), Value::Flags(words)) => words.len() == names.len().div_ceil(32),
+            _ => false,
+        }
+    }
+}
+
 impl Function {
+    /// Whether these are arguments of it, as far as values tell their types: of resources only that they are some.
+    pub fn takes(&self, args: &[Value]) -> bool {
+        args.len() == self.params.len() && self.params.iter().zip(args).all(|((_, ty), arg)| ty.takes(arg))
+    }
+
     fn same_as(&self, other: &Function) -> Result<(), Mismatch> {
         // Names of parameters are no part of the contract between the two: arguments go by place.
         if self.is_async != other.is_async || self.params.len() != other.params.len() {

@@ -10,6 +10,7 @@ mod bad_input;
 mod chat;
 mod claims;
 mod cli;
+mod component_providers;
 mod counter;
 mod documents;
 mod durability;

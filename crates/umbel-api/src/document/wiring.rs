@@ -89,7 +89,8 @@ pub struct ExplainedLink {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<LinkTarget>,
     /// What a call does, where the link works: `direct` is a call of a provider in this process, `fresh-instance` makes an instance of the
-    /// component, `reused-instance` uses one that is kept.
+    /// component, `reused-instance` uses one that is kept, `resident-instance` takes its turn in the one instance of a provider that is a
+    /// component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Calls that the target has had, from everywhere, if it is a component.

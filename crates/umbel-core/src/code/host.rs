@@ -70,8 +70,8 @@ codes! {
     }
     814 PROCESS_PROVIDER Invalid {
         title: "the reference does not lead to a provider",
-        why: "A provider is a builtin (`builtin:NAME`, or an image whose name ends so), or an archive on this machine (`./NAME.par.gz`).",
-        help: "name a builtin (`umbel explain capabilities`) or the file of an archive (`umbel par inspect FILE`)",
+        why: "A provider is a builtin (`builtin:NAME`, or an image whose name ends so), or a file on this machine: a component (`./NAME.wasm`) or an archive (`./NAME.par.gz`).",
+        help: "name a builtin (`umbel explain capabilities`), the file of a component that exports a contract, or that of an archive (`umbel par inspect FILE`)",
     }
     815 TOO_MANY_ORDERS Exhausted {
         title: "the host works on too many orders at once",
@@ -107,6 +107,16 @@ codes! {
         title: "the process of a provider has ended",
         why: "It ended by itself, was killed, or lost its connection to the host. It is started again with its links and config, after a pause that grows while it keeps ending; five times in five minutes it is given up.",
         help: "`umbel logs --component PROVIDER` shows its last lines, `umbel tree` how often it was started",
+    }
+    822 NO_CONTRACT Invalid {
+        title: "the component exports no contract that a provider could serve",
+        why: "A part of `type: capability` serves contracts to components over links, for example `wasi:keyvalue`. Answering requests and being run are not among them.",
+        help: "declare it as `type: component`, or export a contract; `umbel inspect FILE` shows what it exports",
+    }
+    823 PROVIDER_PROPERTIES Invalid {
+        title: "a provider of this kind cannot be given that",
+        why: "`limits` and `grants` are the budget and the rights of a component; builtins are code of the host, and processes have the rights of their user. `isolation` is for builtins.",
+        help: "take the property out of the manifest; `umbel provider list` shows of which kind each provider is",
     }
     830 PROVIDER_STOPPED Unavailable {
         title: "the provider was stopped by hand",

@@ -7,7 +7,7 @@ use super::swap::{Manner, Why, manner, word};
 use super::{BRANCH, Maker, ProviderSlot, child, way};
 use crate::error::HostError;
 use crate::inventory;
-use crate::order::{maker_of, wake};
+use crate::order::{self, maker_of, wake};
 use crate::provider::Taken;
 use crate::shared::Shared;
 use serde::{Deserialize, Serialize};
@@ -60,10 +60,9 @@ impl Hand {
     }
 
     /// What the order comes to with it.
-    pub fn apply(&self, order: &mut StartProvider) {
+    pub async fn apply(&self, order: &mut StartProvider) {
         if let Some(swapped) = &self.swapped {
-            order.provider_ref.clone_from(&swapped.reference);
-            order.isolation = swapped.isolation;
+            order::put_instead(order, &swapped.reference, swapped.isolation).await;
         }
     }
 
@@ -120,9 +119,8 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
     let slot = find(shared, &request.provider)?;
     let before = slot.ordered();
     let mut order = (*before.order).clone();
-    order.provider_ref.clone_from(&request.reference);
-    order.isolation = request.isolation;
-    let maker = maker_of(shared, &order)?;
+    order::put_instead(&mut order, &request.reference, request.isolation).await;
+    let maker = maker_of(shared, &order).await?;
     let view = look(shared, &slot, &order, &maker);
     if request.dry_run {
         return Ok(view);

@@ -13,6 +13,7 @@ pub mod way;
 pub use run::child;
 pub use told::given_up;
 
+use crate::component_provider::{ComponentProvider, Plan};
 use crate::process::{ProcessProvider, Program};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hand::Hand;
@@ -37,6 +38,20 @@ pub enum Maker {
     Builtin(Arc<dyn Factory>),
     /// A process; of a builtin, with what makes it.
     Process(Program, Option<Arc<dyn Factory>>),
+    /// A component, with its budget and its rights.
+    Component(Arc<Plan>),
+}
+
+/// What a provider is besides, while it runs.
+#[derive(Default)]
+pub enum Body {
+    /// Code of this host.
+    #[default]
+    Code,
+    /// A process.
+    Process(Arc<ProcessProvider>),
+    /// A component.
+    Component(Arc<ComponentProvider>),
 }
 
 impl Maker {
@@ -45,6 +60,7 @@ impl Maker {
         match self {
             Maker::Builtin(_) => ProviderKind::Builtin,
             Maker::Process(..) => ProviderKind::Process,
+            Maker::Component(_) => ProviderKind::Component,
         }
     }
 
@@ -53,6 +69,7 @@ impl Maker {
         match (self, other) {
             (Maker::Builtin(a), Maker::Builtin(b)) => a.name() == b.name(),
             (Maker::Process(a, _), Maker::Process(b, _)) => a == b,
+            (Maker::Component(a), Maker::Component(b)) => a == b,
             _ => false,
         }
     }
@@ -61,6 +78,8 @@ impl Maker {
     pub fn opens_the_data_of(&self, other: &Maker) -> bool {
         match (self.factory(), other.factory()) {
             (Some(a), Some(b)) => a.name() == b.name() && a.opens_its_data_alone(),
+            // Components of one id have one folder.
+            (None, None) => matches!((self, other), (Maker::Component(_), Maker::Component(_))),
             _ => false,
         }
     }
@@ -69,15 +88,15 @@ impl Maker {
     pub fn factory(&self) -> Option<&Arc<dyn Factory>> {
         match self {
             Maker::Builtin(factory) | Maker::Process(_, Some(factory)) => Some(factory),
-            Maker::Process(_, None) => None,
+            Maker::Process(_, None) | Maker::Component(_) => None,
         }
     }
 
-    /// Whether its providers serve the import. What an archive serves is known when it runs.
+    /// Whether its providers serve the import. What an archive or a component serves is known when it runs.
     pub fn serves(&self, import: &str) -> bool {
         match self {
             Maker::Builtin(factory) | Maker::Process(_, Some(factory)) => serves(&**factory, import),
-            Maker::Process(_, None) => !is_inward(import),
+            Maker::Process(_, None) | Maker::Component(_) => !is_inward(import),
         }
     }
 }
@@ -109,7 +128,7 @@ pub struct ProviderSlot {
     // What runs, or is started; not yet what is ordered.
     maker: ArcSwap<Maker>,
     served: ArcSwapOption<StartProvider>,
-    process: ArcSwapOption<ProcessProvider>,
+    body: ArcSwap<Body>,
     // The last turn that was taken, and why it failed.
     moved: watch::Sender<(u64, Option<Problem>)>,
     // Written by the provider's task alone; read by inventory.
@@ -146,7 +165,7 @@ impl ProviderSlot {
             hand: ArcSwapOption::empty(),
             maker: ArcSwap::new(maker),
             served: ArcSwapOption::empty(),
-            process: ArcSwapOption::empty(),
+            body: ArcSwap::default(),
             moved: watch::Sender::new((0, None)),
             status: Mutex::new((PartState::Starting, None)),
             offered: Mutex::default(),
@@ -241,12 +260,30 @@ impl ProviderSlot {
 
     /// Its process, while it has one.
     pub fn process(&self) -> Option<Arc<ProcessProvider>> {
-        self.process.load_full()
+        match &**self.body.load() {
+            Body::Process(process) => Some(process.clone()),
+            _ => None,
+        }
     }
 
-    /// Whether providers of its kind serve the import.
+    /// What it is as a component, while it runs as one.
+    pub fn component(&self) -> Option<Arc<ComponentProvider>> {
+        match &**self.body.load() {
+            Body::Component(component) => Some(component.clone()),
+            _ => None,
+        }
+    }
+
+    fn set_body(&self, body: Body) {
+        self.body.store(Arc::new(body));
+    }
+
+    /// Whether it serves the import, or providers of its kind do.
     pub fn serves(&self, import: &str) -> bool {
-        self.maker.load().serves(import)
+        match self.component() {
+            Some(component) => component.serves(import),
+            None => self.maker.load().serves(import),
+        }
     }
 
     /// The provider, while it runs.
@@ -294,6 +331,6 @@ pub fn serves(factory: &dyn Factory, import: &str) -> bool {
     !is_inward(import) && factory.contracts().iter().any(|contract| contract.covers(import))
 }
 
-fn is_inward(import: &str) -> bool {
+pub(crate) fn is_inward(import: &str) -> bool {
     INWARD.contains(&InterfaceName::new(import).interface())
 }

@@ -2,9 +2,9 @@
 
 use super::links::Links;
 use super::swap::{self, Changed};
-use super::{Maker, Ordered, ProviderSlot, told, way};
-use crate::process::{self, ProcessProvider};
+use super::{Body, Maker, Ordered, ProviderSlot, told, way};
 use crate::shared::{COALESCE, HostTargets, Shared};
+use crate::{component_provider, process};
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
@@ -50,6 +50,9 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
                 slot.moved.send_replace((turn, None));
             }
         }
+        if let Some(component) = slot.component() {
+            component.is_ordered(&shared, &slot.runs());
+        }
         let now = tables.borrow_and_update().clone();
         let late = links.follow(&shared, &slot, &slot.runs(), &now, &cx).await;
         if !is_told {
@@ -89,7 +92,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     if !by_hand {
         slot.way.close();
     }
-    slot.process.store(None);
+    slot.set_body(Body::Code);
     slot.set(PartState::Stopped, by_hand.then(|| way::stopped(&slot.id)));
     shared.tell(&Fact::ProviderStopped(told::stopped(&shared, &slot, "stop"))).await;
     Ok(())
@@ -103,11 +106,12 @@ async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext
         slot.maker.store(wanted.maker.clone());
     }
     let maker = slot.maker();
-    let context = start_context(shared, slot, &wanted.order);
+    let order = slot.runs();
+    let context = start_context(shared, slot, &order);
     let config = context.config.clone();
-    match make(shared, slot, &maker, context, cx).await {
-        Ok((provider, process)) => {
-            slot.process.store(process);
+    match make(shared, &order, &maker, context, cx).await {
+        Ok((provider, body)) => {
+            slot.set_body(body);
             slot.way.lead_to(provider.clone());
             if slot.not_moved().is_none() {
                 slot.served.store(Some(wanted.order));
@@ -160,36 +164,44 @@ async fn change(
     Ok(links)
 }
 
-/// A provider, and its process if it has one.
-pub(super) type Made = (Arc<dyn Provider>, Option<Arc<ProcessProvider>>);
+/// A provider, and what it is besides.
+pub(super) type Made = (Arc<dyn Provider>, Body);
 
 /// Makes a provider.
 pub(super) async fn make(
     shared: &Arc<Shared>,
-    slot: &ProviderSlot,
+    order: &Arc<StartProvider>,
     maker: &Maker,
     start: StartContext,
     cx: &ChildContext,
 ) -> Result<Made, Problem> {
-    let program = match maker {
-        Maker::Builtin(factory) => return Ok((factory.start(start).await?, None)),
-        Maker::Process(program, _) => program,
+    let made = async {
+        Ok::<Made, Problem>(match maker {
+            Maker::Builtin(factory) => (factory.start(start).await?, Body::Code),
+            Maker::Process(program, _) => {
+                let application = order.application.clone();
+                let process = Arc::new(process::start(shared, program, application, start).await?);
+                (process.clone(), Body::Process(process))
+            }
+            Maker::Component(plan) => {
+                let component = component_provider::start(shared, plan, order.clone(), start.folder).await?;
+                let component = Arc::new(component);
+                (component.clone(), Body::Component(component))
+            }
+        })
     };
-    let application = slot.order().application.clone();
-    let started = tokio::select! {
-        started = process::start(shared, program, application, start) => started?,
+    tokio::select! {
+        made = made => made,
         () = cx.stop.requested() => {
-            return Err(Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started"));
+            Err(Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started"))
         }
-    };
-    let started = Arc::new(started);
-    Ok((started.clone(), Some(started)))
+    }
 }
 
 /// The provider has ended by itself: whoever calls it is told so until it runs again.
 async fn lost(shared: &Arc<Shared>, slot: &ProviderSlot, problem: &Problem) {
     slot.way.close();
-    slot.process.store(None);
+    slot.set_body(Body::Code);
     slot.offered().clear();
     slot.set(PartState::Failed, Some(problem.clone()));
     shared.parts_changed();

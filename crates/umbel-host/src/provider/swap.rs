@@ -12,7 +12,8 @@
 use super::links::Links;
 use super::run::{make, start_context};
 use super::way::Serving;
-use super::{Maker, Ordered, ProviderSlot};
+use super::{Body, Maker, Ordered, ProviderSlot};
+use crate::component_provider::{self, ComponentProvider};
 use crate::process;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -113,18 +114,22 @@ async fn beside(
         Err(problem) => return Changed::Kept(old, refused(slot, &problem)),
     };
     slot.maker.store(ordered.maker.clone());
+    let component = slot.component();
     let new = new.lead(slot);
     if let Some(before) = new.1 {
         let drain = shared.config.drain;
-        cx.scope.spawn(retire(before, drain));
+        cx.scope.spawn(retire(before, component, drain));
     }
     Changed::Done(new.0)
 }
 
 /// Ends one that calls do not lead to any more, as soon as it is idle.
-async fn retire(before: Arc<Serving>, drain: Duration) {
+async fn retire(before: Arc<Serving>, component: Option<Arc<ComponentProvider>>, drain: Duration) {
     let begun = Instant::now();
     before.idle(drain, drain).await;
+    if let Some(component) = component {
+        component.idle(drain.saturating_sub(begun.elapsed()), drain).await;
+    }
     before.end();
     before.provider.stop(drain.saturating_sub(begun.elapsed()).max(REJECTED)).await;
 }
@@ -137,18 +142,24 @@ async fn in_turn(
     cx: &ChildContext,
 ) -> Changed {
     // What can fail is tried while the old one serves.
-    if let Maker::Process(program, _) = &*ordered.maker
-        && let Err(problem) = process::prepare(shared, program).await
-    {
+    let prepared = match &*ordered.maker {
+        Maker::Builtin(_) => Ok(()),
+        Maker::Process(program, _) => process::prepare(shared, program).await,
+        Maker::Component(plan) => component_provider::prepare(shared, plan).await,
+    };
+    if let Err(problem) = prepared {
         return Changed::Kept(old, refused(slot, &problem));
     }
     let before = slot.way.hold();
     if let Some(before) = &before {
         before.idle(CALLS_MAX, RESOURCES_MAX).await;
+        if let Some(component) = slot.component() {
+            component.idle(CALLS_MAX, RESOURCES_MAX).await;
+        }
         before.end();
     }
     old.provider.stop(shared.config.drain).await;
-    slot.process.store(None);
+    slot.set_body(Body::Code);
     let failure = match ready(shared, slot, &ordered.maker, &ordered.order, &old, cx).await {
         Ok(new) => {
             slot.maker.store(ordered.maker.clone());
@@ -170,13 +181,13 @@ async fn in_turn(
 /// A provider that is ready, and not called yet.
 struct Ready {
     links: Links,
-    process: Option<Arc<process::ProcessProvider>>,
+    body: Body,
 }
 
 impl Ready {
     /// Leads calls to it. Returns who served until now.
     fn lead(self, slot: &ProviderSlot) -> (Links, Option<Arc<Serving>>) {
-        slot.process.store(self.process);
+        slot.set_body(self.body);
         let before = slot.way.lead_to(self.links.provider.clone());
         (self.links, before)
     }
@@ -193,7 +204,7 @@ async fn ready(
 ) -> Result<Ready, Problem> {
     let start = start_context(shared, slot, order);
     let config = start.config.clone();
-    let (provider, process) = make(shared, slot, maker, start, cx).await?;
+    let (provider, body) = make(shared, order, maker, start, cx).await?;
     let mut links = Links::new(provider, config);
     let tables = shared.tables.borrow().clone();
     let told = links.tell(shared, slot, order, &tables).await;
@@ -210,7 +221,7 @@ async fn ready(
             links.provider.stop(REJECTED).await;
             Err(problem)
         }
-        None => Ok(Ready { links, process }),
+        None => Ok(Ready { links, body }),
     }
 }
 
@@ -224,12 +235,12 @@ async fn again(
 ) -> Result<Ready, Problem> {
     let start = start_context(shared, slot, order);
     let config = start.config.clone();
-    let (provider, process) = make(shared, slot, maker, start, cx).await?;
+    let (provider, body) = make(shared, order, maker, start, cx).await?;
     let mut links = Links::new(provider, config);
     let tables = shared.tables.borrow().clone();
     let told = links.tell(shared, slot, order, &tables).await;
     links.show(shared, slot, told, cx);
-    Ok(Ready { links, process })
+    Ok(Ready { links, body })
 }
 
 fn about_link(problem: &Problem, source: &str) -> Problem {

@@ -94,6 +94,11 @@ impl Drop for Made {
     }
 }
 
+/// Whether a provider made the resource that is called over a way.
+pub fn is_of_a_way(resource: &Resource) -> bool {
+    resource.get::<Made>().is_some()
+}
+
 /// Whether calls get through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {

@@ -4,6 +4,7 @@ mod bed;
 mod collect;
 mod commands;
 mod compile;
+mod component_providers;
 mod components;
 mod history;
 mod links;

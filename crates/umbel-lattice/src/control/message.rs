@@ -148,6 +148,15 @@ pub struct StartProvider {
     /// Extension: what a builtin is kept apart from the host by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// Extension: the budget of a provider that is a component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Extension: what of the machine a provider that is a component may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
+    /// Extension: `sha256:…` that the bytes of a provider that is a component must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 impl StartProvider {
@@ -162,6 +171,9 @@ impl StartProvider {
             generation: None,
             application: None,
             isolation: None,
+            limits: None,
+            grants: None,
+            digest: None,
         }
     }
 }

@@ -191,6 +191,25 @@ fn a_shared_part_that_is_missing_is_named() {
     assert!(!kinds(&found.steps).contains(&"PutLink".to_owned()));
 }
 
+#[test]
+fn a_provider_has_the_budget_and_the_grants_of_its_manifest() {
+    let manifest = HELLO.replace(
+        "properties: {image: builtin:http-server}",
+        "properties: {image: ./store.wasm, limits: {memory: 8MiB}, grants: {env: {A: b}}}",
+    );
+    let wanted = desired(&manifest, 1, "one", Owned::default());
+    let model = Model::new(vec![inventory("NA", &[])]);
+    let found = plan(&wanted, &model.seen_by(&wanted));
+    let start = found.steps.iter().find_map(|step| match step {
+        Step::StartProvider(start) => Some(start),
+        _ => None,
+    });
+    let start = start.unwrap();
+    assert_eq!(start.limits.as_ref().unwrap().memory_bytes_max, 8 << 20);
+    assert_eq!(start.grants.as_ref().unwrap().env["A"], "b");
+    assert_eq!(start.digest.as_deref(), Some("sha256:one"));
+}
+
 /// A manifest made of what a seed says: some parts, scalers, links and configs.
 pub(super) fn any_manifest() -> impl Strategy<Value = String> {
     let part = (0u8..4, any::<bool>(), 0u8..3, 0u32..6, any::<bool>());

@@ -239,6 +239,18 @@ fn grants_and_restarts_come_back_as_they_were_written() {
 }
 
 #[test]
+fn a_provider_that_is_a_file_has_a_budget_and_grants() {
+    let written = "image: ./store.wasm
+        limits: {memory: 8MiB}
+        grants: {connect: ['db.example:5432']}";
+    let application = read(&BASE.replacen("image: builtin:http-server", written, 1));
+    let part = application.parts.iter().find(|part| part.kind == PartKind::Provider).unwrap().clone();
+    assert_eq!(part.limits.as_ref().unwrap().memory_bytes_max, 8 << 20);
+    assert_eq!(part.grants.as_ref().unwrap().connect.len(), 1);
+    assert_eq!(read(&application.to_yaml()).part(&part.name), Some(&part));
+}
+
+#[test]
 fn a_launched_component_has_a_manifest_like_any_other() {
     let name = AppName::new("hello").unwrap();
     let text = Application::for_component(&name, "./my files/hello.wasm", true);

@@ -36,10 +36,44 @@ pub(crate) struct Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
+        self.session.let_go();
         if !self.returned.load(Relaxed) {
             self.session.drop_later(self.any, self.epoch);
         }
     }
+}
+
+/// The component that made a resource among the arguments and has the function, so that the call is its to answer wherever the link leads
+/// by now.
+pub(crate) fn maker(import: &InterfaceName, function: &str, args: &mut [Value]) -> Option<Component> {
+    let mut found = None;
+    let mut look = |value: &mut Value| {
+        if let Value::Own(resource) | Value::Borrow(resource) = value
+            && let Some(remote) = resource.get::<Remote>()
+            && remote.session.component().function(import, function).is_some()
+        {
+            found.get_or_insert_with(|| remote.session.component().clone());
+        }
+        Ok(())
+    };
+    // Visiting lets the values be changed; nothing is.
+    let _ = args.iter_mut().try_for_each(|arg| each(arg, &mut look));
+    found
+}
+
+/// The first resource among the arguments that no component made.
+pub(crate) fn of_a_server(args: &mut [Value]) -> Option<umbel_wit::Resource> {
+    let mut found = None;
+    let mut look = |value: &mut Value| {
+        if let Value::Own(resource) | Value::Borrow(resource) = value
+            && resource.get::<Remote>().is_none()
+        {
+            found.get_or_insert_with(|| resource.clone());
+        }
+        Ok(())
+    };
+    let _ = args.iter_mut().try_for_each(|arg| each(arg, &mut look));
+    found
 }
 
 /// The session that a call of a component belongs to by its arguments, if there is a resource among them that the function wants of its
@@ -69,6 +103,12 @@ pub(crate) fn session_of(
         }),
     };
     found
+}
+
+/// What is wrong with a resource whose instance has ended.
+pub(crate) fn ended(maker: &Component) -> Problem {
+    let what = format!("a resource of `{}` cannot be used any more: its instance has ended", maker.id());
+    Problem::new(INSTANCE_ENDED, what)
 }
 
 /// Calls `change` for every argument, or part of one, that is a handle or a stream, with its type. What does not fit its type is found
@@ -174,11 +214,7 @@ impl Callee<'_> {
             |remote: &Arc<Remote>| self.session.is_some_and(|session| Arc::ptr_eq(&remote.session, session));
         match resource.get::<Remote>().filter(here) {
             None => no("a resource was given that another server, or another instance of it, made"),
-            Some(remote) if Some(remote.epoch) != self.epoch => {
-                let id = remote.session.component().id();
-                let what = format!("a resource of `{id}` cannot be used any more: its instance has ended");
-                Err(Problem::new(INSTANCE_ENDED, what))
-            }
+            Some(remote) if Some(remote.epoch) != self.epoch => Err(ended(remote.session.component())),
             Some(_) if wants_it && !is_given => no("a resource was lent where it is to be given away"),
             Some(remote) => Ok(Goes::Home(remote)),
         }
@@ -255,6 +291,7 @@ pub(crate) fn out_of_server(
         *value = match (&*value, Handle::of(value)?, session) {
             (Value::Own(_), Handle::Guest(any), Some(session)) => {
                 let (epoch, returned) = (session.epoch(), AtomicBool::new(false));
+                session.hold();
                 let remote = Remote { any, session: session.clone(), epoch, returned };
                 Value::Own(umbel_wit::Resource::new(remote))
             }

@@ -20,6 +20,22 @@ pub struct Granted {
     // In the order of the grants' folders.
     folders: Vec<OwnedFd>,
     around: Around,
+    own: Option<(OwnFolder, String)>,
+}
+
+/// A folder that the platform gives a component beside its grants, open.
+#[derive(Debug)]
+pub struct OwnFolder(OwnedFd);
+
+impl OwnFolder {
+    /// Opens it. Reads the disk.
+    ///
+    /// # Errors
+    /// It is not there, or is no folder that can be read.
+    pub fn open(path: &Path) -> std::io::Result<OwnFolder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(OwnFolder(rustix::fs::open(path, flags, Mode::empty())?))
+    }
 }
 
 /// What else is there: where folders may not be, and where guests may have put symbolic links.
@@ -45,7 +61,19 @@ impl Granted {
                 Err(reason) => causes.push(format!("`{}`: {reason}", folder.path)),
             }
         }
-        if causes.is_empty() { Ok(Granted { grants, folders, around }) } else { Err(causes) }
+        if causes.is_empty() { Ok(Granted { grants, folders, around, own: None }) } else { Err(causes) }
+    }
+
+    /// With a folder of its own besides, which it sees at that path and may change, unless a grant is there.
+    #[must_use]
+    pub fn with_own(self, folder: OwnFolder, at: &str) -> Granted {
+        let is_taken = self.grants.folders.iter().any(|granted| granted.at == at);
+        Granted { own: (!is_taken).then(|| (folder, at.to_string())), ..self }
+    }
+
+    /// A path that means its own folder, and where it sees it.
+    pub(crate) fn own(&self) -> Option<(PathBuf, &str)> {
+        self.own.as_ref().map(|(folder, at)| (Place::Kept(&folder.0).path(), at.as_str()))
     }
 
     /// What each folder is opened by now, anew where it was deleted and made again. The descriptors must outlive the paths' use.

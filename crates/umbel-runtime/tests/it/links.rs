@@ -26,7 +26,7 @@ pub(crate) const ALLOCATOR: &str = r#"
 "#;
 
 /// Exports `test:links/ops@1.2.0`.
-fn server() -> String {
+pub(crate) fn server() -> String {
     format!(
         r#"(component
             (core module $m {ALLOCATOR}
@@ -72,7 +72,7 @@ const EVERYTHING: &str = r#"(tuple
     (list (option (list string))))"#;
 
 /// Imports `test:links/ops@1.0.0`, and exports the same functions, which call the imported ones.
-fn importer() -> String {
+pub(crate) fn importer() -> String {
     format!(
         r#"(component
             (import "test:links/ops@1.0.0" (instance $ops

@@ -11,6 +11,7 @@ mod load;
 mod modules;
 mod names;
 mod outside;
+mod residents;
 mod resources;
 mod rig;
 mod rings;

@@ -60,3 +60,34 @@ fn types_are_shown_as_wit() {
     let function = function(vec![("h", Type::Borrow("bucket".into()))], Some(ty));
     assert_eq!(function.to_string(), "func(h: borrow<bucket>) -> result<_, variant { a, b(char) }>");
 }
+
+#[test]
+fn a_function_takes_values_of_its_types_and_no_others() {
+    let set = Function {
+        is_async: false,
+        params: vec![
+            ("self".into(), Type::Borrow("bucket".into())),
+            (
+                "items".into(),
+                Type::List(Box::new(Type::Tuple(vec![Type::String, Type::List(Box::new(Type::U8))]))),
+            ),
+            ("mode".into(), Type::Variant(vec![("keep".into(), None), ("for".into(), Some(Type::U32))])),
+        ],
+        result: None,
+    };
+    let bucket = || Value::Borrow(crate::Resource::new(1));
+    let item = || Value::Tuple(vec!["key".into(), Value::bytes("value")]);
+    for (args, fits) in [
+        (vec![bucket(), Value::List(vec![item(), item()]), Value::case(1, 7_u32.into())], true),
+        (vec![bucket(), Value::List(vec![]), Value::Variant(0, None)], true),
+        (vec![bucket(), Value::List(vec![])], false),
+        (vec!["bucket".into(), Value::List(vec![]), Value::Variant(0, None)], false),
+        (vec![bucket(), Value::List(vec![item(), "x".into()]), Value::Variant(0, None)], false),
+        (vec![bucket(), Value::bytes("ab"), Value::Variant(0, None)], false),
+        (vec![bucket(), Value::List(vec![]), Value::case(0, 7_u32.into())], false),
+        (vec![bucket(), Value::List(vec![]), Value::Variant(1, None)], false),
+        (vec![bucket(), Value::List(vec![]), Value::Variant(2, None)], false),
+    ] {
+        assert_eq!(set.takes(&args), fits, "{args:?}");
+    }
+}

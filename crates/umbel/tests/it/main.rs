@@ -4,6 +4,7 @@
 
 mod alone;
 mod call;
+mod contracts;
 mod platform;
 mod secret;
 mod told;

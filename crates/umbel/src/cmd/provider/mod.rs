@@ -20,8 +20,8 @@ use umbel_supervisor::Cores;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A provider is code of the platform (builtin), or a process of its own: of an archive (`image: ./NAME.par.gz`), or of a
-builtin that the manifest keeps apart with `isolation: process`.
+    after_help = "A provider is code of the platform (builtin), a component (`image: ./NAME.wasm`), or a process of its own: of an archive
+(`image: ./NAME.par.gz`), or of a builtin that the manifest keeps apart with `isolation: process`.
 
 What is changed here holds until the application of the provider is deployed again, also when the platform is started anew.
 

@@ -96,10 +96,7 @@ impl Frame {
                 put_option(out, group.as_deref());
                 out.push(is_observer.into());
             }
-            Frame::Unsubscribe { sid } => {
-                out.push(UNSUBSCRIBE);
-                put_unsigned(out, sid);
-            }
+            Frame::Unsubscribe { sid } => put_number(out, UNSUBSCRIBE, sid),
             Frame::Welcome { version, lattice, inbox, payload_bytes_max } => {
                 out.push(WELCOME);
                 put_unsigned(out, version);
@@ -116,14 +113,8 @@ impl Frame {
                 put_unsigned(out, sid);
                 return put_message(out, message);
             }
-            Frame::Interrupted { sid } => {
-                out.push(INTERRUPTED);
-                put_unsigned(out, sid);
-            }
-            Frame::Subscribed { sid } => {
-                out.push(SUBSCRIBED);
-                put_unsigned(out, sid);
-            }
+            Frame::Interrupted { sid } => put_number(out, INTERRUPTED, sid),
+            Frame::Subscribed { sid } => put_number(out, SUBSCRIBED, sid),
             Frame::NotSubscribed { sid, problem } => {
                 out.push(NOT_SUBSCRIBED);
                 put_unsigned(out, sid);
@@ -204,6 +195,12 @@ impl Frame {
             error => Problem::from(&error),
         })
     }
+}
+
+/// A frame that says no more than which subscription.
+fn put_number(out: &mut Vec<u8>, kind: u8, sid: u64) {
+    out.push(kind);
+    put_unsigned(out, sid);
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use umbel_core::Coded;
 use umbel_core::code::lattice as code;
 use umbel_core::id::LatticeName;
+use umbel_lattice::nats::config::ServerConfig;
 use umbel_lattice::{Lattice, LatticeError, Message, Nats, NatsSpec, WatchEvent};
 use umbel_testkit::NatsServer;
 
@@ -83,6 +84,23 @@ async fn the_limit_of_the_server_is_told_before_anything_is_sent() {
     assert_eq!(lattice.publish(bad).await.expect_err("a header").code(), code::INVALID_HEADER);
     let bad = Message::new("x", "").with_header("a", "b\r\nc");
     assert_eq!(lattice.publish(bad).await.expect_err("a header").code(), code::INVALID_HEADER);
+}
+
+/// The configuration that is rendered is what a server takes, whatever its folder is called.
+#[tokio::test]
+async fn a_rendered_configuration_is_taken() {
+    let mut config = ServerConfig::new("127.0.0.1:PORT", "FOLDER/it is \"odd\" \\ here");
+    config.domain = Some("edge".into());
+    config.payload_bytes_max = 200_000;
+    config.listen_for_leaves = Some("127.0.0.1:-1".into());
+    let server = NatsServer::start(&config.render()).expect("it is taken");
+    let spec =
+        NatsSpec { js_domain: Some("edge".into()), ..NatsSpec::parse(&server.url()).expect("an address") };
+    let lattice = Nats::connect(&spec, LatticeName::new("default").expect("a name"), spawn()).await;
+    let lattice = lattice.expect("it has the domain");
+    assert_eq!(lattice.payload_bytes_max(), 200_000);
+    lattice.bucket("b").await.expect("a bucket").put("k", "v".into()).await.expect("put");
+    assert!(server.folder().join("it is \"odd\" \\ here/jetstream").is_dir(), "{}", server.log());
 }
 
 /// A leaf without state of its own, whose hub has it.

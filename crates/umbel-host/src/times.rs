@@ -8,7 +8,7 @@ const KEPT: usize = 64;
 
 /// The times of calls over one link.
 #[derive(Default)]
-pub struct Times(Mutex<Last>);
+pub(crate) struct Times(Mutex<Last>);
 
 #[derive(Default)]
 struct Last {
@@ -19,7 +19,7 @@ struct Last {
 
 impl Times {
     /// Takes one in. Whoever finds another at it leaves it out: it is one of many.
-    pub fn add(&self, took: Duration) {
+    pub(crate) fn add(&self, took: Duration) {
         let mut last = match self.0.try_lock() {
             Ok(last) => last,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -36,7 +36,7 @@ impl Times {
     }
 
     /// The median in nanoseconds, if there is any.
-    pub fn median_ns(&self) -> Option<u64> {
+    pub(crate) fn median_ns(&self) -> Option<u64> {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner).times.clone();
         let middle = times.len() / 2;
         (!times.is_empty()).then(|| *times.select_nth_unstable(middle).1)

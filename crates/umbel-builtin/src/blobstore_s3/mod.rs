@@ -50,7 +50,7 @@ use umbel_core::Problem;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Provider, StartContext};
 use umbel_supervisor::scope::{Scope, Spawner};
-use umbel_wit::{Link, Serve};
+use umbel_wit::{Interface, InterfaceName, Link, Serve};
 
 /// Clients that are kept for links with config of their own.
 const SERVERS_MAX: usize = 64;

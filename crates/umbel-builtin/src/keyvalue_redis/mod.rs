@@ -54,7 +54,7 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
 use umbel_supervisor::cores::Cores;
-use umbel_wit::{Resource, Serve};
+use umbel_wit::{Interface, InterfaceName, Resource, Serve};
 
 /// The factory of Redis keyvalue providers.
 pub struct KeyvalueRedis {

@@ -67,7 +67,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
             let loaded = loop {
                 tokio::select! {
                     loaded = &mut load => break loaded,
-                    ended = command.ended() => ended.note(&slot)?,
+                    ended = command.ended() => ended.note(&slot, &cx)?,
                     () = cx.stop.requested() => return Box::pin(finish(&shared, &slot, command)).await,
                 }
             };
@@ -103,7 +103,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<Slot>, cx: ChildContext) -> Result<(
                     Ok(()) => break,
                     Err(_) => return Box::pin(finish(&shared, &slot, command)).await,
                 },
-                ended = command.ended() => ended.note(&slot)?,
+                ended = command.ended() => ended.note(&slot, &cx)?,
                 () = cx.stop.requested() => return Box::pin(finish(&shared, &slot, command)).await,
             }
         }
@@ -320,13 +320,14 @@ impl Command {
 
 impl Ended {
     /// Shows it. A failure is the supervisor's to repeat; after success the slot waits for another order.
-    fn note(self, slot: &Slot) -> Result<(), Problem> {
+    fn note(self, slot: &Slot, cx: &ChildContext) -> Result<(), Problem> {
         let problem = match (self.result, self.restart) {
             (Ok(()), RestartMode::Always) => {
                 Problem::new(guest::SERVICE_ENDED, format!("{} ended, and is a service", slot.id))
             }
             (Ok(()), _) => {
                 slot.update(|s| s.state = PartState::Completed);
+                cx.detail.set("completed");
                 return Ok(());
             }
             (Err(problem), _) => problem,
@@ -336,6 +337,7 @@ impl Ended {
             s.problem = Some(problem.clone());
         });
         if self.restart == RestartMode::Never {
+            cx.detail.set(format!("failed: {problem}"));
             return Ok(());
         }
         slot.current.store(None);

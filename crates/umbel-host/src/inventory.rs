@@ -117,7 +117,11 @@ fn unlinked(revision: &Revision) -> Vec<String> {
 
 /// What it has used, over all its budgets.
 pub(crate) fn usage(slot: &Slot) -> Usage {
-    let used = slot.usage();
+    used(slot.usage())
+}
+
+/// Counters of the runtime, as the lattice has them.
+pub(crate) fn used(used: umbel_runtime::Usage) -> Usage {
     Usage {
         calls: used.calls,
         calls_in_flight: used.calls_in_flight,

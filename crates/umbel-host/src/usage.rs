@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use umbel_core::Problem;
 use umbel_core::code::host::WORKER_UNAVAILABLE;
+use umbel_core::id::ComponentId;
 use umbel_lattice::extension::{ComponentUsage, MemoryUse, ThreadsUse, UsageReport};
 use umbel_runtime::Engine;
 
@@ -39,6 +40,19 @@ pub async fn report(shared: &Arc<Shared>) -> Result<UsageReport, Problem> {
             state: status.state,
             limits: status.budget.as_ref().map(|budget| budget.limits().clone()),
             usage: inventory::usage(slot),
+        });
+    }
+    // Providers that are components use what those use.
+    for slot in shared.providers.all().values() {
+        let (Some(provider), Ok(id)) = (slot.component(), ComponentId::new(slot.id.as_str())) else {
+            continue;
+        };
+        components.push(ComponentUsage {
+            id,
+            application: slot.order().application.clone(),
+            state: slot.status().0,
+            limits: Some(provider.budget().limits().clone()),
+            usage: inventory::used(provider.usage()),
         });
     }
     components.sort_by(|a, b| a.id.cmp(&b.id));

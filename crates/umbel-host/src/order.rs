@@ -5,7 +5,7 @@ use crate::component_provider::Plan;
 use crate::error::HostError;
 use crate::fetch::blocking;
 use crate::parts::{Order, check_generation};
-use crate::process::Program;
+use crate::process::{self, Program};
 use crate::provider::hand::{self, Hand};
 use crate::provider::{self, Maker, ProviderSlot};
 use crate::shared::Shared;
@@ -270,7 +270,9 @@ async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
     };
     match kind {
         Some(ProviderKind::Component) => Ok(Some(component(order))),
-        Some(_) => Ok(Some(Maker::Process(Program::Archive(reference.clone()), None))),
+        Some(_) => {
+            Ok(Some(Maker::Process(process::Plan { program: Program::Archive(reference.clone()) }, None)))
+        }
         None => Err(problem(HostError::Archive { reference: reference.clone() })),
     }
 }
@@ -321,7 +323,9 @@ fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let found = shared.factories.iter().find(|f| f.name() == name).cloned();
     let factory = found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.clone() }))?;
     Ok(match order.isolation {
-        Some(Isolation::Process) => Maker::Process(Program::Builtin(factory.name()), Some(factory)),
+        Some(Isolation::Process) => {
+            Maker::Process(process::Plan { program: Program::Builtin(factory.name()) }, Some(factory))
+        }
         None => Maker::Builtin(factory),
     })
 }

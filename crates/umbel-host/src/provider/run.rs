@@ -178,9 +178,9 @@ pub(super) async fn make(
     let made = async {
         Ok::<Made, Problem>(match maker {
             Maker::Builtin(factory) => (factory.start(start).await?, Body::Code),
-            Maker::Process(program, _) => {
+            Maker::Process(plan, _) => {
                 let application = order.application.clone();
-                let process = Arc::new(process::start(shared, program, application, start).await?);
+                let process = Arc::new(process::start(shared, plan, application, start).await?);
                 (process.clone(), Body::Process(process))
             }
             Maker::Component(plan) => {

@@ -8,6 +8,7 @@
 //!                  └── lost, as soon as the process or its connection has ended: callers are told at once
 //! ```
 
+mod contain;
 mod left;
 mod log;
 mod program;
@@ -30,6 +31,7 @@ use umbel_artifact::par::Executables;
 use umbel_core::code::host as code;
 use umbel_core::digest::Digest;
 use umbel_core::id::ProviderId;
+use umbel_core::limits::Containment;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::unix::Gate;
 use umbel_lattice::wrpc::{Lent, Server, ServerLimits, ServerSpec};
@@ -42,6 +44,8 @@ use umbel_supervisor::{Handle, Scope, guardian};
 pub struct Plan {
     /// The program.
     pub program: Program,
+    /// What holds it.
+    pub containment: Containment,
 }
 
 /// What a provider process runs.

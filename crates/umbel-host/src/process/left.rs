@@ -19,6 +19,7 @@ use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::host as code;
 use umbel_core::id::ProviderId;
+use umbel_core::limits::Containment;
 use umbel_core::link::LinkKey;
 use umbel_lattice::unix::{Door, DoorSpec, Token};
 use umbel_provider::{Provider, StartContext};
@@ -47,6 +48,8 @@ pub(super) struct Made {
     /// What that came to.
     what: String,
     args: Vec<String>,
+    #[serde(default)]
+    containment: Containment,
 }
 
 impl Made {
@@ -55,7 +58,8 @@ impl Made {
             Program::Archive(reference) => reference.clone(),
             Program::Builtin(name) => format!("builtin:{name}"),
         };
-        Made { reference, what: executable.what.clone(), args: executable.args.clone() }
+        let (what, args) = (executable.what.clone(), executable.args.clone());
+        Made { reference, what, args, containment: plan.containment }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One provider process: started or taken over, driven to its end, and a provider like every other.
 
+use super::contain;
 use super::left::{self, Kept, Made};
 use super::log::Log;
 use super::program::{Executable, executable};
@@ -23,7 +24,7 @@ use umbel_provider::hostdata::{HostData, OwnData};
 use umbel_provider::remote::{Remote, RemoteSpec};
 use umbel_provider::sdk::spawn_in;
 use umbel_provider::{Endpoint, Health, Provider, StartContext};
-use umbel_supervisor::process::{CgroupLimits, Limits, Load, Meter, Policy, Running, Service, Spec, Stdin};
+use umbel_supervisor::process::{Limits, Load, Meter, Policy, Running, Service, Spec, Stdin};
 use umbel_wit::Serve;
 
 /// How long a process may take until it serves.
@@ -35,8 +36,6 @@ const EXIT_WAIT: Duration = Duration::from_millis(200);
 /// How often a process is asked how it is, and how many times in a row it may fail to say so.
 const HEALTH_EVERY: Duration = Duration::from_secs(15);
 const SILENT_MAX: u32 = 3;
-/// Processes and threads of one provider.
-const PIDS_MAX: u32 = 512;
 
 /// A provider in a process of its own, while that runs.
 pub struct ProcessProvider {
@@ -68,6 +67,8 @@ pub async fn start(
     shared.processes.guard(shared, ground).await?;
     let starting = shared.processes.starting.read().await;
     let executable = executable(shared, &plan.program).await?;
+    let limits = contain::limits(ground, &cx.id, plan.containment)?;
+    let sandbox = contain::sandbox(plan.containment, &cx.folder)?;
     let made = Made::new(plan, &executable);
     if let Some(left) = left::claim(shared, ground, &cx.id, &made).await {
         let log = Log::new(shared, &cx.id, application.clone());
@@ -83,16 +84,17 @@ pub async fn start(
     let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: rules });
     let data = host_data(shared, ground, &cx, &token);
     let stdin = Stdin::Bytes(data.line().as_bytes().to_vec().into());
-    let spec = Spec::new(&executable.path)
+    let mut spec = Spec::new(&executable.path)
         .args(&executable.args)
         .stdin(stdin)
         .grace(GRACE)
         .limits(Limits { nofile: Some(20_000), ..Limits::default() });
+    spec.sandbox = sandbox;
     let log = Log::new(shared, &cx.id, application);
     let kept = Kept::new(&cx.id, &place.address, &token, made);
     let service = Service::new(place.name.clone(), spec)
         .policy(shared.config.processes)
-        .limits(CgroupLimits { pids: Some(PIDS_MAX), ..CgroupLimits::default() })
+        .limits(limits)
         .on_line(move |stream, line| log.line(stream, line))
         .data(kept.data(shared.config.processes));
     let running = ground.home.start(&service).await.map_err(coded)?;

@@ -15,7 +15,7 @@ mod program;
 mod reach;
 mod run;
 
-pub use left::leftovers;
+pub use left::{forgo, leftovers};
 pub use program::{collect, prepare};
 pub use run::{ProcessProvider, start};
 

@@ -167,6 +167,23 @@ pub(super) async fn end(ground: &Ground, record: Record) {
     }
 }
 
+fn take(shared: &Shared, id: &ProviderId) -> Vec<Left> {
+    shared.processes.left().extract_if(.., |left| left.id == *id).collect()
+}
+
+/// Ends what an older host has left of a provider that is no process any more.
+pub async fn forgo(shared: &Arc<Shared>, id: &ProviderId) -> Result<(), Problem> {
+    let of_provider = take(shared, id);
+    if of_provider.is_empty() {
+        return Ok(());
+    }
+    let ground = shared.processes.ground(shared).await?;
+    for left in of_provider {
+        left.end(ground).await;
+    }
+    Ok(())
+}
+
 /// The process of the provider that an older host has left, if it is what is ordered. Others of the provider are ended first: they may have
 /// its data open.
 pub(super) async fn claim(
@@ -175,7 +192,7 @@ pub(super) async fn claim(
     id: &ProviderId,
     made: &Made,
 ) -> Option<Left> {
-    let mut of_provider: Vec<Left> = shared.processes.left().extract_if(.., |left| left.id == *id).collect();
+    let mut of_provider = take(shared, id);
     let at = of_provider.iter().position(|left| left.made == *made);
     let found = at.map(|at| of_provider.swap_remove(at));
     for other in of_provider {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::event::Fact;
-use umbel_lattice::control::{PartState, StartProvider};
+use umbel_lattice::control::{PartState, ProviderKind, StartProvider};
 use umbel_provider::{Provider, StartContext};
 use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
 
@@ -176,6 +176,9 @@ pub(super) async fn make(
     cx: &ChildContext,
 ) -> Result<Made, Problem> {
     let made = async {
+        if maker.kind() != ProviderKind::Process {
+            process::forgo(shared, &order.provider_id).await?;
+        }
         Ok::<Made, Problem>(match maker {
             Maker::Builtin(factory) => (factory.start(start).await?, Body::Code),
             Maker::Process(plan, _) => {

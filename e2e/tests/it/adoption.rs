@@ -164,15 +164,15 @@ fn a_process_is_held_by_what_its_manifest_says() {
     block_until("another one runs", || process(&platform).is_some_and(|(now, _)| now != pid));
     platform.wait_for_answer("counter").unwrap();
     assert!(count(&platform) > counted, "what was counted is kept");
-    let refused = |image: &str, properties: &str, named: &str| {
-        std::fs::write(platform.folder().join("manifest.yaml"), counter("v3", image, properties)).unwrap();
+    let refused = |version: &str, image: &str, properties: &str, named: &str| {
+        std::fs::write(platform.folder().join("manifest.yaml"), counter(version, image, properties)).unwrap();
         let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "8s"]).unwrap();
         assert_ne!(ran.code, 0, "{}", ran.stdout);
         assert!(ran.stderr.contains("UM0823") && ran.stderr.contains(named), "{named}: {}", ran.stderr);
     };
-    refused("builtin:keyvalue", ", isolation: process, limits: {call_time: 5s}", "call_time");
-    refused("builtin:keyvalue", ", sandbox: strict", "sandbox");
+    refused("v3", "builtin:keyvalue", ", isolation: process, limits: {call_time: 5s}", "call_time");
+    refused("v4", "builtin:keyvalue", ", sandbox: strict", "sandbox");
     let file = archive(&platform, "sleeps", "sleep 1000");
-    refused(&file, ", limits: {memory: 64MiB, instances: 3}", "limits.instances");
-    refused(&file, ", grants: {env: {A: b}}", "grants");
+    refused("v5", &file, ", limits: {memory: 64MiB, instances: 3}", "limits.instances");
+    refused("v6", &file, ", grants: {env: {A: b}}", "grants");
 }

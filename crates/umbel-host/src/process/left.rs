@@ -123,7 +123,7 @@ impl Left {
         }
         let pid = running.pid();
         let connected = Connected::new(shared, ground, &cx.id, running, held).await?;
-        match renew(shared, cx, &*connected.remote).await {
+        match renew(shared, cx, &connected.remote).await {
             Ok(()) => {
                 tracing::info!(provider = %cx.id, pid, "a process of an earlier host was taken over");
                 Ok(connected)

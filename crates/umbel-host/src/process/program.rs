@@ -76,7 +76,7 @@ fn unpack(shared: &Shared, reference: &Reference) -> Result<Executable, Problem>
     let executable = ground.executables.extract(file, &Target::of_this_machine(), &policy, &limits);
     let executable = executable.map_err(coded)?;
     let mut unpacked = shared.processes.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-    unpacked.insert(reference.to_string(), executable.digest.clone());
+    unpacked.insert(reference.to_string(), executable.digest);
     drop(unpacked);
     let claims = executable.claims.map(|token| token.for_event(shared.clock.unix_time()));
     let what = executable.digest.to_string();

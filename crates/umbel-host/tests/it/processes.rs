@@ -16,7 +16,7 @@ use umbel_testkit::guest;
 /// An archive of a script, and the digest of its executable.
 fn archive(bed: &Bed, name: &str, script: &str) -> (PathBuf, String) {
     let program = format!("#!/bin/sh\n{script}\n").into_bytes();
-    let digest = Digest::of(&program).hex().to_string();
+    let digest = Digest::of(&program).hex();
     let mut archive = Archive::new();
     archive.insert(Target::of_this_machine(), program);
     let path = bed.folder.path().join(format!("{name}.par"));
@@ -45,7 +45,7 @@ async fn programs_of_archives_stay_as_long_as_a_provider_is_made_of_them() {
     let both = BTreeSet::from([first.clone(), second.clone()]);
     until("both are unpacked", async || (unpacked(&bed) == both).then_some(())).await;
     // What an earlier host has left goes, and says that it was looked.
-    let stale = Digest::of(b"stale").hex().to_string();
+    let stale = Digest::of(b"stale").hex();
     fs::write(bed.folder.path().join("state/programs/sha256").join(&stale), "stale").expect("a file");
     until("what nobody needs is gone", async || (!unpacked(&bed).contains(&stale)).then_some(())).await;
     assert_eq!(unpacked(&bed), both);

@@ -297,6 +297,7 @@ fn explained_link(view: LinkView) -> doc::ExplainedLink {
         target: view.target.map(link_target),
         path,
         target_calls,
+        call_us: view.call_ns.map(|ns| ns as f64 / 1e3),
         problem: view.problem,
         note: view.note,
     }

@@ -194,6 +194,11 @@ impl ComponentProvider {
         self.bindings.load().config().clone()
     }
 
+    /// How long a call takes over one of its own links, in nanoseconds, if there were any.
+    pub fn call_ns(&self, link: &LinkKey) -> Option<u64> {
+        self.bindings.load().call_ns(link)
+    }
+
     /// Whether one of its own links leads there.
     pub fn leads_to(&self, id: &str) -> bool {
         self.bindings.load().lead_to(id)

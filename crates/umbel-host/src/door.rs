@@ -6,12 +6,14 @@ use crate::provider::way::is_of_a_way;
 use crate::shared::Shared;
 use crate::slot;
 use crate::tables::Tables;
+use crate::times::Times;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Weak;
+use std::time::{Duration, Instant};
 use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
@@ -29,9 +31,17 @@ pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/c
 #[derive(Default)]
 pub struct Bindings {
     config: Values,
-    http: Option<(LinkKey, String, Option<Arc<ProviderSlot>>)>,
+    http: Option<Outgoing>,
     // By interface without its version; several where links have names.
     contracts: HashMap<String, Vec<Arc<Bound>>>,
+}
+
+/// The link over which requests of HTTP are sent.
+struct Outgoing {
+    key: LinkKey,
+    target: String,
+    provider: Option<Arc<ProviderSlot>>,
+    times: Arc<Times>,
 }
 
 /// A link of a component, and where it leads.
@@ -43,6 +53,8 @@ struct Bound {
     provider: Option<Arc<ProviderSlot>>,
     // What comparing the contract with the server's found, for the server of that image.
     compared: ArcSwapOption<(Arc<Image>, Option<Problem>)>,
+    // As long as it leads to the same target.
+    times: Arc<Times>,
 }
 
 /// Whose links and config they are: a component, or a provider that is one.
@@ -68,8 +80,9 @@ impl<'a> Importer<'a> {
 }
 
 impl Bindings {
-    /// Resolves what the importer names against links, configs and providers of this moment.
+    /// Resolves what the importer names against links, configs and providers of this moment. What is known of links that stay is kept.
     pub fn resolve(
+        &self,
         importer: Importer<'_>,
         tables: &Tables,
         provider: impl Fn(&str) -> Option<Arc<ProviderSlot>>,
@@ -91,6 +104,7 @@ impl Bindings {
                 told: Arc::new(told),
                 provider: provider(&link.target),
                 compared: ArcSwapOption::empty(),
+                times: self.times(&link.key(), &link.target),
             };
             let bound = Arc::new(bound);
             let contract = &link.contract;
@@ -102,8 +116,28 @@ impl Bindings {
         Bindings {
             contracts,
             config: tables.merged(importer.config),
-            http: outgoing.map(|link| (link.key(), link.target.clone(), provider(&link.target))),
+            http: outgoing.map(|link| Outgoing {
+                key: link.key(),
+                target: link.target.clone(),
+                provider: provider(&link.target),
+                times: self.times(&link.key(), &link.target),
+            }),
         }
+    }
+
+    fn times(&self, key: &LinkKey, target: &str) -> Arc<Times> {
+        let http = self.http.as_ref().filter(|http| http.key == *key && http.target == target);
+        let http = http.map(|http| http.times.clone());
+        let of = |bound: &&Arc<Bound>| bound.link.target == target && bound.link.key() == *key;
+        let bound = || Some(self.contracts.values().flatten().find(of)?.times.clone());
+        http.or_else(bound).unwrap_or_default()
+    }
+
+    /// How long a call over the link takes, in nanoseconds: the median of the last calls whose time was taken.
+    pub fn call_ns(&self, key: &LinkKey) -> Option<u64> {
+        let http = self.http.as_ref().filter(|http| http.key == *key).and_then(|http| http.times.median_ns());
+        let of = |bound: &&Arc<Bound>| bound.link.key() == *key;
+        http.or_else(|| self.contracts.values().flatten().find(of)?.times.median_ns())
     }
 
     /// The config.
@@ -113,7 +147,7 @@ impl Bindings {
 
     /// Whether one of the links leads to the component or provider.
     pub fn lead_to(&self, id: &str) -> bool {
-        self.http.as_ref().is_some_and(|(_, target, _)| target == id)
+        self.http.as_ref().is_some_and(|http| http.target == id)
             || self.contracts.values().flatten().any(|bound| bound.link.target == id)
     }
 
@@ -196,6 +230,23 @@ impl Door {
     }
 }
 
+/// Takes the time that an answer's head takes.
+fn timed<T: 'static>(
+    times: &Arc<Times>,
+    work: BoxFuture<'static, Result<T, Problem>>,
+) -> BoxFuture<'static, Result<T, Problem>> {
+    let times = times.clone();
+    async move {
+        let begun = Instant::now();
+        let outcome = work.await;
+        if outcome.is_ok() {
+            times.add(begun.elapsed());
+        }
+        outcome
+    }
+    .boxed()
+}
+
 /// Why a provider that is a component cannot be called. Unlike a missing link, that passes.
 fn not_running(slot: &ProviderSlot) -> Problem {
     let (state, problem) = slot.status();
@@ -257,7 +308,7 @@ impl HostCalls for Door {
         within: Within,
     ) -> BoxFuture<'static, Result<Response, Problem>> {
         let bindings = self.bindings.load();
-        let Some((key, target, provider)) = &bindings.http else {
+        let Some(Outgoing { key, target, provider, times }) = &bindings.http else {
             let problem = self.unlinked(HTTP_OUTGOING[0], HTTP_OUTGOING[0]);
             return async move { Err(problem) }.boxed();
         };
@@ -265,7 +316,7 @@ impl HostCalls for Door {
             && let Some(slot) = self.host.upgrade().and_then(|host| host.slot(target))
         {
             // A component that answers HTTP serves requests as well as the network does.
-            return slot.answer(request, within);
+            return timed(times, slot.answer(request, within));
         }
         let way = provider.as_ref().map(|slot| &slot.way);
         let served = way.map_or(Ok(false), |way| way.check_http());
@@ -286,7 +337,7 @@ impl HostCalls for Door {
             first_byte_timeout: options.first_byte_timeout,
             between_bytes_timeout: options.between_bytes_timeout,
         };
-        way.send(key, request, options)
+        timed(times, way.send(key, request, options))
     }
 
     fn config_get(&self, key: &str) -> Option<String> {
@@ -341,6 +392,15 @@ impl HostCalls for Door {
                 Some(_) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
             },
             None => self.component(bound, import).map(Target::Component),
+        }
+    }
+
+    fn took(&self, import: &InterfaceName, link_name: Option<&str>, took: Duration) {
+        let bindings = self.bindings.load();
+        let name = link_name.unwrap_or(DEFAULT_LINK_NAME);
+        let links = bindings.contracts.get(&import.unversioned).map_or(&[][..], Vec::as_slice);
+        if let Some(bound) = links.iter().find(|bound| bound.link.name == name) {
+            bound.times.add(took);
         }
     }
 

@@ -14,7 +14,7 @@ use umbel_core::link::{Contract, DEFAULT_LINK_NAME, Distance, Link};
 use umbel_lattice::control::{PartState, ProviderKind};
 use umbel_lattice::extension::{Checked, ExplainRequest, Explained, LinkView, PathKind, Target, TargetKind};
 use umbel_runtime::Image;
-use umbel_wit::InterfaceName;
+use umbel_wit::{Interface, InterfaceName};
 
 /// Those who could serve that a message names.
 const NAMED_MAX: usize = 5;
@@ -112,6 +112,7 @@ impl Asker<'_> {
             name: DEFAULT_LINK_NAME.into(),
             target: None,
             path: None,
+            call_ns: None,
             problem: Some(problem.with_help(self.mend(import, &name, DEFAULT_LINK_NAME))),
             note: None,
         }
@@ -123,6 +124,7 @@ impl Asker<'_> {
             import: import.into(),
             name: link.name.clone(),
             path: None,
+            call_ns: None,
             problem: None,
             note: far(link, &target),
             target: None,
@@ -134,7 +136,9 @@ impl Asker<'_> {
             TargetKind::Unknown => Err(self.unknown(link, import)),
         };
         match outcome {
-            Ok(path) => view.path = Some(path),
+            Ok(path) => {
+                (view.path, view.call_ns) = (Some(path), self.shared.call_ns(self.source, &link.key()));
+            }
             Err(problem) => view.problem = Some(problem),
         }
         view.target = Some(target);
@@ -178,6 +182,7 @@ impl Asker<'_> {
             import: import.into(),
             name: link.name.clone(),
             path: problem.is_none().then(|| self.path_of(&link.target)).flatten(),
+            call_ns: None,
             note: far(link, &target),
             target: Some(target),
             problem,
@@ -247,6 +252,11 @@ impl Asker<'_> {
                 return Err(problem.with_help(self.instead(link, import)));
             }
         }
+        if let Some(wanted) = self.image().and_then(|image| image.imported(import)) {
+            let server = (link.target.as_str(), &*slot.interfaces(self.shared));
+            let compared = compare((self.source, import, wanted), server);
+            compared.map_err(|problem| problem.with_help(self.instead(link, import)))?;
+        }
         let (state, problem) = slot.status();
         match problem {
             _ if slot.running().is_some() => Ok(match slot.kind() {
@@ -307,6 +317,33 @@ impl Asker<'_> {
         let mut factories = self.shared.factories.iter();
         let able = factories.find(|factory| provider::serves(&***factory, import));
         able.map(|factory| factory.name())
+    }
+}
+
+/// Whether a server has an import as its importer has it. Says whether it could be compared: not all say their types, and what those have is
+/// compared when it is called.
+pub(crate) fn compare(
+    (importer, import, wanted): (&str, &str, &Interface),
+    (server, served): (&str, &[(InterfaceName, Arc<Interface>)]),
+) -> Result<bool, Problem> {
+    let name = InterfaceName::new(import);
+    let mismatch = |text| Problem::new(guest::CONTRACT_MISMATCH, text);
+    match served.iter().find(|(export, _)| export.serves(&name)) {
+        Some((export, found)) => wanted.served_by(found).map(|()| true).map_err(|difference| {
+            let text =
+                format!("{importer} imports `{import}`, and `{export}` of {server} is another: {difference}");
+            mismatch(text)
+        }),
+        None if served.iter().any(|(export, _)| export.package() == name.package()) => {
+            let versions: Vec<String> = served
+                .iter()
+                .filter(|(export, _)| export.unversioned == name.unversioned)
+                .map(|(export, _)| format!("`{export}`"))
+                .collect();
+            let has = if versions.is_empty() { "no such interface".into() } else { versions.join(", ") };
+            Err(mismatch(format!("{importer} imports `{import}`, and {server} has {has}")))
+        }
+        None => Ok(false),
     }
 }
 

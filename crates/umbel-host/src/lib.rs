@@ -37,6 +37,7 @@ pub mod shared;
 pub mod slot;
 pub mod state;
 pub mod tables;
+mod times;
 pub mod tree;
 pub mod trouble;
 pub mod usage;

@@ -16,12 +16,13 @@ use crate::trouble::Compared;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 use umbel_artifact::Store;
 use umbel_core::event::{Event, Fact};
 use umbel_core::id::{ComponentId, HostId};
+use umbel_core::link::LinkKey;
 use umbel_core::nkey::KeyPair;
 use umbel_core::{Clock, Problem};
 use umbel_lattice::control::PartState;
@@ -31,7 +32,7 @@ use umbel_provider::{Factory, Targets};
 use umbel_runtime::calls::{Level, Stream};
 use umbel_runtime::{Image, Images};
 use umbel_supervisor::{Cores, Handle, Stop};
-use umbel_wit::Serve;
+use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// What changes links and parts within this time is followed once. The first change is followed at once.
 pub const COALESCE: Duration = Duration::from_millis(10);
@@ -55,6 +56,22 @@ pub struct Deps {
     pub cores: Arc<Cores>,
 }
 
+/// The types of what builtins serve. Reading them takes a while, so each is read once, when somebody asks.
+#[derive(Default)]
+pub struct Contracts(std::sync::Mutex<BTreeMap<&'static str, Served>>);
+
+/// Interfaces with their types.
+pub type Served = Arc<[(InterfaceName, Arc<Interface>)]>;
+
+impl Contracts {
+    /// Those of a builtin; empty if it says no types.
+    pub fn of(&self, factory: &dyn Factory) -> Served {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || factory.interfaces().into_iter().map(|(name, it)| (name, Arc::new(it))).collect();
+        known.entry(factory.name()).or_insert_with(read).clone()
+    }
+}
+
 /// Parts and snapshots of one host.
 pub struct Shared {
     /// Its settings.
@@ -73,6 +90,8 @@ pub struct Shared {
     pub store: Arc<Store>,
     /// Builtin providers by name.
     pub factories: Vec<Arc<dyn Factory>>,
+    /// What builtins serve, by their names.
+    pub contracts: Contracts,
     /// The data path.
     pub cores: Arc<Cores>,
     /// When it started.
@@ -128,6 +147,7 @@ impl Host {
             images: deps.images,
             store: deps.store,
             factories: deps.factories,
+            contracts: Contracts::default(),
             cores: deps.cores,
             started: Instant::now(),
             tables: watch::Sender::new(Arc::default()),
@@ -234,9 +254,9 @@ impl Shared {
     /// Resolves links and config anew.
     pub fn bind_to(&self, bindings: &ArcSwap<Bindings>, importer: Importer<'_>) {
         // Several tasks bind at once. Whoever was overtaken resolves again, so that nothing older replaces something newer.
-        bindings.rcu(|_| {
+        bindings.rcu(|before| {
             let tables = self.tables.borrow().clone();
-            Bindings::resolve(importer, &tables, |id| self.provider(id))
+            before.resolve(importer, &tables, |id| self.provider(id))
         });
     }
 
@@ -244,6 +264,14 @@ impl Shared {
     pub fn image_of(&self, id: &str) -> Option<Arc<Image>> {
         let of_component = || Some(self.slot(id)?.current.load_full()?.component.image().clone());
         of_component().or_else(|| Some(self.provider(id)?.component()?.image().clone()))
+    }
+
+    /// How long a call takes over the link of a component, in nanoseconds, if there were any.
+    pub fn call_ns(&self, source: &str, key: &LinkKey) -> Option<u64> {
+        match (self.slot(source), self.provider(source)) {
+            (Some(slot), _) => slot.current.load_full()?.bindings.load().call_ns(key),
+            (None, provider) => provider?.component()?.call_ns(key),
+        }
     }
 
     /// The application of the component or provider.

@@ -26,7 +26,7 @@ pub struct Entry {
 
 /// Durable key-value. Every write is on disk before it is answered, and is seen by reads and watches only then.
 ///
-/// Keys are what NATS allows, so that state can move there: letters, digits and `- / _ = .`, no dot first or last.
+/// Keys are what NATS allows, so that state can move there: letters, digits and `- / _ = .`, no dot first or last, nor two in a row.
 #[async_trait]
 pub trait Bucket: Send + Sync + 'static {
     /// The bucket's name.
@@ -136,8 +136,8 @@ pub(crate) fn check_key(key: &str) -> Result<()> {
     if !is_key_text(key) {
         return fail("only letters, digits and - / _ = . are allowed");
     }
-    if key.starts_with('.') || key.ends_with('.') {
-        return fail("it must not begin or end with a dot");
+    if key.split('.').any(str::is_empty) {
+        return fail("it must not begin or end with a dot, nor have two in a row");
     }
     Ok(())
 }

@@ -19,6 +19,12 @@ pub enum LatticeError {
         /// The rule it breaks.
         reason: &'static str,
     },
+    /// A header that cannot travel.
+    #[error("the header `{name}` cannot be sent: a name is letters, digits and `-`, and a value is one line")]
+    InvalidHeader {
+        /// Its name, shortened.
+        name: String,
+    },
     /// Nobody subscribes who could answer.
     #[error("nobody answers on `{subject}`")]
     NoResponders {
@@ -96,6 +102,20 @@ pub enum LatticeError {
         /// With its own code.
         problem: Box<Problem>,
     },
+    /// The server that carries the lattice cannot be used, or refuses something.
+    #[error("{problem} ({server})")]
+    Nats {
+        /// Its addresses, without credentials.
+        server: String,
+        /// What is wrong.
+        problem: NatsProblem,
+    },
+    /// The connection to the server that carries the lattice is lost, and is being made again.
+    #[error("the connection to the server of the lattice is lost: `{what}` was not answered")]
+    Disconnected {
+        /// What was asked for: a subject, or a bucket.
+        what: String,
+    },
     /// The state file cannot be used.
     #[error("{problem}: `{}`", path.display())]
     State {
@@ -107,6 +127,61 @@ pub enum LatticeError {
         #[source]
         source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+/// What is wrong with the server that carries the lattice, or with what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NatsProblem {
+    /// The description of the server is not one.
+    #[error("`{key}`: {reason}")]
+    Spec {
+        /// The field that is wrong.
+        key: &'static str,
+        /// Why; without secrets.
+        reason: String,
+    },
+    /// Nothing answers there.
+    #[error("the server cannot be reached: {reason}")]
+    Unreachable {
+        /// What the last attempt said.
+        reason: String,
+    },
+    /// It does not let us in.
+    #[error("the server refuses the credentials: {reason}")]
+    Refused {
+        /// What it said.
+        reason: String,
+    },
+    /// No agreement on TLS.
+    #[error("no TLS connection: {reason}")]
+    Tls {
+        /// What failed.
+        reason: String,
+    },
+    /// No place for state.
+    #[error("there is no JetStream for this account{}: {reason}", in_domain(domain.as_deref()))]
+    NoJetStream {
+        /// The domain that was asked for.
+        domain: Option<String>,
+        /// What was said.
+        reason: String,
+    },
+    /// Too old.
+    #[error("the server has version {found}, and 2.10 is the oldest that works")]
+    Version {
+        /// Its version.
+        found: String,
+    },
+    /// JetStream refuses an entry or a bucket.
+    #[error("JetStream refuses: {reason}")]
+    State {
+        /// What it said.
+        reason: String,
+    },
+}
+
+fn in_domain(domain: Option<&str>) -> String {
+    domain.map_or_else(String::new, |domain| format!(" in the domain `{domain}`"))
 }
 
 /// What is wrong with a state file.
@@ -153,6 +228,7 @@ impl Coded for LatticeError {
     fn code(&self) -> Code {
         match self {
             LatticeError::InvalidSubject { .. } => code::INVALID_SUBJECT,
+            LatticeError::InvalidHeader { .. } => code::INVALID_HEADER,
             LatticeError::NoResponders { .. } => code::NO_RESPONDERS,
             LatticeError::Timeout { .. } => code::REQUEST_TIMEOUT,
             LatticeError::TooLarge { .. } => code::MESSAGE_TOO_LARGE,
@@ -163,6 +239,16 @@ impl Coded for LatticeError {
             LatticeError::InvalidKey { .. } => code::INVALID_KEY,
             LatticeError::RevisionGone { .. } => code::REVISION_GONE,
             LatticeError::Peer { problem } => problem.code,
+            LatticeError::Disconnected { .. } => code::DISCONNECTED,
+            LatticeError::Nats { problem, .. } => match problem {
+                NatsProblem::Spec { .. } => code::NATS_SPEC,
+                NatsProblem::Unreachable { .. } => code::NATS_UNREACHABLE,
+                NatsProblem::Refused { .. } => code::NATS_REFUSED,
+                NatsProblem::Tls { .. } => code::NATS_TLS,
+                NatsProblem::NoJetStream { .. } => code::NATS_NO_JETSTREAM,
+                NatsProblem::Version { .. } => code::NATS_VERSION,
+                NatsProblem::State { .. } => code::NATS_STATE,
+            },
             LatticeError::State { problem, .. } => match problem {
                 StateProblem::Locked => code::STATE_LOCKED,
                 StateProblem::Damaged { .. } => code::STATE_DAMAGED,

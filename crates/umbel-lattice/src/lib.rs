@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Read in this order: [`lattice`] the traits · [`message`] · [`subject`] names and patterns · [`subscription`] ·
-//! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`subjects`],
+//! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`nats`] the one of a
+//! fleet · [`subjects`],
 //! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`wrpc`] calls of contracts as
 //! messages · [`unix`] the lattice for a provider process · [`error`] · `contract` what
 //! every implementation has to pass.
@@ -25,6 +26,7 @@ pub mod extension;
 pub mod inprocess;
 pub mod lattice;
 pub mod message;
+pub mod nats;
 pub mod subject;
 pub mod subjects;
 pub mod subscription;
@@ -37,4 +39,5 @@ pub use error::{LatticeError, Result};
 pub use inprocess::InProcess;
 pub use lattice::{Lattice, Spawn, SubscribeOptions};
 pub use message::{Headers, Message};
+pub use nats::{Nats, NatsSpec};
 pub use subscription::Subscription;

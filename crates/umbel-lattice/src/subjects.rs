@@ -128,6 +128,16 @@ pub mod ctl {
     }
 }
 
+/// What hosts ask for their own config.
+pub mod cfg {
+    use super::LatticeName;
+
+    /// Asks for credentials of registries: a [`RegistryQuery`](crate::control::RegistryQuery). Whoever keeps them answers.
+    pub fn request(lattice: &LatticeName) -> String {
+        format!("wasmbus.cfg.{lattice}.req")
+    }
+}
+
 /// CloudEvents of hosts: `wasmbus.evt.{lattice}.{event}`.
 pub mod evt {
     use super::LatticeName;

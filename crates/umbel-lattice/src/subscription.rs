@@ -32,6 +32,9 @@ pub trait Sink: Send + Sync + 'static {
         true
     }
 
+    /// The connection was lost: what was on its way has not come, and what comes next comes over another one.
+    fn interrupted(&self) {}
+
     /// Nothing more will come: the lattice was closed.
     fn ended(&self) {}
 }
@@ -91,6 +94,14 @@ impl Sender {
             waker.wake();
         }
         Pushed::Queued
+    }
+
+    /// Tells a sink that messages may be missing. A queue is told nothing: messages are at most once.
+    pub fn interrupt(&self) {
+        let sink = self.0.lock().sink.clone();
+        if let Some(sink) = sink {
+            sink.interrupted();
+        }
     }
 
     /// Whether a push would find room. Another push may take it meanwhile.

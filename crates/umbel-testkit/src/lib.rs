@@ -8,16 +8,22 @@
 //! http::get(address, "hello.localhost", "/")                 a client of its own, free of the code under test
 //! Load { rate: 500.0, … }.run(&stop)                         requests when they are due; failures and latencies
 //! Platform::up(program)                                      a state folder and a running platform, gone with the value
+//! NatsServer::start("")                                      a nats-server with JetStream, gone with the value
+//! Proxy::start(address).await                                a connection that fails when it is told to
 //! ```
 //!
-//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`].
+//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`], [`nats`], [`proxy`].
 
 pub mod fixture;
 pub mod http;
 pub mod load;
+pub mod nats;
 pub mod platform;
+pub mod proxy;
 pub mod wait;
 
 pub use fixture::{example, guest};
+pub use nats::NatsServer;
 pub use platform::Platform;
+pub use proxy::Proxy;
 pub use wait::{wait_for, wait_for_some};

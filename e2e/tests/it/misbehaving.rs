@@ -130,7 +130,8 @@ fn a_provider_that_floods_its_log_serves_and_its_flood_is_counted() {
     let first = count(&platform);
     assert_eq!(count(&platform), first + 1);
     block_until("what was dropped of its log is told", || {
-        platform.succeed(&["logs", "counter"]).unwrap().contains("bytes of its log were above")
+        let log = platform.succeed(&["provider", "logs", "counter-keyvalue"]).unwrap();
+        log.contains("bytes of its log were above")
     });
     platform.succeed(&["undeploy", "counter", "--yes"]).unwrap();
 }
@@ -146,7 +147,7 @@ fn a_provider_that_never_serves_is_given_up_and_hurts_nobody() {
     std::fs::write(platform.folder().join("manifest.yaml"), counter("v1", &file, "")).unwrap();
     let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "40s"]).unwrap();
     assert_ne!(ran.code, 0, "{}", ran.stdout);
-    assert!(ran.stderr.contains("UM0820"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("UM0646"), "{}", ran.stderr);
     assert_eq!(platform.get("hello", "/").unwrap().status, 200);
     platform.succeed(&["undeploy", "counter", "--delete", "--yes"]).unwrap();
     let state = platform.state().display().to_string();

@@ -96,6 +96,9 @@ pub struct ExplainedLink {
     /// Calls that the target has had, from everywhere, if it is a component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_calls: Option<u64>,
+    /// How long a call takes, in microseconds: the median of the last ones whose time was taken. Absent before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_us: Option<f64>,
     /// Why it does not work; its help is the command that mends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<crate::problem::ProblemView>)]

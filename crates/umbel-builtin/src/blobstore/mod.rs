@@ -53,6 +53,15 @@ impl Blobstore {
     }
 }
 
+/// The types of the contract, wherever the objects are.
+pub(crate) fn interfaces() -> Vec<(InterfaceName, Interface)> {
+    let packages = [include_str!("io.wit"), include_str!("blobstore.wit")];
+    let mut all = umbel_wit::package::interfaces(&packages).expect("it is WIT");
+    // Streams are carried, and not served.
+    all.retain(|(name, _)| name.package() == Some("wasi:blobstore"));
+    all
+}
+
 #[async_trait]
 impl Factory for Blobstore {
     fn name(&self) -> &'static str {
@@ -64,12 +73,7 @@ impl Factory for Blobstore {
     }
 
     fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
-        let mut all =
-            umbel_wit::package::interfaces(&[include_str!("io.wit"), include_str!("blobstore.wit")])
-                .expect("it is WIT");
-        // Streams are carried, and not served.
-        all.retain(|(name, _)| name.package() == Some("wasi:blobstore"));
-        all
+        interfaces()
     }
 
     fn opens_its_data_alone(&self) -> bool {

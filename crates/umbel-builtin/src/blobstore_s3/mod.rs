@@ -31,6 +31,7 @@ mod space;
 
 pub use config::Settings;
 
+use crate::blobstore;
 use crate::blobstore::disk::Disk;
 use crate::blobstore::error::BlobError;
 use crate::blobstore::opened::{Limits, OPEN_MAX, Opened, Opens, space_of};
@@ -49,7 +50,7 @@ use umbel_core::Problem;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Provider, StartContext};
 use umbel_supervisor::scope::{Scope, Spawner};
-use umbel_wit::{Link, Serve};
+use umbel_wit::{Interface, InterfaceName, Link, Serve};
 
 /// Clients that are kept for links with config of their own.
 const SERVERS_MAX: usize = 64;
@@ -76,6 +77,10 @@ impl Factory for BlobstoreS3 {
     }
 
     /// Starts whether the server answers or not. Where config leaves the bucket to links, it is asked for with the first one.
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        blobstore::interfaces()
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         Settings::read(&cx.config, &Values::new()).map_err(told)?;
         let tasks = Scope::new("blobstore-s3");

@@ -62,6 +62,12 @@ impl Keyvalue {
     }
 }
 
+/// The types of the contract, whoever keeps the keys.
+pub(crate) fn interfaces() -> Vec<(InterfaceName, Interface)> {
+    let packages = [include_str!("draft.wit"), include_str!("draft2.wit")];
+    umbel_wit::package::interfaces(&packages).expect("the packages are WIT")
+}
+
 #[async_trait]
 impl Factory for Keyvalue {
     fn name(&self) -> &'static str {
@@ -73,8 +79,7 @@ impl Factory for Keyvalue {
     }
 
     fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
-        let packages = [include_str!("draft.wit"), include_str!("draft2.wit")];
-        umbel_wit::package::interfaces(&packages).expect("the packages are WIT")
+        interfaces()
     }
 
     fn opens_its_data_alone(&self) -> bool {

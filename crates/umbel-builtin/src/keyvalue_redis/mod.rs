@@ -39,6 +39,7 @@ mod store;
 
 pub use config::Settings;
 
+use crate::keyvalue;
 use crate::keyvalue::config::Watching;
 use crate::keyvalue::error::KeyvalueError;
 use crate::keyvalue::serve::{Bucket, Server};
@@ -53,7 +54,7 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
 use umbel_provider::{Factory, Health, Provider, StartContext};
 use umbel_supervisor::cores::Cores;
-use umbel_wit::{Resource, Serve};
+use umbel_wit::{Interface, InterfaceName, Resource, Serve};
 
 /// The factory of Redis keyvalue providers.
 pub struct KeyvalueRedis {
@@ -78,6 +79,10 @@ impl Factory for KeyvalueRedis {
     }
 
     /// Starts whether the server answers or not: what is not there yet is waited for by calls, and shown by its health.
+    fn interfaces(&self) -> Vec<(InterfaceName, Interface)> {
+        keyvalue::interfaces()
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let settings = Settings::read(&cx.config).map_err(told)?;
         let store = Arc::new(Store::new(settings.clone()).map_err(told)?);

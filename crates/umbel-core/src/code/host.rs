@@ -133,14 +133,14 @@ codes! {
         why: "The new one did not start, is not well, or does not take a link that the old one has. The old one serves as before.",
         help: "`umbel provider swap OLD NEW --dry-run` shows what would be moved and what is in the way",
     }
-    834 PROVIDER_GIVEN_UP Unavailable {
-        title: "a provider keeps ending, and is started no more",
-        why: "It has ended, or failed to start, five times in five minutes. The reason that it gave last is in the message.",
-        help: "mend the reason, then `umbel provider start PROVIDER`; a later deploy starts it too",
-    }
     833 HANDLE_GONE Unavailable {
         title: "a handle is of a provider that has been replaced",
         why: "What a component has opened (a bucket, a container, a cursor) belongs to the provider that opened it. One that is replaced serves its handles until they are dropped, or until its time to drain is over.",
         help: "open it again; a component that is started for each request does so by itself",
+    }
+    834 PROVIDER_GIVEN_UP Unavailable {
+        title: "a provider keeps ending, and is started no more",
+        why: "It has ended, or failed to start, five times in five minutes. The reason that it gave last is in the message.",
+        help: "mend the reason, then `umbel provider start PROVIDER`; a later deploy starts it too",
     }
 }

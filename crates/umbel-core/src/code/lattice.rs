@@ -3,6 +3,11 @@
 use super::codes;
 
 codes! {
+    600 INVALID_HEADER Invalid {
+        title: "not a header",
+        why: "Headers travel as lines of text: a name has no spaces and no colon, a value no line break.",
+        help: "put what does not fit into the message's body",
+    }
     601 INVALID_SUBJECT Invalid {
         title: "not a subject",
         why: "A subject is made of tokens with dots between them; wildcards are allowed only where one subscribes.",
@@ -108,5 +113,45 @@ codes! {
         title: "a request could not be understood",
         why: "It is not the JSON that its subject asks for, or of another version of the protocol.",
         help: "compare `umbel version` on both sides; the fields are in docs/protocols",
+    }
+    622 NATS_SPEC Invalid {
+        title: "the address or credentials of the NATS server cannot be used",
+        why: "They are read and checked before anything is connected: addresses, seeds, files, and which of them go together.",
+        help: "look at the key that is named; addresses are `nats://HOST:PORT` or `tls://HOST:PORT`, user seeds begin with SU",
+    }
+    623 NATS_UNREACHABLE Unavailable {
+        title: "the NATS server cannot be reached",
+        why: "Nothing answers at its addresses, or what answers is no NATS server.",
+        help: "see that it runs and that its port is open from here; start one with `nats-server -js`",
+    }
+    624 NATS_REFUSED Denied {
+        title: "the NATS server refuses these credentials",
+        why: "It does not know the user, token or key, or what they may do does not include it.",
+        help: "compare them with the server's configuration; a user JWT may have expired",
+    }
+    625 NATS_TLS Invalid {
+        title: "no TLS connection with the NATS server",
+        why: "Its certificate is not trusted or is of another name, it wants a certificate of ours, or one of the two has no TLS.",
+        help: "name the authority that signed its certificate, and our certificate and key if it asks for them",
+    }
+    626 NATS_NO_JETSTREAM Unavailable {
+        title: "the NATS server has no JetStream for this account",
+        why: "The lattice keeps its state in JetStream. It is off in the server, off for the account, or in another domain.",
+        help: "start the server with `jetstream` in its configuration, or name the domain of the one that has it",
+    }
+    627 NATS_VERSION Version {
+        title: "the NATS server is too old",
+        why: "The lattice needs consumers and headers as servers have them since version 2.10.",
+        help: "use a nats-server of version 2.10 or later",
+    }
+    628 DISCONNECTED Unavailable {
+        title: "the connection to the NATS server is lost",
+        why: "It is being made again, for as long as that takes. What was asked for just before may or may not have happened.",
+        help: "try again; if it stays, see that the server runs and can be reached",
+    }
+    629 NATS_STATE Exhausted {
+        title: "JetStream did not take or give an entry",
+        why: "The reason is the server's own: a limit of storage or of the account, a permission, or a server without a leader.",
+        help: "look at the reason, and at the server's log; `nats account info` shows limits",
     }
 }

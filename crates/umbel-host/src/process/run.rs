@@ -25,7 +25,7 @@ use umbel_provider::remote::{Remote, RemoteSpec};
 use umbel_provider::sdk::spawn_in;
 use umbel_provider::{Endpoint, Health, Provider, StartContext};
 use umbel_supervisor::process::{Limits, Load, Meter, Policy, Running, Service, Spec, Stdin};
-use umbel_wit::Serve;
+use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// How long a process may take until it serves.
 const READY_MAX: Duration = Duration::from_secs(20);
@@ -269,6 +269,11 @@ async fn silent(remote: &Remote) -> Problem {
 impl ProcessProvider {
     fn calls(&self) -> MutexGuard<'_, BTreeMap<LinkKey, Arc<Server>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it says that it serves, with its types.
+    pub fn interfaces(&self) -> &[(InterfaceName, Arc<Interface>)] {
+        self.remote.interfaces()
     }
 
     /// The pid of its process.

@@ -6,6 +6,7 @@
 use super::swap::{Manner, Why, manner, word};
 use super::{BRANCH, Maker, ProviderSlot, child, way};
 use crate::error::HostError;
+use crate::explain::compare;
 use crate::inventory;
 use crate::order::{self, maker_of, wake};
 use crate::provider::Taken;
@@ -23,7 +24,6 @@ use umbel_lattice::extension::provider::{
 };
 use umbel_provider::Health;
 use umbel_supervisor::{State, SupervisorError};
-use umbel_wit::InterfaceName;
 
 /// How long somebody waits for a provider that was asked to change. Its work goes on.
 const WAIT_MAX: Duration = Duration::from_secs(50);
@@ -256,27 +256,12 @@ fn fits(
     let importer = shared.slot(&link.source_id).and_then(|slot| slot.current.load_full());
     let Some(importer) = importer else { return Ok(false) };
     let image = importer.component.image();
-    let served = factory.interfaces();
+    let served = shared.contracts.of(&**factory);
+    let server = format!("`{}`", order.provider_ref);
     let mut is_compared = true;
     for import in image.needs_link().iter().filter(|import| contract.covers(import)) {
-        let name = InterfaceName::new(import);
         let Some(wanted) = image.imported(import) else { continue };
-        // Some builtins say no types: what they serve is compared when it is called.
-        match served.iter().find(|(export, _)| export.serves(&name)) {
-            Some((export, found)) => wanted.served_by(found).map_err(|difference| {
-                mismatch(format!(
-                    "{} imports `{import}`, and `{export}` of `{}` is another: {difference}",
-                    link.source_id, order.provider_ref
-                ))
-            })?,
-            None if served.iter().any(|(export, _)| export.package() == name.package()) => {
-                return Err(mismatch(format!(
-                    "{} imports `{import}`, and `{}` has no such version",
-                    link.source_id, order.provider_ref
-                )));
-            }
-            None => is_compared = false,
-        }
+        is_compared &= compare((&link.source_id, import, wanted), (&server, &served))?;
     }
     Ok(is_compared)
 }

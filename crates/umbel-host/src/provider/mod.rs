@@ -15,6 +15,7 @@ pub use told::given_up;
 
 use crate::component_provider::{ComponentProvider, Plan};
 use crate::process::{self, ProcessProvider};
+use crate::shared::{Served, Shared};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hand::Hand;
 use std::collections::HashMap;
@@ -271,6 +272,15 @@ impl ProviderSlot {
         match &**self.body.load() {
             Body::Component(component) => Some(component.clone()),
             _ => None,
+        }
+    }
+
+    /// What it serves, with its types; nothing of one that does not say. Of a component, its image knows.
+    pub fn interfaces(&self, shared: &Shared) -> Served {
+        match (self.process(), self.maker.load().factory()) {
+            (Some(process), _) if !process.interfaces().is_empty() => process.interfaces().into(),
+            (_, Some(factory)) => shared.contracts.of(&**factory),
+            _ => Served::default(),
         }
     }
 

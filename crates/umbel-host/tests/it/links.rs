@@ -300,7 +300,7 @@ async fn a_reference_that_names_no_builtin_is_refused() {
     for (reference, expected) in [
         ("builtin:nowhere", "UM0807"),
         ("ghcr.io/wasmcloud/redis:1", "UM0807"),
-        ("file:///tmp/x.wasm", "UM0814"),
+        ("file:///tmp/x.txt", "UM0814"),
     ] {
         assert_eq!(
             code(bed.client.start_provider(&start(&bed, "other", reference)).await),

@@ -93,7 +93,7 @@ pub async fn bad_keys_are_refused(factory: &dyn Factory) {
     let b = bucket(&lattice, "b").await;
     let long = "k".repeat(crate::bucket::KEY_BYTES_MAX + 1);
     let invalid = |error: LatticeError| matches!(error, LatticeError::InvalidKey { .. });
-    for key in ["", ".a", "a.", "a b", "a*", ">", "ä", "a\0", "a:b", &long] {
+    for key in ["", ".a", "a.", "a..b", "a b", "a*", ">", "ä", "a\0", "a:b", &long] {
         assert!(invalid(b.put(key, Bytes::new()).await.expect_err(key)), "{key:?}");
         assert!(invalid(b.get(key).await.expect_err(key)), "{key:?}");
     }

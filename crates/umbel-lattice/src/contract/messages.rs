@@ -219,7 +219,8 @@ pub async fn an_observer_does_not_make_a_request_hang(factory: &dyn Factory) {
     let error = soon("the end of the request", lattice.request("nobody.here", "x".into(), SHORT)).await;
     let error = error.expect_err("nobody is there");
     assert!(matches!(error, LatticeError::NoResponders { .. } | LatticeError::Timeout { .. }), "{error}");
-    assert_eq!(next(&mut spy).await.subject, "nobody.here");
+    // Whoever hears everything may hear what the implementation says to itself too.
+    while next(&mut spy).await.subject != "nobody.here" {}
 }
 
 /// A responder that does not answer costs the deadline, no more.

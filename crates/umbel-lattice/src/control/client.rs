@@ -3,8 +3,9 @@
 
 use super::ControlError;
 use super::message::{
-    ComponentAuction, ComponentAuctionAck, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck, Scale,
-    StartProvider, StopHost, StopProvider, Update, link_body,
+    ComponentAuction, ComponentAuctionAck, LabelKey, LabelValue, ProviderAuction, ProviderAuctionAck,
+    RegistryAnswer, RegistryPut, RegistryQuery, Scale, StartProvider, StopHost, StopProvider, Update,
+    link_body,
 };
 use super::response::CtlResponse;
 use super::view::{Host, Inventory};
@@ -15,7 +16,7 @@ use crate::extension::{
     WitRequest,
 };
 use crate::message::to_json;
-use crate::subjects::{ctl, umbel};
+use crate::subjects::{cfg, ctl, umbel};
 use crate::{Lattice, Message};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -144,6 +145,21 @@ impl Client {
     /// Claims of everything that was started.
     pub async fn claims(&self) -> Result<Vec<BTreeMap<String, String>>> {
         self.expect(ctl::claims_get(self.name()), Bytes::new()).await
+    }
+
+    /// Gives every host credentials of registries; returns how many hosts took them within the deadline.
+    pub async fn put_registries(&self, registries: &RegistryPut) -> Result<usize> {
+        let subject = ctl::registry_put(self.name());
+        let replies = self.lattice.request_all(&subject, to_json(registries), self.timeout).await?;
+        let took = |reply: &&Message| answered::<Value>(&subject, reply).is_ok();
+        Ok(replies.iter().filter(took).count())
+    }
+
+    /// Asks whoever keeps the lattice's credentials of registries for those of a host with these labels.
+    pub async fn registries(&self, labels: &BTreeMap<String, String>) -> Result<RegistryPut> {
+        let (subject, query) = (cfg::request(self.name()), RegistryQuery { labels: labels.clone() });
+        let reply = self.lattice.request(&subject, to_json(&query), self.timeout).await?;
+        Ok(parse_answer::<RegistryAnswer>(&subject, &reply)?.registry_credentials)
     }
 
     /// Ours: the supervision tree of the host, as the supervisor prints and parses it.

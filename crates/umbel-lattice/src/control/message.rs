@@ -300,6 +300,23 @@ impl std::fmt::Debug for Registry {
     }
 }
 
+/// A host asks for credentials of registries at its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryQuery {
+    /// The host's labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The answer to a [`RegistryQuery`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryAnswer {
+    /// By registry host.
+    #[serde(default)]
+    pub registry_credentials: RegistryPut,
+}
+
 /// A link as it travels: without our `distance` when that is the default, as other hosts and tools know it. A received one is
 /// read as [`Link`].
 pub fn link_body(link: &Link) -> Value {

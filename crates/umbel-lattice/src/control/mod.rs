@@ -14,8 +14,8 @@ pub use client::Client;
 pub use error::ControlError;
 pub use message::{
     ComponentAuction, ComponentAuctionAck, ComponentLimits, LabelKey, LabelValue, ProviderAuction,
-    ProviderAuctionAck, Registry, RegistryPut, Scale, StartProvider, StopHost, StopProvider, Update,
-    link_body, links_body,
+    ProviderAuctionAck, Registry, RegistryAnswer, RegistryPut, RegistryQuery, Scale, StartProvider, StopHost,
+    StopProvider, Update, link_body, links_body,
 };
 pub use response::{CtlResponse, parse_request};
 pub use view::{

@@ -70,6 +70,7 @@ fn the_words_are_those_of_wasmcloud() {
         (ctl::claims_get(&l), "wasmbus.ctl.v1.default.claims.get"),
         (ctl::config_put(&l, "http"), "wasmbus.ctl.v1.default.config.put.http"),
         (ctl::registry_put(&l), "wasmbus.ctl.v1.default.registry.put"),
+        (cfg::request(&l), "wasmbus.cfg.default.req"),
         (ctl::config_group(&l), "wasmbus.ctl.v1.default.config"),
         (evt::event(&l, "config_set"), "wasmbus.evt.default.config_set"),
         (wadm::put(&l), "wadm.api.default.model.put"),

@@ -5,7 +5,7 @@ use super::gate::first;
 use super::outbox::{Outbox, Posted};
 use super::{HELLO_MAX, VERSION};
 use crate::bucket::Bucket;
-use crate::lattice::{STATUS, check_payload};
+use crate::lattice::{PAYLOAD_BYTES_MAX, STATUS, check_payload};
 use crate::subscription::Sender;
 use crate::{Lattice, LatticeError, Message, Result, Spawn, SubscribeOptions, Subscription, subject};
 use async_trait::async_trait;
@@ -36,6 +36,7 @@ pub struct Unix {
 struct Inner {
     name: LatticeName,
     inbox: String,
+    payload_bytes_max: usize,
     outbox: Arc<Outbox>,
     next: AtomicU64,
     subscriptions: RwLock<HashMap<u64, Known>>,
@@ -65,8 +66,10 @@ pub async fn connect(path: &Path, id: &str, token: &str, spawn: &Spawn) -> Resul
     };
     let answer =
         tokio::time::timeout(HELLO_MAX, hello).await.map_err(|_| lost("it does not answer".into()))??;
-    let (name, inbox) = match answer {
-        Some(Frame::Welcome { version: VERSION, lattice, inbox }) => (lattice, inbox),
+    let (name, inbox, payload_bytes_max) = match answer {
+        Some(Frame::Welcome { version: VERSION, lattice, inbox, payload_bytes_max }) => {
+            (lattice, inbox, usize::try_from(payload_bytes_max).unwrap_or(PAYLOAD_BYTES_MAX))
+        }
         Some(Frame::Welcome { version, .. }) => {
             let message =
                 format!("the host speaks version {version} of the protocol, this provider version {VERSION}");
@@ -80,6 +83,7 @@ pub async fn connect(path: &Path, id: &str, token: &str, spawn: &Spawn) -> Resul
     let inner = Arc::new(Inner {
         name,
         inbox,
+        payload_bytes_max: payload_bytes_max.min(PAYLOAD_BYTES_MAX),
         outbox,
         next: AtomicU64::new(1),
         subscriptions: RwLock::default(),
@@ -202,6 +206,13 @@ impl Inner {
                     known.sender.push(message);
                 }
             }
+            Frame::Interrupted { sid } => {
+                let known =
+                    self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(&sid).cloned();
+                if let Some(known) = known {
+                    known.sender.interrupt();
+                }
+            }
             Frame::Subscribed { sid } => self.answer(sid, Ok(())),
             Frame::NotSubscribed { sid, problem } => self.answer(sid, Err(problem)),
             Frame::Status { reply, status } => self.status(reply, status),
@@ -314,6 +325,10 @@ impl Lattice for Unix {
 
     fn inbox(&self) -> String {
         format!("{}.{}", self.inner.inbox, self.inner.number())
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.inner.payload_bytes_max
     }
 
     async fn publish(&self, message: Message) -> Result<()> {

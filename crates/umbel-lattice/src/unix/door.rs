@@ -182,15 +182,19 @@ pub(super) async fn converse(
         return;
     }
     let inbox = lattice.inbox();
-    let name = lattice.name().to_string();
-    outbox.post(Frame::Welcome { version: VERSION, lattice: name, inbox: inbox.clone() });
+    outbox.post(Frame::Welcome {
+        version: VERSION,
+        lattice: lattice.name().to_string(),
+        inbox: inbox.clone(),
+        payload_bytes_max: lattice.payload_bytes_max() as u64,
+    });
     let mut passing = Passing {
         lattice: lattice.clone(),
         outbox: outbox.clone(),
         confine,
         door: door.clone(),
         inbox: format!("{inbox}."),
-        replies: Arc::default(),
+        replies: Arc::new(Replies::new(lattice.name().as_str())),
         subscriptions: HashMap::new(),
     };
     let ended = tokio::select! {
@@ -365,6 +369,10 @@ impl Sink for Towards {
         self.outbox.has_room()
     }
 
+    fn interrupted(&self) {
+        self.outbox.post(Frame::Interrupted { sid: self.sid });
+    }
+
     fn ended(&self) {
         let problem = Problem::new(wire::CONNECTION_LOST, "the lattice was closed");
         self.outbox.post(Frame::Closing { problem });
@@ -373,8 +381,14 @@ impl Sink for Towards {
 }
 
 /// Where the process was asked, and so may answer.
-#[derive(Default)]
-struct Replies(Mutex<Known>);
+struct Replies {
+    /// The first token of what is said in the lattice; nothing there is an inbox, whatever a request says.
+    lattice: String,
+    known: Mutex<Known>,
+}
+
+/// First tokens of subjects that services listen on.
+const SERVICES: [&str; 3] = ["umbel", "wadm", "wasmbus"];
 
 #[derive(Default)]
 struct Known {
@@ -384,8 +398,21 @@ struct Known {
 }
 
 impl Replies {
+    fn new(lattice: &str) -> Replies {
+        Replies { lattice: lattice.to_string(), known: Mutex::default() }
+    }
+
+    /// Whether it may be an inbox. What inboxes begin with is each host's own choice, so this says what does not.
+    fn is_inbox(&self, subject: &str) -> bool {
+        let first = subject.split('.').next().unwrap_or_default();
+        !first.starts_with('$') && first != self.lattice && !SERVICES.contains(&first)
+    }
+
     fn remember(&self, reply: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_inbox(reply) {
+            return;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(root) = client_of(reply) {
             if !known.roots.contains(root) && known.roots.len() < ROOTS_MAX {
                 known.roots.insert(root.to_string());
@@ -404,10 +431,10 @@ impl Replies {
 
     /// Whether the subject is one of them, or below one.
     fn covers(&self, subject: &str) -> bool {
-        if !subject.starts_with("_INBOX.") {
+        if !self.is_inbox(subject) {
             return false;
         }
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = subject.match_indices('.').map(|(at, _)| at).chain([subject.len()]);
         ends.map(|end| &subject[..end]).any(|above| {
             known.roots.contains(above) && above.len() < subject.len() || known.single.contains(above)

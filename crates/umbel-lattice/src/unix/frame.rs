@@ -1,6 +1,7 @@
 //! Frames: a length of four bytes (little end first), a kind, a body. Texts are a LEB128 length and UTF-8.
 
 use super::FRAME_BYTES_MAX;
+use crate::lattice::PAYLOAD_BYTES_MAX;
 use crate::wrpc::codec::{CodecError, Reader, put_unsigned};
 use crate::{Headers, Message};
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,8 +27,9 @@ pub(crate) enum Frame {
     Subscribe { sid: u64, pattern: String, group: Option<String>, is_observer: bool },
     /// From the process.
     Unsubscribe { sid: u64 },
-    /// From the host, once, first: the lattice's name, and what inboxes of the process begin with.
-    Welcome { version: u64, lattice: String, inbox: String },
+    /// From the host, once, first: the lattice's name, what inboxes of the process begin with, and the longest payload of a message
+    /// beyond the host.
+    Welcome { version: u64, lattice: String, inbox: String, payload_bytes_max: u64 },
     /// From the host, instead: why not.
     Refused { problem: Problem },
     /// From the host.
@@ -40,6 +42,8 @@ pub(crate) enum Frame {
     Status { reply: String, status: u64 },
     /// From the host: a message was not passed on, and why.
     Denied { subject: String, problem: Problem },
+    /// From the host: its own connection was lost, and messages for the subscription may be missing.
+    Interrupted { sid: u64 },
     /// From either: the connection ends now, and why.
     Closing { problem: Problem },
     /// Of a later version.
@@ -57,6 +61,7 @@ const SUBSCRIBED: u8 = 19;
 const NOT_SUBSCRIBED: u8 = 20;
 const STATUS: u8 = 21;
 const DENIED: u8 = 22;
+const INTERRUPTED: u8 = 23;
 const CLOSING: u8 = 31;
 
 impl Frame {
@@ -91,15 +96,13 @@ impl Frame {
                 put_option(out, group.as_deref());
                 out.push(is_observer.into());
             }
-            Frame::Unsubscribe { sid } => {
-                out.push(UNSUBSCRIBE);
-                put_unsigned(out, sid);
-            }
-            Frame::Welcome { version, lattice, inbox } => {
+            Frame::Unsubscribe { sid } => put_number(out, UNSUBSCRIBE, sid),
+            Frame::Welcome { version, lattice, inbox, payload_bytes_max } => {
                 out.push(WELCOME);
                 put_unsigned(out, version);
                 put_text(out, &lattice);
                 put_text(out, &inbox);
+                put_unsigned(out, payload_bytes_max);
             }
             Frame::Refused { problem } => {
                 out.push(REFUSED);
@@ -110,10 +113,8 @@ impl Frame {
                 put_unsigned(out, sid);
                 return put_message(out, message);
             }
-            Frame::Subscribed { sid } => {
-                out.push(SUBSCRIBED);
-                put_unsigned(out, sid);
-            }
+            Frame::Interrupted { sid } => put_number(out, INTERRUPTED, sid),
+            Frame::Subscribed { sid } => put_number(out, SUBSCRIBED, sid),
             Frame::NotSubscribed { sid, problem } => {
                 out.push(NOT_SUBSCRIBED);
                 put_unsigned(out, sid);
@@ -156,14 +157,19 @@ impl Frame {
                 is_observer: reader.byte()? != 0,
             },
             UNSUBSCRIBE => Frame::Unsubscribe { sid: number(reader)? },
-            WELCOME => {
-                Frame::Welcome { version: number(reader)?, lattice: text(reader)?, inbox: text(reader)? }
-            }
+            WELCOME => Frame::Welcome {
+                version: number(reader)?,
+                lattice: text(reader)?,
+                inbox: text(reader)?,
+                // A host that does not say so keeps its messages to itself.
+                payload_bytes_max: number(reader).unwrap_or(PAYLOAD_BYTES_MAX as u64),
+            },
             REFUSED => Frame::Refused { problem: problem(reader)? },
             DELIVER => Frame::Deliver { sid: number(reader)?, message: message(reader)? },
             SUBSCRIBED => Frame::Subscribed { sid: number(reader)? },
             NOT_SUBSCRIBED => Frame::NotSubscribed { sid: number(reader)?, problem: problem(reader)? },
             STATUS => Frame::Status { reply: text(reader)?, status: number(reader)? },
+            INTERRUPTED => Frame::Interrupted { sid: number(reader)? },
             DENIED => Frame::Denied { subject: text(reader)?, problem: problem(reader)? },
             CLOSING => Frame::Closing { problem: problem(reader)? },
             _ => Frame::Unknown,
@@ -189,6 +195,12 @@ impl Frame {
             error => Problem::from(&error),
         })
     }
+}
+
+/// A frame that says no more than which subscription.
+fn put_number(out: &mut Vec<u8>, kind: u8, sid: u64) {
+    out.push(kind);
+    put_unsigned(out, sid);
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

@@ -158,6 +158,7 @@ pub(crate) struct Outlet {
 struct Writing {
     taken: u64,
     is_stopped: bool,
+    is_done: bool,
 }
 
 impl Outlet {
@@ -173,6 +174,26 @@ impl Outlet {
     pub(crate) fn stop(&self) {
         self.lock().is_stopped = true;
         self.changed.notify_one();
+    }
+
+    /// The reader has all of it.
+    pub(crate) fn done(&self) {
+        self.lock().is_done = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until the reader has all of it, or reads no more.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = self.lock();
+                if state.is_done || state.is_stopped {
+                    return;
+                }
+            }
+            changed.await;
+        }
     }
 
     /// Waits until the reader may be so far ahead; `false` if it reads no more.

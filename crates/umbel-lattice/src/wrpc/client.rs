@@ -287,6 +287,14 @@ impl Sink for Answers {
         }
     }
 
+    fn interrupted(&self) {
+        let Some(inner) = self.0.upgrade() else { return };
+        // What was answered meanwhile will not come; calls that begin now are not concerned.
+        let why = problem(wire::CONNECTION_LOST, "the connection was lost during the call");
+        let lines: Vec<Arc<Line>> = inner.lock().values().cloned().collect();
+        lines.iter().for_each(|line| line.end(&why));
+    }
+
     fn ended(&self) {
         if let Some(inner) = self.0.upgrade() {
             inner.lose(&problem(wire::CONNECTION_LOST, "the lattice was closed during the call"));
@@ -366,10 +374,12 @@ async fn called(
     };
     let mut params =
         codec::encode(args, &signature.params, &mut giving).map_err(|error| Problem::from(&error))?;
-    let Giving { inputs, kept, .. } = giving;
-    for (channel, input) in inputs {
-        line.send(channel, input.into_stream(), flight.clone());
-    }
+    let Giving { mut inputs, kept, .. } = giving;
+    let mut send_streams = || {
+        for (channel, input) in inputs.drain(..) {
+            line.send(channel, input.into_stream(), flight.clone());
+        }
+    };
     let payload_max = line.lattice.payload_bytes_max() / 2;
     let rest = if params.len() > payload_max { params.split_off(payload_max) } else { Vec::new() };
     let message = request(line, outgoing, signature, params.into(), patience, !rest.is_empty());
@@ -398,11 +408,15 @@ async fn called(
                 if !is_ours || !rest.is_empty() {
                     send_rest(line, &format!("{peer}.params"), &rest, payload_max).await?;
                 }
+                // The params come before what they promise, as the original sends them.
+                send_streams();
             }
             _ => changed.await,
         }
     };
     drop(cancel);
+    // A result may come while the params still stream.
+    send_streams();
     let mut taking = Taking { client: &client, flight, target: &outgoing.target };
     let Some(ty) = &signature.result else { return Ok(None) };
     if bytes.is_empty() {

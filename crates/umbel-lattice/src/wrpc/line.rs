@@ -81,6 +81,10 @@ impl Line {
             if let Some(outlet) = self.known_outlet(channel) {
                 outlet.stop();
             }
+        } else if let Some(channel) = channel.strip_prefix("done.") {
+            if let Some(outlet) = self.known_outlet(channel) {
+                outlet.done();
+            }
         } else if let Some(inlet) = self.inlet(channel) {
             inlet.push(message);
         }
@@ -167,7 +171,8 @@ impl Line {
     ) -> Option<Filling> {
         let filling = Filling { inlet: self.inlet(&channel)?, writing: Arc::default() };
         let told = Told(filling.writing.clone());
-        let mut stream = self.input(channel, kept).into_stream();
+        let line = self.clone();
+        let mut stream = self.input(channel.clone(), kept).into_stream();
         (self.spawn)(Box::pin(async move {
             while let Some(Ok(bytes)) = stream.next().await {
                 if futures::SinkExt::send(&mut output.0, bytes).await.is_err() {
@@ -177,6 +182,7 @@ impl Line {
             // The place first: who is told of the end finds it closed.
             drop(output);
             drop(told);
+            line.tell("done", &channel, Bytes::new()).await;
         }));
         Some(filling)
     }
@@ -220,18 +226,23 @@ impl Line {
         let _ = self.lattice.publish(Message::new(subject.as_str(), vec![0])).await;
         if self.lock().window.is_none() {
             self.close(channel).await;
+        } else if writing.is_some() {
+            // A call that follows may overtake the bytes where messages of different subscriptions have no order.
+            let _ = tokio::time::timeout(STILL_MAX, outlet.finished()).await;
         }
     }
 
     /// Sends bytes as the reader lets them; `false` if it reads no more.
     async fn send_piece(&self, subject: &str, outlet: &Outlet, mut bytes: Bytes, sent: &mut u64) -> bool {
+        // The length of the piece and the subject come along.
+        let piece_max = PIECE_BYTES_MAX.min(self.lattice.payload_bytes_max() / 2).max(1);
         while !bytes.is_empty() {
             let window = self.lock().window;
             let room = tokio::time::timeout(STILL_MAX, outlet.room(*sent, window));
             if !matches!(room.await, Ok(true)) {
                 return false;
             }
-            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
+            let piece = bytes.split_to(bytes.len().min(piece_max));
             *sent += piece.len() as u64;
             if self.lattice.publish(Message::new(subject, chunk(&piece))).await.is_err() {
                 return false;

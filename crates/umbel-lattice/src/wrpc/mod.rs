@@ -8,6 +8,7 @@
 //!    ◀─ C.results, C.results.0                                        the result; bytes of a stream
 //!    S.outputs.0 ─▶                                                   bytes for an output stream of the result
 //!    S.credit.… ─▶  ◀─ C.credit.…                                     how many bytes of a stream the reader has taken
+//!    ◀─ C.done.…                                                      an output stream has come to its end, and is written
 //!    S.stop.… ─▶  ◀─ C.stop.…                                         the reader of a stream reads no more
 //!    {lattice}.{target}.umbel.v1.cancel  reply C ─▶                   nobody waits for the result any more
 //!    {lattice}.{target}.umbel.v1.drop    reply C ─▶                   resources that the client has dropped
@@ -78,7 +79,7 @@ pub fn extra(lattice: &LatticeName, target: &str, what: &str) -> String {
 /// The client that a reply subject belongs to: all calls of one have it in common.
 pub fn client_of(reply: &str) -> Option<&str> {
     let (root, _) = reply.rsplit_once('.')?;
-    (root.starts_with("_INBOX.") && (root.ends_with(CLIENT) || root.ends_with(SERVER))).then_some(root)
+    (root.ends_with(CLIENT) || root.ends_with(SERVER)).then_some(root)
 }
 
 /// The last token of the root of a client's inbox.

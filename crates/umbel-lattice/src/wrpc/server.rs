@@ -179,6 +179,14 @@ impl Sink for Hearing {
         Pushed::Queued
     }
 
+    fn interrupted(&self) {
+        let (Some(server), Of::Inbox) = (self.server.upgrade(), self.of) else { return };
+        // Streams have a gap now, and params that are not whole stay so. Calls that wait for neither go on.
+        let why = problem(wire::CONNECTION_LOST, "the connection was lost during the call");
+        let lines: Vec<_> = locked(&server.lines).values().cloned().collect();
+        lines.iter().for_each(|line| line.end(&why));
+    }
+
     fn ended(&self) {
         if let Some(server) = self.server.upgrade() {
             server.end(&problem(wire::CONNECTION_LOST, "the lattice was closed during the call"));

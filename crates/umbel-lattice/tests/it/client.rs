@@ -1,6 +1,7 @@
 //! The typed clients against services that answer as a host and a manager do, and as they should not.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use umbel_core::id::{HostId, LatticeName, ProviderId};
 use umbel_core::link::{Contract, Link, Values};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{
-    Client, CtlResponse, Host, StartProvider, StopProvider, links_body, parse_request,
+    Client, CtlResponse, Host, Registry, RegistryPut, StartProvider, StopProvider, links_body, parse_request,
 };
 use umbel_lattice::extension::LogsRequest;
 use umbel_lattice::subjects::{ctl, umbel, wadm as wadm_subject};
@@ -49,6 +50,49 @@ async fn a_command_is_sent_as_it_is_and_its_message_returned() {
     };
     let message = answered(&lattice, &mut service, answer, client.start_provider(&start)).await;
     assert_eq!(message.expect("accepted"), "successfully started provider");
+}
+
+#[tokio::test]
+async fn credentials_of_registries_go_to_every_host_and_come_from_the_config_service() {
+    let (lattice, name, _, client) = setup();
+    let client = client.with_timeout(Duration::from_millis(500));
+    let registry = Registry {
+        username: Some("me".into()),
+        password: Some("s3cret".into()),
+        registry_type: "oci".into(),
+        ..Registry::default()
+    };
+    let registries: RegistryPut = [("registry.example".to_string(), registry)].into();
+    let wire = json!({"registry.example": {"username": "me", "password": "s3cret", "registryType": "oci"}});
+    let mut hosts = Vec::new();
+    for _ in 0..3 {
+        hosts.push(lattice.subscribe(&ctl::registry_put(&name)).await.expect("subscribe"));
+    }
+    let serve = futures::future::join_all(hosts.iter_mut().enumerate().map(|(number, host)| {
+        let (lattice, wire) = (&lattice, &wire);
+        async move {
+            let request = host.next().await.expect("a request");
+            assert_eq!(serde_json::from_slice::<Value>(&request.payload).expect("JSON"), *wire);
+            let answer = match number {
+                0 => Bytes::from_static(br#"{"success":false,"message":"no"}"#),
+                _ => CtlResponse::<()>::accepted("").to_bytes(),
+            };
+            lattice.respond(&request, answer).await.expect("respond");
+        }
+    }));
+    let (took, _) = futures::join!(client.put_registries(&registries), serve);
+    assert_eq!(took.expect("answers"), 2);
+
+    let mut service = lattice.subscribe("wasmbus.cfg.default.req").await.expect("subscribe");
+    let labels = [("zone".to_string(), "a".to_string())].into();
+    let answer = |request: &Message| {
+        let query: Value = serde_json::from_slice(&request.payload).expect("JSON");
+        assert_eq!(query, json!({"labels": {"zone": "a"}}));
+        json!({"registryCredentials": wire}).to_string().into()
+    };
+    let got = answered(&lattice, &mut service, answer, client.registries(&labels)).await.expect("an answer");
+    assert_eq!(got, registries);
+    assert!(!format!("{got:?}").contains("s3cret"));
 }
 
 #[tokio::test]

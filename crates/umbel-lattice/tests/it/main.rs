@@ -5,6 +5,8 @@ mod client;
 mod contract;
 mod crash;
 mod damage;
+mod hostile;
+mod nats;
 mod recorded;
 mod unix;
 mod wire;

@@ -176,18 +176,31 @@ fn recorded_on(flow: &Flow, channel: &str) -> Vec<u8> {
     on.flat_map(|m| m.payload()).collect()
 }
 
+async fn bed(is_nats: bool) -> Bed {
+    if is_nats { Bed::over_nats().await } else { Bed::new() }
+}
+
 #[tokio::test]
 async fn a_recorded_client_gets_the_recorded_answer() {
+    answers_as_recorded(false).await;
+}
+
+#[tokio::test]
+async fn a_recorded_client_gets_the_recorded_answer_over_nats() {
+    answers_as_recorded(true).await;
+}
+
+async fn answers_as_recorded(is_nats: bool) {
     for (name, id, channels) in [
         ("increment", "kv", &["C.results"][..]),
         ("get", "hello", &["C.results", "C.results.0.0"]),
         ("post", "hello", &["C.results", "C.results.0.0"]),
     ] {
-        let bed = Bed::new();
+        let bed = bed(is_nats).await;
         let _server = server(&bed, id).await;
         let flow = flow(name);
         // The result and its end; a body, its end, and the closing of two channels.
-        let said = as_client(&bed.lattice, &flow, if channels.len() == 1 { 2 } else { 6 }).await;
+        let said = as_client(&bed.other().await, &flow, if channels.len() == 1 { 2 } else { 6 }).await;
         for channel in channels {
             let ours: Vec<u8> =
                 said.iter().filter(|(on, _)| on == channel).flat_map(|(_, bytes)| bytes.to_vec()).collect();
@@ -240,15 +253,23 @@ fn version(interface: &str) -> semver::Version {
 
 #[tokio::test]
 async fn a_recorded_server_is_understood() {
-    let bed = Bed::new();
-    let playing = as_server(bed.lattice.clone(), flow("increment"));
+    understands_as_recorded(false).await;
+}
+
+#[tokio::test]
+async fn a_recorded_server_is_understood_over_nats() {
+    understands_as_recorded(true).await;
+}
+
+async fn understands_as_recorded(is_nats: bool) {
+    let bed = bed(is_nats).await;
+    let playing = as_server(bed.other().await, flow("increment"));
     let args = vec!["default".into(), "counter".into(), 1_u64.into()];
     let calling = call(&bed, "kv", "wrpc:keyvalue/atomics", "increment", args);
     let ((), value) = futures::future::join(playing, calling).await;
     assert_eq!(format!("{value:?}"), "Result(Ok(Some(U64(1669))))");
 
-    let bed = Bed::new();
-    let playing = as_server(bed.lattice.clone(), flow("get"));
+    let playing = as_server(bed.other().await, flow("get"));
     let text = |text: &str| Value::some(Value::String(text.into()));
     let header = |name: &str, value: &'static str| {
         Value::Tuple(vec![name.into(), Value::List(vec![Value::bytes(value.as_bytes())])])

@@ -1,4 +1,4 @@
-//! Calls over the lattice, inside one process and over a unix socket.
+//! Calls over the lattice: inside one process, over a unix socket, and between two connections to a nats-server.
 
 use crate::bed::{Bed, spawn};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ const WIT: &str = "
       numbers: async func(numbers: stream<u64>) -> u64;
       nothing: func(n: u64);
     }
-    interface sink { use wasi:io/streams@0.2.0.{output-stream}; write: func() -> output-stream; }
+    interface sink { use wasi:io/streams@0.2.0.{output-stream}; write: func() -> output-stream; written: func() -> u64; }
     interface watcher { use store.{bucket}; on-set: func(bucket: bucket, key: string) -> option<string>; }";
 const IO: &str = "package wasi:io@0.2.0; interface streams { resource output-stream {} }";
 const SOON: Duration = Duration::from_secs(20);
@@ -55,9 +55,9 @@ impl Drop for Bucket {
 }
 
 #[derive(Default)]
-struct Store {
-    there: Arc<AtomicUsize>,
-    waiting: Arc<AtomicUsize>,
+pub(crate) struct Store {
+    pub(crate) there: Arc<AtomicUsize>,
+    pub(crate) waiting: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
     go: Arc<Notify>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -131,6 +131,7 @@ impl Serve for Store {
                 ("on-set", Some(Value::Own(bucket))) => {
                     Ok(Some(Value::Option(Some(Box::new(Value::String(format!("{bucket:?}")))))))
                 }
+                ("written", None) => Ok(Some((written.lock().expect("nobody panicked").len() as u64).into())),
                 ("nothing", _) => Ok(None),
                 (function, arg) => panic!("`{function}` with {arg:?}"),
             }
@@ -138,7 +139,7 @@ impl Serve for Store {
     }
 }
 
-fn links() -> Links {
+pub(crate) fn links() -> Links {
     Arc::new(|source, name, interface| {
         if source == "stranger" {
             return Err(Problem::new(guest::UNLINKED, format!("no link `{name}` to `{interface}`")));
@@ -148,11 +149,26 @@ fn links() -> Links {
     })
 }
 
-fn outgoing(patience: Duration) -> Outgoing {
+pub(crate) fn outgoing(patience: Duration) -> Outgoing {
     Outgoing { target: "kv".into(), source: "app".into(), link: "default".into(), patience: Some(patience) }
 }
 
-/// A server in a process of its own, or beside its client, and two clients in the host.
+/// Where the server is, seen from its clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Here,
+    Process,
+    OtherHost,
+    ProcessOfOtherHost,
+}
+
+impl At {
+    fn is_process(self) -> bool {
+        matches!(self, At::Process | At::ProcessOfOtherHost)
+    }
+}
+
+/// A server and two clients in the host.
 struct Line {
     bed: Bed,
     store: Arc<Store>,
@@ -163,13 +179,16 @@ struct Line {
 }
 
 impl Line {
-    async fn new(is_process: bool) -> Line {
-        let bed = Bed::new();
-        let (lattice, door): (Arc<dyn Lattice>, _) = if is_process {
+    async fn new(at: At) -> Line {
+        let bed = match at {
+            At::Here | At::Process => Bed::new(),
+            At::OtherHost | At::ProcessOfOtherHost => Bed::over_nats().await,
+        };
+        let (lattice, door): (Arc<dyn Lattice>, _) = if at.is_process() {
             let (unix, door) = bed.open("kv").await;
             (unix, Some(door))
         } else {
-            (bed.lattice.clone(), None)
+            (bed.other().await, None)
         };
         let (store, lent) = (Arc::new(Store::default()), Lent::new());
         let catalog = catalog();
@@ -180,7 +199,7 @@ impl Line {
             links: links(),
             lent: lent.clone(),
             group: Some("kv".into()),
-            is_quick: is_process,
+            is_quick: at.is_process(),
             limits: ServerLimits { calls_max: 8, ..ServerLimits::default() },
         };
         let server = Server::start(lattice, spawn(), spec).await.expect("it serves");
@@ -188,12 +207,17 @@ impl Line {
         Line { bed, store, lent, server, client, door }
     }
 
-    async fn both() -> [Line; 2] {
-        [Line::new(false).await, Line::new(true).await]
+    async fn all() -> [Line; 4] {
+        [
+            Line::new(At::Here).await,
+            Line::new(At::Process).await,
+            Line::new(At::OtherHost).await,
+            Line::new(At::ProcessOfOtherHost).await,
+        ]
     }
 
     async fn client(bed: &Bed) -> Client {
-        let lattice = bed.lattice.clone();
+        let lattice = bed.other().await;
         Client::new(lattice, spawn(), Lent::new(), ClientLimits::default()).await.expect("a client")
     }
 
@@ -249,7 +273,7 @@ fn text(value: Option<Value>) -> String {
 
 #[tokio::test]
 async fn resources_live_at_the_server_until_they_are_dropped() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let bucket = line.open(&line.client, "b").await.expect("a bucket");
         let got = line
             .call("t:t/store", "[method]bucket.get", vec![Value::Borrow(bucket.clone()), "k".into()])
@@ -263,7 +287,7 @@ async fn resources_live_at_the_server_until_they_are_dropped() {
 
 #[tokio::test]
 async fn a_resource_of_another_client_or_one_that_is_gone_is_not_known() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let other = Line::client(&line.bed).await;
         let theirs = line.open(&other, "b").await.expect("a bucket");
         let get = |bucket: &Resource| vec![Value::Borrow(bucket.clone()), "k".into()];
@@ -279,7 +303,7 @@ async fn a_resource_of_another_client_or_one_that_is_gone_is_not_known() {
 
 #[tokio::test]
 async fn one_client_holds_so_many_resources_and_no_more() {
-    let line = Line::new(false).await;
+    let line = Line::new(At::Here).await;
     let mut all = Vec::new();
     for _ in 0..umbel_lattice::wrpc::handles::HANDLES_MAX {
         all.push(line.open(&line.client, "b").await.expect("a bucket"));
@@ -294,7 +318,7 @@ async fn one_client_holds_so_many_resources_and_no_more() {
 
 #[tokio::test]
 async fn what_a_server_cannot_say_in_its_result_travels_all_the_same() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let problem = line.call("t:t/store", "fail", vec![]).await.expect_err("it fails");
         assert_eq!((problem.code, &*problem.message), (guest::HOST_MEMORY, "no memory"));
         assert_eq!((&*problem.help, &problem.causes[..]), ("buy some", &["deep".to_string()][..]));
@@ -329,7 +353,7 @@ async fn nobody_there_and_nobody_who_answers_are_told_apart() {
 
 #[tokio::test]
 async fn a_caller_that_goes_away_ends_its_call() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let short = outgoing(Duration::from_millis(200));
         let problem = call_of(&line.client, &short, "t:t/store", "wait", vec![]).await.expect_err("it waits");
         assert_eq!(problem.code, guest::CALL_TIMEOUT);
@@ -350,7 +374,7 @@ async fn a_caller_that_goes_away_ends_its_call() {
 
 #[tokio::test]
 async fn calls_beyond_the_limit_are_refused_and_the_others_go_on() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let eight = futures::future::join_all((0..8).map(|_| line.call("t:t/store", "wait", vec![])));
         let ninth = async {
             wait_for("eight calls", || line.store.waiting.load(Ordering::SeqCst) == 8).await;
@@ -366,7 +390,7 @@ async fn calls_beyond_the_limit_are_refused_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_server_that_stops_lets_calls_end_and_ends_the_rest() {
-    let line = Line::new(true).await;
+    let line = Line::new(At::Process).await;
     let waiting = line.call("t:t/store", "wait", vec![]);
     let stop = async {
         wait_for("the call", || line.store.waiting.load(Ordering::SeqCst) == 1).await;
@@ -379,7 +403,7 @@ async fn a_server_that_stops_lets_calls_end_and_ends_the_rest() {
 
 #[tokio::test]
 async fn a_process_that_goes_away_ends_the_calls_to_it() {
-    let mut line = Line::new(true).await;
+    let mut line = Line::new(At::Process).await;
     let door = line.door.take().expect("a process");
     let waiting = line.call("t:t/store", "wait", vec![]);
     let end = async {
@@ -394,7 +418,7 @@ async fn a_process_that_goes_away_ends_the_calls_to_it() {
 
 #[tokio::test]
 async fn what_does_not_fit_one_message_comes_in_several() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let big: Bytes = (0..20 << 20).map(|n: u32| (n % 251) as u8).collect::<Vec<u8>>().into();
         let back = line.call("t:t/store", "echo", vec![Value::Bytes(big.clone())]).await.expect("an echo");
         assert!(matches!(back, Some(Value::Bytes(bytes)) if bytes == big));
@@ -420,7 +444,7 @@ fn pieces(count: usize) -> Input {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_pass_both_ways() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let result =
             line.call("t:t/store", "upper", vec![Value::Stream(pieces(500))]).await.expect("a stream");
         let Some(Value::Stream(back)) = result else { panic!("{result:?}") };
@@ -435,7 +459,7 @@ async fn streams_pass_both_ways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_holds_its_writer_back_and_may_stop() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let taken = Arc::new(AtomicUsize::new(0));
         let args = vec![Value::Stream(endless(taken.clone()))];
         let result = line.call("t:t/store", "upper", args).await.expect("a stream");
@@ -459,7 +483,7 @@ async fn a_reader_holds_its_writer_back_and_may_stop() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_tells_its_reader_why() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let broken =
             futures::stream::iter([Ok(Bytes::from("a")), Err(Problem::new(guest::TRAPPED, "it trapped"))]);
         let args = vec![Value::Stream(Input::new(broken.boxed()))];
@@ -470,7 +494,7 @@ async fn a_stream_that_breaks_tells_its_reader_why() {
 
 #[tokio::test]
 async fn an_output_stream_takes_bytes_back_to_the_server() {
-    for line in Line::both().await {
+    for line in Line::all().await {
         let Some(Value::Output(mut output)) =
             line.call("t:t/sink", "write", vec![]).await.expect("an output")
         else {
@@ -485,9 +509,26 @@ async fn an_output_stream_takes_bytes_back_to_the_server() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_streams_come_to_their_end_and_leave_nothing() {
+    for line in Line::all().await {
+        for round in 1..=20_u64 {
+            let output = line.call("t:t/sink", "write", vec![]).await.expect("an output");
+            let Some(Value::Output(mut output)) = output else { panic!("it is an output") };
+            output.0.send(Bytes::from(vec![1; 1_000])).await.expect("room");
+            drop(output);
+            // The sink of this test takes the bytes in a task of its own.
+            tokio::time::timeout(SOON, line.store.go.notified()).await.expect("the end");
+            let count = line.call("t:t/sink", "written", vec![]).await.expect("a number");
+            assert!(matches!(count, Some(Value::U64(count)) if count == round * 1_000), "{count:?}");
+        }
+        wait_for("nothing is left", || line.client.calls() == 0).await;
+    }
+}
+
 #[tokio::test]
 async fn streams_of_anything_else_are_refused_by_name() {
-    let line = Line::new(true).await;
+    let line = Line::new(At::Process).await;
     let problem =
         line.call("t:t/store", "numbers", vec![Value::Stream(pieces(1))]).await.expect_err("not carried");
     assert_eq!(problem.code, guest::NOT_CARRIED);
@@ -497,7 +538,7 @@ async fn streams_of_anything_else_are_refused_by_name() {
 #[tokio::test]
 async fn a_callee_is_lent_a_resource_and_calls_back_with_it() {
     // The provider calls a component with a bucket of its own; the component uses it over its link to the provider.
-    let line = Line::new(true).await;
+    let line = Line::new(At::Process).await;
     let (unix, _door) = line.bed.open("outward").await;
     let outward =
         Client::new(unix, spawn(), line.lent.clone(), ClientLimits::default()).await.expect("a client");

@@ -51,10 +51,8 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     report.at_most(what, length[0] / length[2], 3.0, "");
     let both = format!("{:.0}, {:.0} µs", length[0] / 1e3, length[2] / 1e3);
     report.state("such a call, such a copy", both);
-    let read = figures(bench, &platform, &format!("/get?calls={CALLS}"))?;
-    report.at_most("read of a key, p50", read[0] / 1e3, 5.0, " µs");
-    report.state("its p99", format!("{:.1} µs", read[1] / 1e3));
     writes(&platform, report)?;
+    reads(bench, &platform, report)?;
     stream(bench, report)
 }
 
@@ -106,6 +104,26 @@ fn numbers(platform: &Platform, path: &str) -> Result<Vec<f64>> {
     let text = answer.text();
     ensure!(answer.status == 200, "{path}: {text}");
     text.split_whitespace().map(|number| number.parse().with_context(|| text.clone())).collect()
+}
+
+/// Reads of a key from a provider of each kind: the same application, in which one takes the place of another.
+fn reads(bench: &Bench, platform: &Platform, report: &mut Report) -> Result<()> {
+    let component = guest("keyvalue-component").display().to_string();
+    let kinds: [(&str, &[&str], f64); 3] = [
+        ("read of a key, p50", &[], 5.0),
+        ("the same, of a provider that is a component", &[&component], 10.0),
+        ("the same, of a provider that is a process", &["builtin:keyvalue", "--isolation", "process"], 60.0),
+    ];
+    for (what, provider, most) in kinds {
+        if !provider.is_empty() {
+            platform.succeed(&[&["provider", "swap", "bench-keyvalue"], provider].concat())?;
+        }
+        numbers(platform, "/set?calls=1")?;
+        let read = figures(bench, platform, &format!("/get?calls={CALLS}"))?;
+        report.at_most(what, read[0] / 1e3, most, " µs");
+        report.state("its p99", format!("{:.1} µs", read[1] / 1e3));
+    }
+    Ok(())
 }
 
 /// Writes that are durable when they return, by many at once.

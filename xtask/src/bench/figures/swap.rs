@@ -13,8 +13,12 @@ const RATE: f64 = 500.0;
 const EVERY: Duration = Duration::from_secs(2);
 const PROVIDER: &str = "swap-keyvalue";
 
-/// What is swapped for what, one after another and from the beginning again: a provider and how it is kept apart.
-const KINDS: &[&[&str]] = &[&["builtin:keyvalue", "--isolation", "process"], &["builtin:keyvalue"]];
+/// What is swapped for what, one after another and from the beginning again: a provider of each kind, and how it is kept apart.
+fn kinds() -> [Vec<String>; 3] {
+    let component = umbel_testkit::guest("keyvalue-component").display().to_string();
+    let process = ["builtin:keyvalue", "--isolation", "process"].map(String::from);
+    [process.into(), vec!["builtin:keyvalue".into()], vec![component]]
+}
 
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let platform = Platform::up(&bench.umbel)?;
@@ -28,12 +32,13 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         connections: 64,
         duration: Duration::from_secs_f64(bench.requests as f64 / RATE),
     };
-    let over = AtomicBool::new(false);
+    let (over, kinds) = (AtomicBool::new(false), kinds());
     let (outcome, swaps) = std::thread::scope(|scope| {
         let swaps = scope.spawn(|| -> Result<Vec<f64>> {
             let mut took = Vec::new();
             while !over.load(Ordering::Relaxed) {
-                let swap = [&["provider", "swap", PROVIDER], KINDS[took.len() % KINDS.len()]].concat();
+                let to = kinds[took.len() % kinds.len()].iter().map(String::as_str);
+                let swap: Vec<&str> = ["provider", "swap", PROVIDER].into_iter().chain(to).collect();
                 let begun = Instant::now();
                 platform.succeed(&swap)?;
                 took.push(begun.elapsed().as_secs_f64() * 1e3);

@@ -36,14 +36,13 @@ fn frames() -> impl Strategy<Value = Frame> {
             |(sid, pattern, group, is_observer)| Frame::Subscribe { sid, pattern, group, is_observer }
         ),
         any::<u64>().prop_map(|sid| Frame::Unsubscribe { sid }),
-        (any::<u64>(), text, text).prop_map(|(version, lattice, inbox)| Frame::Welcome {
-            version,
-            lattice,
-            inbox
+        (any::<u64>(), text, text, any::<u64>()).prop_map(|(version, lattice, inbox, payload_bytes_max)| {
+            Frame::Welcome { payload_bytes_max, version, lattice, inbox }
         }),
         problem.clone().prop_map(|problem| Frame::Refused { problem }),
         (any::<u64>(), messages()).prop_map(|(sid, message)| Frame::Deliver { sid, message }),
         any::<u64>().prop_map(|sid| Frame::Subscribed { sid }),
+        any::<u64>().prop_map(|sid| Frame::Interrupted { sid }),
         (any::<u64>(), problem.clone()).prop_map(|(sid, problem)| Frame::NotSubscribed { sid, problem }),
         (text, any::<u64>()).prop_map(|(reply, status)| Frame::Status { reply, status }),
         (text, problem.clone()).prop_map(|(subject, problem)| Frame::Denied { subject, problem }),

@@ -141,13 +141,27 @@ fn call(link: &ExplainedLink) -> Option<String> {
     let target = &link.target.as_ref()?.id;
     let calls = link.target_calls.unwrap_or_default();
     let had = format!("it has had {calls} {}", if calls == 1 { "call" } else { "calls" });
-    Some(match link.path.as_deref()? {
+    let does = match link.path.as_deref()? {
         "direct" => "a direct call of the provider, in the same process".into(),
         "process" => "a message to the provider's process and back, over a unix socket".into(),
         "fresh-instance" => format!("makes a fresh instance of {target}, on the same thread; {had}"),
         "reused-instance" => format!("uses a kept instance of {target}, on the same thread; {had}"),
+        "resident-instance" => format!("takes its turn in the one instance of {target}; {had}"),
         other => format!("{other}; {had}"),
+    };
+    Some(match link.call_us {
+        Some(us) => format!("{does}; the last took {}", took(us)),
+        None => does,
     })
+}
+
+/// A time as people say it.
+fn took(us: f64) -> String {
+    match us {
+        ..100.0 => format!("{us:.1} µs"),
+        ..10_000.0 => format!("{us:.0} µs"),
+        _ => format!("{:.0} ms", us / 1e3),
+    }
 }
 
 #[cfg(test)]

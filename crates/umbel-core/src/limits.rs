@@ -103,5 +103,42 @@ pub enum Isolation {
     Process,
 }
 
+/// What holds a provider that is a process, with all that it starts. What is not said is not limited, but for the number of processes,
+/// which the host limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Containment {
+    /// Bytes of memory; at more than this the system ends the whole process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
+    /// Share of one core: 100 is one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent_max: Option<u32>,
+    /// Processes and threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids_max: Option<u32>,
+    /// What it may see of the file system and ask of the system.
+    #[serde(skip_serializing_if = "Sandbox::is_none")]
+    pub sandbox: Sandbox,
+}
+
+/// What a process may see of the file system and ask of the system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// What its user may.
+    #[default]
+    None,
+    /// It reads its program and the system's libraries, writes its own folder alone, and makes no system calls that change the machine.
+    Strict,
+}
+
+impl Sandbox {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == Sandbox::None
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,13 @@
 //! Makes place on the disk: artifacts that nothing refers to any more go, and compiled code beyond its limit.
 //!
 //! What runs or is to run here stays, what a version of an application refers to, and what was asked for lately: between fetching
-//! an artifact and writing down who needs it there may be one collection, not two. Whoever keeps versions is asked over the
+//! an artifact and writing down who needs it there may be one collection, not two. Of archives, the programs that were unpacked from
+//! them stay as long as a provider that is ordered or runs is made of them. Whoever keeps versions is asked over the
 //! lattice; when nobody answers, no artifact is removed.
 
 use crate::fetch::blocking;
 use crate::inventory::inventory;
+use crate::process;
 use crate::shared::Shared;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,6 +56,15 @@ async fn collect(shared: &Arc<Shared>, versions: &Client) {
             }
         }
         Err(reason) => tracing::debug!(reason, "artifacts are not collected"),
+    }
+    match process::collect(shared).await {
+        Ok(0) => {}
+        Ok(executables) => {
+            tracing::info!(executables, "programs of archives that no provider needs were removed")
+        }
+        Err(problem) => {
+            tracing::warn!(%problem, causes = ?problem.causes, "programs of archives were not collected")
+        }
     }
     let images = shared.images.clone();
     match blocking(move || images.trim_code().map_err(|e| Problem::from(&e as &dyn Coded))).await {

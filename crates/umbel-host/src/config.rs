@@ -4,6 +4,7 @@ use crate::process::Own;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
+use umbel_supervisor::process::Policy;
 
 /// Plain settings of one host.
 #[derive(Debug, Clone)]
@@ -24,6 +25,10 @@ pub struct Config {
     pub compilers: usize,
     /// How this program starts itself again as guardian and as provider. Without it, processes have no guardian, and builtins none.
     pub own: Option<Own>,
+    /// What becomes of provider processes when the host is killed. Whatever it is, a host that is stopped ends them.
+    pub processes: Policy,
+    /// How long they go on then, and wait for another host.
+    pub adopt_grace: Duration,
 }
 
 impl Config {
@@ -38,6 +43,8 @@ impl Config {
             collect: Duration::from_secs(600),
             compilers: 2,
             own: None,
+            processes: Policy::End,
+            adopt_grace: Duration::from_secs(30),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::component_provider::Plan;
 use crate::error::HostError;
 use crate::fetch::blocking;
 use crate::parts::{Order, check_generation};
-use crate::process::Program;
+use crate::process::{self, Program};
 use crate::provider::hand::{self, Hand};
 use crate::provider::{self, Maker, ProviderSlot};
 use crate::shared::Shared;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use umbel_core::code::host as code;
 use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::HostId;
-use umbel_core::limits::Isolation;
+use umbel_core::limits::{Isolation, Limits};
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{ProviderKind, Scale, StartProvider, StopProvider, Update};
@@ -243,15 +243,53 @@ pub async fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, P
         Some(maker) => maker,
         None => builtin(shared, order)?,
     };
-    let of_component = order.limits.is_some() || order.grants.is_some();
-    let isolated = order.isolation.is_some();
     let unfit = match maker.kind() {
-        ProviderKind::Component if isolated => "is a component, which is kept apart already",
-        ProviderKind::Process if of_component => "is a process, which has no limits and grants of its own",
-        ProviderKind::Builtin if of_component => "is a builtin, which has no limits and grants of its own",
-        _ => return Ok(maker),
+        ProviderKind::Component => unfit_for_component(order),
+        ProviderKind::Process => unfit_for_process(order),
+        ProviderKind::Builtin => unfit_for_builtin(order),
     };
-    Err(Problem::new(code::PROVIDER_PROPERTIES, format!("`{}` {unfit}", order.provider_ref)))
+    match unfit {
+        None => Ok(maker),
+        Some(why) => Err(Problem::new(code::PROVIDER_PROPERTIES, format!("`{}` {why}", order.provider_ref))),
+    }
+}
+
+fn unfit_for_builtin(order: &StartProvider) -> Option<String> {
+    let is_said = order.limits.is_some() || order.grants.is_some() || order.containment.is_some();
+    is_said.then(|| "is a builtin, which has no limits and grants of its own".into())
+}
+
+fn unfit_for_component(order: &StartProvider) -> Option<String> {
+    let containment = order.containment.unwrap_or_default();
+    let names = [
+        ("isolation", order.isolation.is_some()),
+        ("limits.pids", containment.pids_max.is_some()),
+        ("sandbox", !containment.sandbox.is_none()),
+    ];
+    said(&names).map(|names| format!("is a component, which is kept apart already: it has no {names}"))
+}
+
+/// A limit that is as it is by default was not said.
+fn unfit_for_process(order: &StartProvider) -> Option<String> {
+    let (default, given) = (Limits::default(), order.limits.clone().unwrap_or_default());
+    let of_whole = order.containment.unwrap_or_default();
+    let is_memory = given.memory_bytes_max != default.memory_bytes_max;
+    let names = [
+        ("grants", order.grants.is_some()),
+        ("limits.memory", is_memory && of_whole.memory_bytes_max.is_none()),
+        ("limits.cpu", given.cpu_percent_max > 0 && of_whole.cpu_percent_max.is_none()),
+        ("limits.call_time", given.call_ms_max != default.call_ms_max),
+        ("limits.instances", given.instances_max != default.instances_max),
+        ("limits.waiting", given.waiting_max != default.waiting_max),
+        ("limits.log_rate", given.log_bytes_per_s_max != default.log_bytes_per_s_max),
+        ("limits.outbound_hosts", !given.outbound_hosts.is_empty()),
+    ];
+    said(&names).map(|names| format!("is a process, which is not held by {names}"))
+}
+
+fn said(names: &[(&str, bool)]) -> Option<String> {
+    let said: Vec<String> = names.iter().filter(|(_, is)| *is).map(|(name, _)| format!("`{name}`")).collect();
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// What a reference to bytes means.
@@ -270,9 +308,13 @@ async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
     };
     match kind {
         Some(ProviderKind::Component) => Ok(Some(component(order))),
-        Some(_) => Ok(Some(Maker::Process(Program::Archive(reference.clone()), None))),
+        Some(_) => Ok(Some(Maker::Process(plan(Program::Archive(reference.clone()), order), None))),
         None => Err(problem(HostError::Archive { reference: reference.clone() })),
     }
+}
+
+fn plan(program: Program, order: &StartProvider) -> process::Plan {
+    process::Plan { program, containment: order.containment.unwrap_or_default() }
 }
 
 fn component(order: &StartProvider) -> Maker {
@@ -281,10 +323,22 @@ fn component(order: &StartProvider) -> Maker {
 
 /// Puts another reference into an order. What was said for what it named before is not said for this one, unless both are components.
 pub async fn put_instead(order: &mut StartProvider, reference: &str, isolation: Option<Isolation>) {
+    let was_process = kind_named(order).await == Some(ProviderKind::Process);
     order.provider_ref = reference.into();
     (order.isolation, order.digest) = (isolation, None);
-    if !matches!(artifact(order).await, Ok(Some(Maker::Component(_)))) {
-        (order.limits, order.grants) = (None, None);
+    match kind_named(order).await {
+        Some(ProviderKind::Component) if !was_process => {}
+        Some(ProviderKind::Process) if was_process => {}
+        _ => (order.limits, order.grants, order.containment) = (None, None, None),
+    }
+}
+
+/// What kind of provider the order names, as far as that can be seen from here.
+async fn kind_named(order: &StartProvider) -> Option<ProviderKind> {
+    match (artifact(order).await, order.isolation) {
+        (Ok(Some(maker)), _) => Some(maker.kind()),
+        (_, Some(Isolation::Process)) => Some(ProviderKind::Process),
+        _ => None,
     }
 }
 
@@ -321,7 +375,9 @@ fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let found = shared.factories.iter().find(|f| f.name() == name).cloned();
     let factory = found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.clone() }))?;
     Ok(match order.isolation {
-        Some(Isolation::Process) => Maker::Process(Program::Builtin(factory.name()), Some(factory)),
+        Some(Isolation::Process) => {
+            Maker::Process(plan(Program::Builtin(factory.name()), order), Some(factory))
+        }
         None => Maker::Builtin(factory),
     })
 }

@@ -8,52 +8,45 @@
 //!                  └── lost, as soon as the process or its connection has ended: callers are told at once
 //! ```
 
-use crate::error::HostError;
+mod contain;
+mod left;
+mod log;
+mod program;
+mod reach;
+mod run;
+
+pub use left::{forgo, leftovers};
+pub use program::{collect, prepare};
+pub use run::{ProcessProvider, start};
+
 use crate::fetch::blocking;
 use crate::shared::Shared;
-use async_trait::async_trait;
-use futures::future::BoxFuture;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
+use left::Left;
+use reach::{Called, catalog_of, links_of};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
-use tokio::sync::{OnceCell, watch};
-use umbel_artifact::par::{self, Executables, Policy, Target};
-use umbel_core::code::{guest, host as code};
+use tokio::sync::{OnceCell, RwLock, watch};
+use umbel_artifact::par::Executables;
+use umbel_core::code::host as code;
 use umbel_core::digest::Digest;
-use umbel_core::event::ProviderClaims;
-use umbel_core::id::{ComponentId, ProviderId};
-use umbel_core::link::{LinkKey, ResolvedLink, Values};
-use umbel_core::reference::{Location, Reference};
+use umbel_core::id::ProviderId;
+use umbel_core::limits::Containment;
 use umbel_core::{Coded, Problem};
-use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules, Token};
-use umbel_lattice::wrpc::{Catalog, Lent, Server, ServerLimits, ServerSpec};
-use umbel_provider::hostdata::{HostData, OwnData};
-use umbel_provider::remote::{Remote, RemoteSpec};
+use umbel_lattice::unix::Gate;
+use umbel_lattice::wrpc::{Lent, Server, ServerLimits, ServerSpec};
 use umbel_provider::sdk::spawn_in;
-use umbel_provider::{Endpoint, Health, Provider, StartContext};
-use umbel_runtime::Image;
-use umbel_runtime::calls::{Level, Stream};
-use umbel_supervisor::process::{
-    CgroupLimits, Cgroups, Home, Limits, Load, Running, Service, Spec, Stdin, Stream as Output,
-};
-use umbel_supervisor::{Scope, guardian};
-use umbel_wit::{Call, Interface, InterfaceName, Serve, Value};
+use umbel_supervisor::process::{Cgroups, Home, Policy};
+use umbel_supervisor::{Handle, Scope, guardian};
 
-/// How long a process may take until it serves.
-const READY_MAX: Duration = Duration::from_secs(20);
-/// Between being asked to end and being killed, beyond the drain.
-const GRACE: Duration = Duration::from_secs(1);
-/// How long after its connection a process may take to end: mostly the one follows from the other.
-const EXIT_WAIT: Duration = Duration::from_millis(200);
-/// How often a process is asked how it is, and how many times in a row it may fail to say so.
-const HEALTH_EVERY: Duration = Duration::from_secs(15);
-const SILENT_MAX: u32 = 3;
-/// Bytes of its log that are kept in a second; what is above is counted and dropped.
-const LOG_BYTES_PER_S: usize = 64 << 10;
-/// How long the guardian gives processes that another host may take over.
-const ADOPT_GRACE: Duration = Duration::from_secs(30);
+/// What a provider process is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The program.
+    pub program: Program,
+    /// What holds it.
+    pub containment: Containment,
+}
 
 /// What a provider process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +69,20 @@ pub struct Own {
 }
 
 /// The provider processes of one host. Nothing of it is made before the first one is started, but what an older host has left is
-/// ended at the start.
+/// looked at at the start.
 #[derive(Default)]
 pub struct Processes {
     ground: OnceCell<Ground>,
     // Made before the first process, and not with the ground: what an older host has left is swept before there is a tree.
     guardian: OnceCell<()>,
+    // What an older host has left, until it is ordered again or ended.
+    left: Mutex<Vec<Left>>,
+    // Whether all that was ordered before is there.
+    restored: watch::Sender<bool>,
+    // Executables of archives by what they were unpacked from.
+    unpacked: Mutex<HashMap<String, Digest>>,
+    // Held by whoever starts a process, until its executable is not needed any more.
+    starting: RwLock<()>,
 }
 
 struct Ground {
@@ -105,6 +106,12 @@ struct Place {
 }
 
 impl Place {
+    /// The place of a process that an older host has left.
+    fn of(names: &Arc<Mutex<HashSet<String>>>, name: &str, address: &str) -> Place {
+        names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string());
+        Place { name: name.to_string(), address: address.to_string(), names: names.clone() }
+    }
+
     fn take(names: &Arc<Mutex<HashSet<String>>>, id: &ProviderId) -> Place {
         let first = name_of(id);
         let mut taken = names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,13 +134,19 @@ impl Drop for Place {
 }
 
 impl Processes {
-    /// Ends what an older host has left.
+    /// Ends what an older host has left, or, if that is the policy, expects it to come back.
     pub async fn sweep(&self, shared: &Arc<Shared>) -> Result<(), Problem> {
         if !shared.state.join("processes").exists() {
             return Ok(());
         }
         let ground = self.ground(shared).await?;
-        let swept = ground.home.sweep(false).await;
+        let swept = ground.home.sweep(shared.config.processes == Policy::Adopt).await;
+        for record in swept.adoptable {
+            match Left::new(shared, ground, record) {
+                Ok(left) => self.left().push(left),
+                Err(record) => left::end(ground, *record).await,
+            }
+        }
         for name in &swept.ended {
             tracing::warn!(process = name, "a process that an earlier host had left was ended");
         }
@@ -143,16 +156,36 @@ impl Processes {
         Ok(())
     }
 
+    /// All that was ordered before is there: what an older host has left is not waited for any more.
+    pub fn restored(&self) {
+        self.restored.send_replace(true);
+    }
+
+    /// Whether an older host has left something that nobody has ordered again yet.
+    pub fn has_left(&self) -> bool {
+        !self.left().is_empty()
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<Left>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn ground(&self, shared: &Arc<Shared>) -> Result<&Ground, Problem> {
         self.ground.get_or_try_init(|| Ground::open(shared)).await
     }
 
     /// Starts the guardian, if this program can be one and it does not run yet.
     async fn guard(&self, shared: &Arc<Shared>, ground: &Ground) -> Result<(), Problem> {
-        let (Some(own), Some(root)) = (&shared.config.own, shared.root()) else { return Ok(()) };
+        let Some(root) = shared.root() else { return Ok(()) };
+        self.guard_in(root, shared, ground).await
+    }
+
+    async fn guard_in(&self, root: &Handle, shared: &Arc<Shared>, ground: &Ground) -> Result<(), Problem> {
+        let Some(own) = &shared.config.own else { return Ok(()) };
         let start = || async {
             let args = own.guardian.iter().map(Into::into).collect();
-            let guardian = guardian::child_spec(&ground.home, own.path.clone(), args, ADOPT_GRACE);
+            let grace = shared.config.adopt_grace;
+            let guardian = guardian::child_spec(&ground.home, own.path.clone(), args, grace);
             root.add_child(guardian).await.map_err(coded)
         };
         self.guardian.get_or_try_init(start).await.copied()
@@ -203,222 +236,6 @@ impl Ground {
     }
 }
 
-/// A component that processes call: whichever revision of it runs.
-struct Called {
-    shared: Weak<Shared>,
-    component: String,
-}
-
-impl Serve for Called {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
-        let slot = self.shared.upgrade().and_then(|shared| shared.slot(&self.component));
-        let component = self.component.clone();
-        Box::pin(async move {
-            match slot {
-                Some(slot) => slot.call(call).await,
-                None => {
-                    Err(Problem::new(guest::NOT_RUNNING, format!("`{component}` does not run on this host")))
-                }
-            }
-        })
-    }
-}
-
-/// The types of what the component exports, as of the revision that runs.
-fn catalog_of(shared: &Arc<Shared>, component: &str) -> Arc<dyn Fn() -> Arc<Catalog> + Send + Sync> {
-    let (shared, component) = (Arc::downgrade(shared), component.to_string());
-    let known: Mutex<(Weak<Image>, Arc<Catalog>)> = Mutex::default();
-    Arc::new(move || {
-        let slot = shared.upgrade().and_then(|shared| shared.slot(&component));
-        let Some(revision) = slot.and_then(|slot| slot.current.load_full()) else { return Arc::default() };
-        let image = revision.component.image();
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.0.ptr_eq(&Arc::downgrade(image)) {
-            let contracts = image.contracts();
-            let named = contracts.map(|(name, interface)| (name.clone(), Arc::new(interface.clone())));
-            *known = (Arc::downgrade(image), Arc::new(Catalog::new(named)));
-        }
-        known.1.clone()
-    })
-}
-
-/// The link that a call of a process comes over.
-fn links_of(shared: &Arc<Shared>, component: &str) -> umbel_lattice::wrpc::Links {
-    let (shared, component) = (Arc::downgrade(shared), component.to_string());
-    Arc::new(move |source, name, interface| {
-        let values = shared.upgrade().and_then(|shared| {
-            let tables = shared.tables.borrow().clone();
-            let is_it = |link: &&umbel_core::link::Link| {
-                link.name == name && link.target == component && link.contract.covers(interface)
-            };
-            let link = tables.links_of(source).iter().find(is_it)?;
-            Some(tables.merged(&link.target_config))
-        });
-        let values = values.unwrap_or_default();
-        Ok(Arc::new(umbel_wit::Link {
-            source_id: source.into(),
-            name: name.into(),
-            application: None,
-            values,
-        }))
-    })
-}
-
-/// A provider in a process of its own, while that runs.
-pub struct ProcessProvider {
-    shared: Weak<Shared>,
-    id: ProviderId,
-    // What it calls.
-    calls: Mutex<BTreeMap<LinkKey, Arc<Server>>>,
-    remote: Arc<Remote>,
-    pid: u32,
-    /// What its archive says of it.
-    pub claims: Option<ProviderClaims>,
-    ended: watch::Receiver<Option<Problem>>,
-    // Asks whoever drives the process to end it, with the time that it has.
-    stop: watch::Sender<Option<Duration>>,
-    load: Arc<dyn Fn() -> Load + Send + Sync>,
-}
-
-impl ProcessProvider {
-    /// What it says that it serves, with its types.
-    pub fn interfaces(&self) -> &[(InterfaceName, Arc<Interface>)] {
-        self.remote.interfaces()
-    }
-}
-
-/// What is started.
-struct Executable {
-    path: PathBuf,
-    args: Vec<String>,
-    claims: Option<ProviderClaims>,
-}
-
-/// Starts the process of a provider, and waits until it serves.
-pub async fn start(
-    shared: &Arc<Shared>,
-    program: &Program,
-    application: Option<String>,
-    cx: StartContext,
-) -> Result<ProcessProvider, Problem> {
-    let ground = shared.processes.ground(shared).await?;
-    // First of all, so that there is nothing that it does not guard.
-    shared.processes.guard(shared, ground).await?;
-    let executable = executable(shared, program).await?;
-    let place = Place::take(&ground.names, &cx.id);
-    let rules = ProviderRules::new(&shared.config.lattice, &cx.id, may_call(shared, &cx.id));
-    let rules = rules.at(&place.address);
-    let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: Arc::new(rules) });
-    let data = host_data(shared, ground, &cx, &token);
-    let stdin = Stdin::Bytes(data.line().as_bytes().to_vec().into());
-    let spec = Spec::new(executable.path)
-        .args(executable.args)
-        .stdin(stdin)
-        .grace(GRACE)
-        .limits(Limits { nofile: Some(20_000), ..Limits::default() });
-    let log = Log::new(shared, &cx.id, application);
-    let service = Service::new(place.name.clone(), spec)
-        .limits(CgroupLimits { pids: Some(PIDS_MAX), ..CgroupLimits::default() })
-        .on_line(move |stream, line| log.line(stream, line))
-        .data(serde_json::json!({ "provider": cx.id.as_str() }));
-    let running = ground.home.start(&service).await.map_err(coded)?;
-    let spec = RemoteSpec {
-        lattice: shared.lattice.clone(),
-        spawn: spawn_in(&ground.tasks),
-        id: cx.id.clone(),
-        address: place.address.clone(),
-        host: shared.id.clone(),
-        types: types(shared),
-        application_of: application_of(shared),
-        xkey: None,
-    };
-    let remote = tokio::select! {
-        remote = Remote::connect(spec, READY_MAX) => remote,
-        why = over(&running, &door) => Err(why),
-    };
-    let remote = match remote {
-        Ok(remote) => Arc::new(remote),
-        Err(problem) => {
-            // All of it is ended before it is started again.
-            let _ = running.stop(GRACE).await;
-            return Err(problem);
-        }
-    };
-    let (pid, running) = (running.pid(), Arc::new(running));
-    let (stop, asked) = watch::channel(None);
-    let (tell, ended) = watch::channel(None);
-    let weak = Arc::downgrade(&running);
-    let load = Arc::new(move || weak.upgrade().map(|running| running.usage()).unwrap_or_default());
-    ground.tasks.spawn(drive(running, (door, place), remote.clone(), asked, tell));
-    Ok(ProcessProvider {
-        shared: Arc::downgrade(shared),
-        id: cx.id,
-        calls: Mutex::default(),
-        remote,
-        pid,
-        claims: executable.claims,
-        ended,
-        stop,
-        load,
-    })
-}
-
-/// What the process is told at its start.
-fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token) -> HostData {
-    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone() };
-    let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
-    let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
-    data.config = cx.config.clone();
-    data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
-    data.log_level = Some("info".into());
-    data
-}
-
-/// Processes and threads of one provider.
-const PIDS_MAX: u32 = 512;
-
-/// Makes sure that the program is there and can be run here, without starting it.
-pub async fn prepare(shared: &Arc<Shared>, program: &Program) -> Result<(), Problem> {
-    shared.processes.ground(shared).await?;
-    executable(shared, program).await.map(drop)
-}
-
-/// The executable that a program is.
-async fn executable(shared: &Arc<Shared>, program: &Program) -> Result<Executable, Problem> {
-    match program {
-        Program::Builtin(name) => {
-            let own = shared.config.own.as_ref().ok_or_else(|| {
-                Problem::new(code::PROVIDER_NOT_STARTED, "this host cannot start itself as a provider")
-            })?;
-            let args = own.provider.iter().cloned().chain([(*name).to_string()]).collect();
-            Ok(Executable { path: own.path.clone(), args, claims: None })
-        }
-        Program::Archive(reference) => {
-            let (reference, shared) = (Reference::new(reference).map_err(coded)?, shared.clone());
-            blocking(move || unpack(&shared, &reference)).await
-        }
-    }
-}
-
-fn unpack(shared: &Shared, reference: &Reference) -> Result<Executable, Problem> {
-    let Location::File(path) = reference.location() else {
-        return Err(Problem::from(&HostError::Archive { reference: reference.to_string() }));
-    };
-    let file = File::open(path).map_err(|source| {
-        Problem::new(code::PROVIDER_NOT_STARTED, format!("the archive `{}` cannot be read", path.display()))
-            .with_cause(source.to_string())
-    })?;
-    let Some(ground) = shared.processes.ground.get() else {
-        return Err(Problem::new(code::PROVIDER_NOT_STARTED, "the host is not ready for provider processes"));
-    };
-    let policy = Policy { signed_only: false, unix_time: shared.clock.unix_time() };
-    let limits = par::Limits::default();
-    let executable = ground.executables.extract(file, &Target::of_this_machine(), &policy, &limits);
-    let executable = executable.map_err(coded)?;
-    let claims = executable.claims.map(|token| token.for_event(shared.clock.unix_time()));
-    Ok(Executable { path: executable.path, args: Vec::new(), claims })
-}
-
 /// Longest id that is a name of cgroups and folders as it is, with room for a number behind it.
 const NAME_MAX: usize = 60;
 
@@ -430,236 +247,6 @@ fn name_of(id: &ProviderId) -> String {
         return id.to_string();
     }
     Digest::of(id.as_bytes()).hex()[..32].to_string()
-}
-
-/// Waits until the process or its connection has ended, and says why.
-async fn over(running: &Running, door: &Door) -> Problem {
-    tokio::select! {
-        exit = running.exited() => exited(exit),
-        why = door.closed() => {
-            // A connection that ends mostly does so because its process does.
-            match tokio::time::timeout(EXIT_WAIT, running.exited()).await {
-                Ok(exit) => exited(exit),
-                Err(_) => why,
-            }
-        }
-    }
-}
-
-fn exited(exit: Result<umbel_supervisor::process::Exit, umbel_supervisor::process::ProcessError>) -> Problem {
-    match exit {
-        Ok(exit) => Problem::new(code::PROVIDER_EXITED, format!("the provider's process ended with {exit}")),
-        Err(error) => coded(error),
-    }
-}
-
-/// Drives the process to its end: by itself, by silence, or because somebody asked.
-async fn drive(
-    running: Arc<Running>,
-    (door, place): (Door, Place),
-    remote: Arc<Remote>,
-    mut asked: watch::Receiver<Option<Duration>>,
-    tell: watch::Sender<Option<Problem>>,
-) {
-    let (why, grace) = tokio::select! {
-        why = over(&running, &door) => (why, Duration::ZERO),
-        why = silent(&remote) => (why, GRACE),
-        asked = asked.wait_for(Option::is_some) => {
-            // Whoever held it is gone: then nobody needs the process either.
-            let grace = asked.ok().and_then(|grace| *grace).unwrap_or(GRACE);
-            (Problem::new(code::PROVIDER_EXITED, "the provider was stopped"), grace)
-        }
-    };
-    if grace.is_zero() {
-        remote.lose(why.clone());
-    }
-    // The load is read by somebody else for a moment at most.
-    let mut running = running;
-    let stopped = loop {
-        match Arc::try_unwrap(running) {
-            Ok(alone) => break alone.stop(grace).await,
-            Err(shared) => running = shared,
-        }
-        tokio::task::yield_now().await;
-    };
-    remote.lose(why.clone());
-    drop((door, place));
-    if let Err(error) = stopped {
-        tracing::error!(%error, "a provider process was not ended as it should");
-    }
-    tell.send_replace(Some(why));
-}
-
-/// Waits until the provider has failed to say how it is for several times in a row.
-async fn silent(remote: &Remote) -> Problem {
-    let mut failed = 0;
-    loop {
-        tokio::time::sleep(HEALTH_EVERY).await;
-        match remote.check().await {
-            Health::Unhealthy(problem) if problem.code == umbel_core::code::wire::PROVIDER_SILENT => {
-                failed += 1;
-                if failed >= SILENT_MAX {
-                    return problem;
-                }
-            }
-            _ => failed = 0,
-        }
-    }
-}
-
-impl ProcessProvider {
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<LinkKey, Arc<Server>>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pid of its process.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// What it uses now.
-    pub fn load(&self) -> Load {
-        (self.load)()
-    }
-}
-
-#[async_trait]
-impl Provider for ProcessProvider {
-    async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
-        if link.link.source_id == self.id.as_str()
-            && let Some(shared) = self.shared.upgrade()
-            && let Some(ground) = shared.processes.ground.get()
-        {
-            let server = ground.serve(&shared, &link.link.target).await?;
-            self.calls().insert(link.link.key(), server);
-        }
-        self.remote.put_link(link).await
-    }
-
-    async fn del_link(&self, key: &LinkKey) -> Result<(), Problem> {
-        self.remote.del_link(key).await?;
-        self.calls().remove(key);
-        Ok(())
-    }
-
-    async fn put_config(&self, config: Values) -> Result<(), Problem> {
-        self.remote.put_config(config).await
-    }
-
-    fn health(&self) -> Health {
-        self.remote.health()
-    }
-
-    fn endpoints(&self) -> Vec<Endpoint> {
-        self.remote.endpoints()
-    }
-
-    fn serve(&self) -> Option<Arc<dyn Serve>> {
-        self.remote.serve()
-    }
-
-    async fn ended(&self) -> Problem {
-        let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(why)) => why.clone(),
-            _ => Problem::new(code::PROVIDER_EXITED, "the provider's process is not watched any more"),
-        }
-    }
-
-    async fn stop(&self, deadline: Duration) {
-        self.remote.stop(deadline).await;
-        self.stop.send_replace(Some(GRACE));
-        let _ = self.ended().await;
-    }
-}
-
-/// Components that the provider may call: those that a link of its leads to.
-fn may_call(shared: &Arc<Shared>, id: &ProviderId) -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
-    let (shared, id) = (Arc::downgrade(shared), id.clone());
-    Arc::new(move |component| {
-        let Some(shared) = shared.upgrade() else { return false };
-        let tables = shared.tables.borrow().clone();
-        tables.links_of(id.as_str()).iter().any(|link| link.target == component)
-    })
-}
-
-/// The types of a contract, as a component of this host has them.
-fn types(shared: &Arc<Shared>) -> umbel_provider::remote::Types {
-    let shared = Arc::downgrade(shared);
-    Arc::new(move |interface, version| {
-        let wanted = match version {
-            Some(version) => format!("{interface}@{version}"),
-            None => interface.to_string(),
-        };
-        let shared = shared.upgrade()?;
-        let (slots, providers) = (shared.slots.all(), shared.providers.all());
-        let ids = slots.keys().chain(providers.keys());
-        let mut images = ids.filter_map(|id| shared.image_of(id));
-        images.find_map(|image| image.imported(&wanted).cloned().map(Arc::new))
-    })
-}
-
-fn application_of(shared: &Arc<Shared>) -> umbel_provider::remote::ApplicationOf {
-    let shared = Arc::downgrade(shared);
-    Arc::new(move |component| {
-        let slot = shared.upgrade()?.slot(component)?;
-        slot.desired.borrow().application.clone()
-    })
-}
-
-/// The log of a process: its lines, as many bytes in a second as components have.
-struct Log {
-    shared: std::sync::Weak<Shared>,
-    id: Option<ComponentId>,
-    application: Option<String>,
-    second: Mutex<(Instant, usize, usize)>,
-}
-
-impl Log {
-    fn new(shared: &Arc<Shared>, id: &ProviderId, application: Option<String>) -> Log {
-        Log {
-            shared: Arc::downgrade(shared),
-            // Whatever is a provider's id is one of a component as well.
-            id: ComponentId::new(id.as_str()).ok(),
-            application,
-            second: Mutex::new((Instant::now(), 0, 0)),
-        }
-    }
-
-    fn line(&self, stream: Output, line: &[u8]) {
-        let (Some(shared), Some(id)) = (self.shared.upgrade(), &self.id) else { return };
-        let (is_kept, dropped) = self.take(line.len());
-        let send = |level, text: &str| {
-            let stream = if stream == Output::Stdout { Stream::Stdout } else { Stream::Stderr };
-            shared.logs.send(id, self.application.as_deref(), level, stream, "", text);
-        };
-        if dropped > 0 {
-            send(
-                Level::Warn,
-                &format!("{dropped} bytes of its log were above {LOG_BYTES_PER_S} in a second"),
-            );
-        }
-        if is_kept {
-            send(Level::Info, &String::from_utf8_lossy(line));
-        }
-    }
-
-    /// Whether so many bytes are kept, and how many of the second before were not.
-    fn take(&self, bytes: usize) -> (bool, usize) {
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut dropped = 0;
-        if second.0.elapsed() >= Duration::from_secs(1) {
-            dropped = second.2;
-            *second = (Instant::now(), 0, 0);
-        }
-        let is_kept = second.1 + bytes <= LOG_BYTES_PER_S;
-        if is_kept {
-            second.1 += bytes + 1;
-        } else {
-            second.2 += bytes;
-        }
-        (is_kept, dropped)
-    }
 }
 
 fn coded(error: impl Coded) -> Problem {

@@ -192,6 +192,11 @@ impl Host {
         }
     }
 
+    /// All that was ordered before is ordered again: processes that an older host has left and that nobody ordered are ended.
+    pub fn restored(&self) {
+        self.0.processes.restored();
+    }
+
     /// Ends when somebody asked the host to stop over the lattice.
     pub async fn stop_requested(&self) {
         self.0.stop_requested.requested().await;

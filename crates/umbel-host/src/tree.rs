@@ -4,7 +4,7 @@
 //! components, and what tells of all this goes last.
 
 use crate::shared::{Host, rebind};
-use crate::{collect, component, control, event_log, heartbeat, logs, provider, tables};
+use crate::{collect, component, control, event_log, heartbeat, logs, process, provider, tables};
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_supervisor::{ChildSpec, Intensity, Strategy, SupervisorSpec};
@@ -16,7 +16,7 @@ pub fn children(host: &Host) -> Vec<ChildSpec> {
         let shared = shared.clone();
         move |cx| run(shared.clone(), cx)
     };
-    vec![
+    let mut children = vec![
         epochs(host),
         ChildSpec::task("logs", task(|s, cx| Box::pin(logs::run(s, cx)) as Run)),
         ChildSpec::task("events", task(|s, cx| Box::pin(event_log::run(s, cx)) as Run)),
@@ -28,7 +28,11 @@ pub fn children(host: &Host) -> Vec<ChildSpec> {
         ChildSpec::task("collect", task(|s, cx| Box::pin(collect::run(s, cx)) as Run)),
         ChildSpec::task("heartbeat", task(|s, cx| Box::pin(heartbeat::run(s, cx)) as Run)),
         ChildSpec::task("control", task(|s, cx| Box::pin(control::run(s, cx)) as Run)),
-    ]
+    ];
+    if shared.processes.has_left() {
+        children.push(process::leftovers(&shared));
+    }
+    children
 }
 
 type Run = std::pin::Pin<Box<dyn Future<Output = Result<(), Problem>> + Send>>;

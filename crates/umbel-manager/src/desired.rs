@@ -8,7 +8,7 @@ use umbel_core::code::manager as code;
 use umbel_core::digest::Digest;
 use umbel_core::grants::Grants;
 use umbel_core::id::AppName;
-use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
+use umbel_core::limits::{Containment, InstanceMode, Isolation, Limits, RestartMode};
 use umbel_core::link::{Link, Values};
 use umbel_manifest::{Application, Config, Part, PartKind, Scale, Secret, Source};
 
@@ -70,6 +70,8 @@ pub struct DesiredPart {
     pub restart: Option<RestartMode>,
     /// What a builtin provider is kept apart from the host by.
     pub isolation: Option<Isolation>,
+    /// What holds a provider that is a process.
+    pub containment: Option<Containment>,
     /// How many, and where.
     pub scale: Scale,
     /// What it is annotated with.
@@ -192,6 +194,9 @@ fn desired_part(application: &Application, part: &Part, image: &str, record: &Ve
     if let (Some(fields), Some(isolation)) = (spec.as_array_mut(), part.isolation) {
         fields.push(serde_json::json!({ "isolation": isolation }));
     }
+    if let (Some(fields), Some(containment)) = (spec.as_array_mut(), part.containment) {
+        fields.push(serde_json::json!({ "containment": containment }));
+    }
     let spec = Digest::of(spec.to_string().as_bytes()).hex();
     let annotations = Annotations::from([
         (APPSPEC.to_owned(), application.name.to_string()),
@@ -210,6 +215,7 @@ fn desired_part(application: &Application, part: &Part, image: &str, record: &Ve
         grants,
         restart: part.restart,
         isolation: part.isolation,
+        containment: part.containment,
         scale: part.scale.clone(),
         annotations,
     }

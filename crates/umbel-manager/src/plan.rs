@@ -274,6 +274,7 @@ impl Planner<'_> {
         start.isolation = part.isolation;
         start.limits = part.limits.clone();
         start.grants = part.grants.clone();
+        start.containment = part.containment;
         start.digest = part.digest.clone();
         let found = self.world.hosts[host].provider(&part.id);
         let Some(view) = found else {

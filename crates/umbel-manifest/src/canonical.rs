@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use umbel_core::grants::Grants;
-use umbel_core::limits::{InstanceMode, Limits};
+use umbel_core::limits::{Containment, InstanceMode, Limits};
 use umbel_core::link::{DEFAULT_LINK_NAME, Distance};
 
 impl Application {
@@ -53,8 +53,12 @@ fn part(part: &Part) -> Value {
         properties.insert("id".into(), json!(part.id));
     }
     put_side(&mut properties, &part.config, &part.secrets);
+    let containment = part.containment.unwrap_or_default();
     if let Some(limits) = &part.limits {
-        properties.insert("limits".into(), limits_json(limits));
+        properties.insert("limits".into(), limits_json(limits, containment));
+    }
+    if !containment.sandbox.is_none() {
+        properties.insert("sandbox".into(), json!(containment.sandbox));
     }
     if let Some(mode) = part.instance {
         let word = if mode == InstanceMode::Reuse { "reuse" } else { "fresh" };
@@ -109,7 +113,7 @@ fn secret_json(secret: &Secret) -> Value {
     json!({"name": secret.name, "properties": properties})
 }
 
-fn limits_json(limits: &Limits) -> Value {
+fn limits_json(limits: &Limits, containment: Containment) -> Value {
     let default = Limits::default();
     let mut object = Map::new();
     let mut put = |key: &str, differs: bool, value: Value| {
@@ -117,9 +121,13 @@ fn limits_json(limits: &Limits) -> Value {
             object.insert(key.to_owned(), value);
         }
     };
-    put("memory", limits.memory_bytes_max != default.memory_bytes_max, json!(size(limits.memory_bytes_max)));
+    // For a process it is another whether the default is said.
+    let has_memory =
+        limits.memory_bytes_max != default.memory_bytes_max || containment.memory_bytes_max.is_some();
+    put("memory", has_memory, json!(size(limits.memory_bytes_max)));
     let cpu = limits.cpu_percent_max;
     put("cpu", cpu != default.cpu_percent_max, json!(or_none(cpu.into(), "%")));
+    put("pids", containment.pids_max.is_some(), json!(containment.pids_max));
     put("call_time", limits.call_ms_max != default.call_ms_max, json!(or_none(limits.call_ms_max, "ms")));
     put("instances", limits.instances_max != default.instances_max, json!(limits.instances_max));
     put("waiting", limits.waiting_max != default.waiting_max, json!(limits.waiting_max));

@@ -56,6 +56,7 @@ fn part(app: &AppName, name: &str, kind: PartKind, image: &str) -> Part {
         grants: None,
         restart: None,
         isolation: None,
+        containment: None,
         instance: None,
         scale: Scale::Single,
         links: Vec::new(),

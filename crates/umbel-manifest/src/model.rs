@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use umbel_core::digest::Digest;
 use umbel_core::grants::Grants;
 use umbel_core::id::{AppName, application_part_id};
-use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
+use umbel_core::limits::{Containment, InstanceMode, Isolation, Limits, RestartMode};
 use umbel_core::link::{Contract, Distance, Values};
 
 /// The only `apiVersion` there is.
@@ -137,6 +137,8 @@ pub struct Part {
     pub restart: Option<RestartMode>,
     /// What a builtin provider is kept apart from the host by, if the manifest says it.
     pub isolation: Option<Isolation>,
+    /// What holds a provider that is a process, if the manifest says anything of it.
+    pub containment: Option<Containment>,
     /// How many of it, and where.
     pub scale: Scale,
     /// Links of which this part is the source.

@@ -10,7 +10,7 @@ use crate::traits::{self, LinkMark};
 use crate::units;
 use umbel_core::code::{Code, host, manifest};
 use umbel_core::id::{AppName, ComponentId, application_part_id};
-use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
+use umbel_core::limits::{Containment, InstanceMode, Isolation, Limits, RestartMode, Sandbox};
 
 /// A part with the places that comparing parts needs.
 pub(crate) struct ReadPart {
@@ -29,10 +29,15 @@ pub(crate) enum Named {
 }
 
 const PROPERTIES: &[&str] =
-    &["image", "application", "id", "config", "secrets", "isolation", "limits", "grants"];
+    &["image", "application", "id", "config", "secrets", "isolation", "limits", "grants", "sandbox"];
 const COMPONENT_PROPERTIES: &[&str] =
     &["image", "application", "id", "config", "secrets", "limits", "instance", "grants", "restart"];
 const LIMITS: &[&str] = &["memory", "cpu", "call_time", "instances", "waiting", "log_rate", "outbound_hosts"];
+/// Of a provider, which may turn out to be a process, that is limited as a whole.
+const PROVIDER_LIMITS: &[&str] =
+    &["memory", "cpu", "pids", "call_time", "instances", "waiting", "log_rate", "outbound_hosts"];
+/// Those that a process has.
+const PROCESS_LIMITS: &[&str] = &["memory", "cpu", "pids"];
 
 /// Reads one item of `spec.components`.
 pub(crate) fn read_part(
@@ -55,7 +60,10 @@ pub(crate) fn read_part(
     let source = read_source(&properties, report);
     let config = read_configs(&properties, "config", &mut named, report);
     let secrets = read_secrets(&properties, "secrets", &mut named, report);
-    let limits = read_limits(&properties, report);
+    let mut containment = Containment::default();
+    let known = if kind == Some(PartKind::Provider) { PROVIDER_LIMITS } else { LIMITS };
+    let limits = read_limits(&properties, known, &mut containment, report);
+    containment.sandbox = read_sandbox(&properties, report);
     let instance = read_instance(&properties, report);
     let grants = grants::read(&properties, report);
     let restart = read_restart(&properties, report);
@@ -64,6 +72,8 @@ pub(crate) fn read_part(
     let (name, kind, source) = (name?, kind?, source?);
     check_shared(&source, &fields, &properties, report);
     check_builtin(kind, &source, &properties, report);
+    let says_any = kind == PartKind::Provider && containment != Containment::default();
+    let containment = says_any.then_some(containment);
     let id = match (&explicit_id, &source) {
         (Some(id), _) => id.clone(),
         (None, Source::Shared { application, part }) => application_part_id(application, part),
@@ -82,6 +92,7 @@ pub(crate) fn read_part(
         grants,
         restart,
         isolation,
+        containment,
         scale: traits.scale.unwrap_or(Scale::Single),
         links: traits.links,
     };
@@ -168,7 +179,7 @@ fn check_shared(source: &Source, part: &Fields<'_>, properties: &Fields<'_>, rep
     if !matches!(source, Source::Shared { .. }) {
         return;
     }
-    for key in ["config", "secrets", "limits", "instance", "grants", "restart", "isolation"] {
+    for key in ["config", "secrets", "limits", "instance", "grants", "restart", "isolation", "sandbox"] {
         if properties.get(key).is_some() {
             let message = format!("`{}` is set for a part of another application", properties.at_key(key));
             report.add(manifest::SHARED_PART, properties.key_at(key), message);
@@ -180,17 +191,30 @@ fn check_shared(source: &Source, part: &Fields<'_>, properties: &Fields<'_>, rep
     }
 }
 
-/// The budget and the rights of a component are nothing that a builtin could be held to. What a file is, the host sees by its bytes.
+/// Of the budget and the rights of a component a builtin has nothing, and a process a part. What a file is, the host sees by its bytes.
 fn check_builtin(kind: PartKind, source: &Source, properties: &Fields<'_>, report: &mut Report<'_>) {
     let Source::Image(image) = source else { return };
     if kind != PartKind::Provider || !image.starts_with("builtin:") {
         return;
     }
-    for key in ["limits", "grants"] {
-        if properties.get(key).is_some() {
-            let message =
-                format!("`{}` is set for `{image}`, which is code of the host", properties.at_key(key));
-            report.add(host::PROVIDER_PROPERTIES, properties.key_at(key), message);
+    let is_process = properties.get("isolation").is_some();
+    for key in ["limits", "grants", "sandbox"] {
+        if properties.get(key).is_none() || (is_process && key != "grants") {
+            continue;
+        }
+        let message = format!("`{}` is set for `{image}`, which is code of the host", properties.at_key(key));
+        report.add(host::PROVIDER_PROPERTIES, properties.key_at(key), message);
+    }
+    let limits = properties.get("limits").filter(|_| is_process);
+    let limits = limits.and_then(|node| {
+        // What is wrong with it was told when it was read.
+        Fields::open(node, properties.at_key("limits"), PROVIDER_LIMITS, &mut Report::new(""))
+    });
+    let Some(limits) = limits else { return };
+    for key in PROVIDER_LIMITS.iter().filter(|key| !PROCESS_LIMITS.contains(key)) {
+        if limits.get(key).is_some() {
+            let message = format!("`{}` is set for a process, which has no such limit", limits.at_key(key));
+            report.add(host::PROVIDER_PROPERTIES, limits.key_at(key), message);
         }
     }
 }
@@ -311,17 +335,41 @@ fn read_isolation(properties: &Fields<'_>, report: &mut Report<'_>) -> Option<Is
     }
 }
 
-fn read_limits(properties: &Fields<'_>, report: &mut Report<'_>) -> Option<Limits> {
+fn read_sandbox(properties: &Fields<'_>, report: &mut Report<'_>) -> Sandbox {
+    match properties.text("sandbox", report) {
+        None | Some("none") => Sandbox::None,
+        Some("strict") => Sandbox::Strict,
+        Some(other) => {
+            let at = properties.get("sandbox").map_or(properties.at, |node| node.at);
+            let path = properties.at_key("sandbox");
+            let message = format!("`{path}` is `{}`, neither `strict` nor `none`", shown(other));
+            let help = "write `sandbox: strict`, or leave it out";
+            report.add_with_help(manifest::INVALID_VALUE, at, message, help);
+            Sandbox::None
+        }
+    }
+}
+
+/// Reads the limits of a part, and of them what would hold a process.
+fn read_limits(
+    properties: &Fields<'_>,
+    known: &[&str],
+    containment: &mut Containment,
+    report: &mut Report<'_>,
+) -> Option<Limits> {
     let node = properties.get("limits")?;
-    let fields = Fields::open(node, properties.at_key("limits"), LIMITS, report)?;
+    let fields = Fields::open(node, properties.at_key("limits"), known, report)?;
     let mut limits = Limits::default();
     let day_ms = 24 * 3_600_000;
     if let Some(bytes) = measure(&fields, "memory", units::size, 64 << 10..=16 << 30, "64MiB", report) {
         limits.memory_bytes_max = bytes;
+        containment.memory_bytes_max = Some(bytes);
     }
     if let Some(percent) = measure_or_none(&fields, "cpu", units::percent, 1..=100_000, "50%", report) {
         limits.cpu_percent_max = u32::try_from(percent).expect("the range is checked");
+        containment.cpu_percent_max = Some(limits.cpu_percent_max).filter(|percent| *percent > 0);
     }
+    containment.pids_max = fields.number("pids", 1..=100_000, report);
     if let Some(ms) = measure_or_none(&fields, "call_time", units::duration_ms, 1..=day_ms, "5s", report) {
         limits.call_ms_max = ms;
     }

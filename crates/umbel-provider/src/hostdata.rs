@@ -106,10 +106,18 @@ pub struct HostData {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OwnData {
-    /// What the process proves itself with at the socket; good for one connection.
+    /// What the process proves itself with at the socket; good for one connection to each host.
     pub token: String,
     /// A folder of its own.
     pub folder: PathBuf,
+    /// How long, in ms, a process whose connection has ended tries to come back to the same socket with the same token: another host may
+    /// take it over. 0: it ends.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reconnect_ms: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl HostData {

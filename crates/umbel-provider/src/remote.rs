@@ -112,7 +112,8 @@ impl Remote {
             types: spec.types.clone(),
             imported: Mutex::default(),
         });
-        let state = State { endpoints: description.endpoints, ..State::default() };
+        let links = description.links.into_iter().map(|definition| (definition.key(), definition));
+        let state = State { endpoints: description.endpoints, links: links.collect(), problem: None };
         let serves = description.serves;
         Ok(Remote { spec, subjects, client, server, is_ours, serves, state: Mutex::new(state) })
     }
@@ -120,6 +121,11 @@ impl Remote {
     /// The types that the provider says it serves and calls.
     pub fn interfaces(&self) -> &[(InterfaceName, Arc<Interface>)] {
         self.server.catalog.interfaces()
+    }
+
+    /// The links that the provider knows. Of one that was taken over, those that it was told before are among them.
+    pub fn links(&self) -> Vec<LinkKey> {
+        self.lock().links.keys().cloned().collect()
     }
 
     /// Asks the provider how it is; [`Provider::health`] says the same until it is asked again.

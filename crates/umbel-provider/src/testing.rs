@@ -24,9 +24,9 @@ use umbel_core::Problem;
 use umbel_core::code::wire;
 use umbel_core::id::{HostId, LatticeName, ProviderId};
 use umbel_core::link::{Contract, Distance, Link, ResolvedLink, Values};
-use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules, connect};
+use umbel_lattice::unix::{Door, DoorSpec, Gate, ProviderRules, Token, connect};
 use umbel_lattice::wrpc::{Catalog, Lent, Server, ServerLimits, ServerSpec};
-use umbel_lattice::{InProcess, Lattice};
+use umbel_lattice::{InProcess, Lattice, Spawn};
 use umbel_supervisor::{Scope, Stop};
 use umbel_wit::{Call, InterfaceName, Serve, Value};
 
@@ -50,7 +50,8 @@ pub struct Harness {
     factory: Arc<dyn Factory>,
     ended: oneshot::Receiver<Result<Stopped, Problem>>,
     tasks: Scope,
-    _gate: Gate,
+    gate: Option<Gate>,
+    token: Token,
     folder: tempfile::TempDir,
 }
 
@@ -67,17 +68,26 @@ impl Harness {
     ///
     /// Errors: what it could not start for.
     pub async fn start(factory: Arc<dyn Factory>, config: &[(&str, &str)]) -> Result<Harness, Problem> {
+        Harness::start_with(factory, config, Duration::ZERO).await
+    }
+
+    /// The same, for a provider that goes on for so long without a host, see [`Harness::another_host`].
+    ///
+    /// Errors: what it could not start for.
+    pub async fn start_with(
+        factory: Arc<dyn Factory>,
+        config: &[(&str, &str)],
+        reconnect: Duration,
+    ) -> Result<Harness, Problem> {
         let folder = tempfile::tempdir().map_err(failed)?;
         let name = LatticeName::new("default").map_err(|error| Problem::from(&error))?;
-        let id = ProviderId::new(PROVIDER).map_err(|error| Problem::from(&error))?;
-        let host = HostId::new(HOST).map_err(|error| Problem::from(&error))?;
         let tasks = Scope::new("harness");
         let spawn = spawn_in(&tasks);
         let lattice: Arc<dyn Lattice> = Arc::new(InProcess::ephemeral(name.clone()));
         let gate = Gate::open(lattice.clone(), &folder.path().join("gate"), spawn.clone()).map_err(failed)?;
-        let rules = ProviderRules::new(&name, &id, Arc::new(|_| true));
-        let (door, token) = gate.expect(DoorSpec { id: PROVIDER.into(), confine: Arc::new(rules) });
-        let own = OwnData { token: token.reveal().into(), folder: folder.path().join("data") };
+        let (door, token) = gate.expect(door_of(&name)?);
+        let reconnect_ms = u64::try_from(reconnect.as_millis()).unwrap_or(u64::MAX);
+        let own = OwnData { token: token.reveal().into(), folder: folder.path().join("data"), reconnect_ms };
         let mut data = HostData::unix(HOST, name.as_str(), PROVIDER, gate.path(), own);
         data.config = values(config);
         // Through the line, as a process gets it.
@@ -96,18 +106,25 @@ impl Harness {
             // Nobody listens once the test has ended.
             let _ = tell.send(serving.await);
         });
-        let spec = RemoteSpec {
-            lattice: lattice.clone(),
-            spawn,
-            id,
-            address: PROVIDER.into(),
-            host,
-            types: Arc::new(|_, _| None),
-            application_of: Arc::new(application_of),
-            xkey: None,
-        };
-        let remote = Arc::new(Remote::connect(spec, LONG).await?);
-        Ok(Harness { remote, lattice, door, factory, ended, tasks, _gate: gate, folder })
+        let remote = Arc::new(Remote::connect(remote_of(&lattice, spawn)?, LONG).await?);
+        let gate = Some(gate);
+        Ok(Harness { remote, lattice, door, factory, ended, tasks, gate, token, folder })
+    }
+
+    /// The host is gone, as if it had been killed, with its lattice; another one takes the provider over.
+    ///
+    /// Errors: the provider does not come back.
+    pub async fn another_host(&mut self) -> Result<(), Problem> {
+        let name = self.lattice.name().clone();
+        self.gate = None;
+        let spawn = spawn_in(&self.tasks);
+        self.lattice = Arc::new(InProcess::ephemeral(name.clone()));
+        let path = self.folder.path().join("gate");
+        let gate = Gate::open(self.lattice.clone(), &path, spawn.clone()).map_err(failed)?;
+        self.door = gate.expect_again(door_of(&name)?, self.token.clone());
+        self.gate = Some(gate);
+        self.remote = Arc::new(Remote::connect(remote_of(&self.lattice, spawn)?, LONG).await?);
+        Ok(())
     }
 
     /// Links a component to the provider. The component `APP-NAME` is of the application `APP`.
@@ -220,6 +237,25 @@ impl Harness {
             Err(_) => Err(failed("the provider did not end")),
         }
     }
+}
+
+fn door_of(lattice: &LatticeName) -> Result<DoorSpec, Problem> {
+    let id = ProviderId::new(PROVIDER).map_err(|error| Problem::from(&error))?;
+    let rules = ProviderRules::new(lattice, &id, Arc::new(|_| true));
+    Ok(DoorSpec { id: PROVIDER.into(), confine: Arc::new(rules) })
+}
+
+fn remote_of(lattice: &Arc<dyn Lattice>, spawn: Spawn) -> Result<RemoteSpec, Problem> {
+    Ok(RemoteSpec {
+        lattice: lattice.clone(),
+        spawn,
+        id: ProviderId::new(PROVIDER).map_err(|error| Problem::from(&error))?,
+        address: PROVIDER.into(),
+        host: HostId::new(HOST).map_err(|error| Problem::from(&error))?,
+        types: Arc::new(|_, _| None),
+        application_of: Arc::new(application_of),
+        xkey: None,
+    })
 }
 
 /// `APP-component` belongs to `APP`.

@@ -144,6 +144,18 @@ impl InterfaceLinkDefinition {
         }
     }
 
+    /// The same link without what it is configured with.
+    #[must_use]
+    pub fn bare(&self) -> InterfaceLinkDefinition {
+        InterfaceLinkDefinition {
+            source_config: Values::new(),
+            target_config: Values::new(),
+            source_secrets: None,
+            target_secrets: None,
+            ..self.clone()
+        }
+    }
+
     /// What identifies the link.
     pub fn key(&self) -> LinkKey {
         LinkKey {
@@ -240,4 +252,7 @@ pub struct Description {
     /// Where a user reaches it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// The links that it knows, without their configs: those of the host that is gone, when it has come back to another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<InterfaceLinkDefinition>,
 }

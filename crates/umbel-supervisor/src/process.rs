@@ -88,7 +88,7 @@ pub use identity::{Identity, boot_id};
 pub(crate) use launch::fifos;
 pub use lines::{LINE_BYTES_MAX, Stream};
 pub use record::{Policy, Record};
-pub use running::{Exit, Load, OnLine, Running, Stopped};
+pub use running::{Exit, Load, Meter, OnLine, Running, Stopped};
 pub use sandbox::{DENIED, Files, Sandbox};
 pub use service::Service;
 

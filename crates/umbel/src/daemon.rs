@@ -144,6 +144,7 @@ impl Platform {
         if tokio::time::timeout(RESTORE_DEADLINE, self.host.settled()).await.is_err() {
             tracing::warn!("not all providers have taken their links yet");
         }
+        self.host.restored();
         self.http.release();
         let listening = self.listens.borrow().clone();
         let listening =
@@ -200,6 +201,7 @@ async fn host(
     let program = PathBuf::from("/proc/self/exe");
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();
+    (config.processes, config.adopt_grace) = (up.processes, up.adopt_grace);
     config.own = Some(Own {
         path: program.clone(),
         guardian: vec![GUARDIAN_ARG.into()],

@@ -2,10 +2,11 @@
 //!
 //! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `report`, `documents` and `links` (what it is for), `cli`, `update`,
 //! `durability` (what must not be lost), `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm),
-//! `languages`.
+//! `languages`; `processes` and `adoption` (what outlives a platform, and what must not).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adoption;
 mod bad_input;
 mod chat;
 mod claims;

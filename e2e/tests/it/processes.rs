@@ -55,13 +55,13 @@ pub(crate) fn is_running(pid: u32) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the standard library sends no signals")]
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     let status = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
     assert!(status.success());
 }
 
 /// The pids of everything whose command line has the text: what is left of a platform is found by its folder and its guardian's.
-fn with_argument(text: &str) -> Vec<u32> {
+pub(crate) fn with_argument(text: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -74,7 +74,7 @@ fn with_argument(text: &str) -> Vec<u32> {
 }
 
 /// Whether the process guards the platform of that state folder.
-fn guards(pid: u32, state: &str) -> bool {
+pub(crate) fn guards(pid: u32, state: &str) -> bool {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&line).contains(state)
 }

@@ -115,7 +115,7 @@ codes! {
     }
     823 PROVIDER_PROPERTIES Invalid {
         title: "a provider of this kind cannot be given that",
-        why: "`limits` and `grants` are the budget and the rights of a component; builtins are code of the host, and processes have the rights of their user. `isolation` is for builtins.",
+        why: "Most `limits` and all `grants` are the budget and the rights of a component; builtins are code of the host. A process has `memory`, `cpu` and `pids` of `limits`, as far as the machine can hold it to them, and `sandbox`; otherwise it has the rights of its user. `isolation` is for builtins.",
         help: "take the property out of the manifest; `umbel provider list` shows of which kind each provider is",
     }
     830 PROVIDER_STOPPED Unavailable {

@@ -14,7 +14,7 @@ pub use run::child;
 pub use told::given_up;
 
 use crate::component_provider::{ComponentProvider, Plan};
-use crate::process::{ProcessProvider, Program};
+use crate::process::{self, ProcessProvider};
 use crate::shared::{Served, Shared};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hand::Hand;
@@ -38,7 +38,7 @@ pub enum Maker {
     /// Code of this host.
     Builtin(Arc<dyn Factory>),
     /// A process; of a builtin, with what makes it.
-    Process(Program, Option<Arc<dyn Factory>>),
+    Process(process::Plan, Option<Arc<dyn Factory>>),
     /// A component, with its budget and its rights.
     Component(Arc<Plan>),
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::event::Fact;
-use umbel_lattice::control::{PartState, StartProvider};
+use umbel_lattice::control::{PartState, ProviderKind, StartProvider};
 use umbel_provider::{Provider, StartContext};
 use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
 
@@ -176,11 +176,14 @@ pub(super) async fn make(
     cx: &ChildContext,
 ) -> Result<Made, Problem> {
     let made = async {
+        if maker.kind() != ProviderKind::Process {
+            process::forgo(shared, &order.provider_id).await?;
+        }
         Ok::<Made, Problem>(match maker {
             Maker::Builtin(factory) => (factory.start(start).await?, Body::Code),
-            Maker::Process(program, _) => {
+            Maker::Process(plan, _) => {
                 let application = order.application.clone();
-                let process = Arc::new(process::start(shared, program, application, start).await?);
+                let process = Arc::new(process::start(shared, plan, application, start).await?);
                 (process.clone(), Body::Process(process))
             }
             Maker::Component(plan) => {

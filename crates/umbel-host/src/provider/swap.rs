@@ -144,7 +144,7 @@ async fn in_turn(
     // What can fail is tried while the old one serves.
     let prepared = match &*ordered.maker {
         Maker::Builtin(_) => Ok(()),
-        Maker::Process(program, _) => process::prepare(shared, program).await,
+        Maker::Process(plan, _) => process::prepare(shared, plan).await,
         Maker::Component(plan) => component_provider::prepare(shared, plan).await,
     };
     if let Err(problem) = prepared {

@@ -9,4 +9,5 @@ mod components;
 mod history;
 mod links;
 mod orders;
+mod processes;
 mod swap;

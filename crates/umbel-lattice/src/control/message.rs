@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use umbel_core::grants::Grants;
 use umbel_core::id::{ComponentId, HostId, ProviderId};
-use umbel_core::limits::{InstanceMode, Isolation, Limits, RestartMode};
+use umbel_core::limits::{Containment, InstanceMode, Isolation, Limits, RestartMode};
 use umbel_core::link::{Distance, Link};
 
 /// Starts, scales or (count 0) stops a component. The work is done after the answer; events tell the outcome.
@@ -154,6 +154,9 @@ pub struct StartProvider {
     /// Extension: what of the machine a provider that is a component may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<Grants>,
+    /// Extension: what holds a provider that is a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containment: Option<Containment>,
     /// Extension: `sha256:…` that the bytes of a provider that is a component must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -173,6 +176,7 @@ impl StartProvider {
             isolation: None,
             limits: None,
             grants: None,
+            containment: None,
             digest: None,
         }
     }

@@ -22,7 +22,10 @@ use umbel_core::code::wire;
 /// How many connections may be about to say hello.
 const STRANGERS_MAX: usize = 64;
 
-/// What a process proves with that it is the one that was started. It is good for one connection, and never shown.
+/// Hexadecimal digits of a token.
+const TOKEN_LEN: usize = 64;
+
+/// What a process proves with that it is the one that was started. It is good for one connection to each host, and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -34,6 +37,12 @@ impl Token {
             bytes
         };
         Token(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// A token that was given to a process before, as whoever started it has kept it; `None` if it is none.
+    pub fn kept(text: &str) -> Option<Token> {
+        let is_one = text.len() == TOKEN_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_one.then(|| Token(text.to_string()))
     }
 
     /// The text, to be given to the process and to nobody else.
@@ -66,7 +75,8 @@ pub(super) struct Inner {
     lattice: Arc<dyn Lattice>,
     spawn: Spawn,
     path: PathBuf,
-    expected: Mutex<HashMap<String, Expected>>,
+    /// By id: one that is started, or as many as an ended host has left.
+    expected: Mutex<HashMap<String, Vec<Expected>>>,
     strangers: Arc<Semaphore>,
 }
 
@@ -110,17 +120,23 @@ impl Gate {
     /// until its own door is dropped.
     pub fn expect(&self, spec: DoorSpec) -> (Door, Token) {
         let token = Token::fresh();
+        self.inner.lock().remove(&spec.id);
+        (self.expect_again(spec, token.clone()), token)
+    }
+
+    /// Expects a process that was given its token by an ended host and comes back with it, beside others of its id.
+    pub fn expect_again(&self, spec: DoorSpec, token: Token) -> Door {
         let state = DoorState::new(spec.id.clone());
-        let expected = Expected { token: token.clone(), confine: spec.confine, door: state.clone() };
-        self.inner.lock().insert(spec.id, expected);
-        (Door::new(state, Arc::downgrade(&self.inner)), token)
+        let expected = Expected { token, confine: spec.confine, door: state.clone() };
+        self.inner.lock().entry(spec.id).or_default().push(expected);
+        Door::new(state, Arc::downgrade(&self.inner))
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
         self.listening.abort();
-        for (_, expected) in self.inner.lock().drain() {
+        for expected in self.inner.lock().drain().flat_map(|(_, expected)| expected) {
             expected.door.close(&ended());
         }
         // It may be gone with its folder.
@@ -139,15 +155,18 @@ fn ended() -> Problem {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Expected>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Expected>>> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The door is gone: its process is expected no longer.
     pub(super) fn forget(&self, door: &Arc<DoorState>) {
         let mut expected = self.lock();
-        if expected.get(door.id()).is_some_and(|e| Arc::ptr_eq(&e.door, door)) {
-            expected.remove(door.id());
+        if let Some(of_id) = expected.get_mut(door.id()) {
+            of_id.retain(|expected| !Arc::ptr_eq(&expected.door, door));
+            if of_id.is_empty() {
+                expected.remove(door.id());
+            }
         }
     }
 
@@ -159,21 +178,16 @@ impl Inner {
             return Err(Problem::new(wire::HELLO_VERSION, message));
         }
         let mut expected = self.lock();
-        let is_it = expected.get(id).is_some_and(|e| e.token.0.as_bytes().ct_eq(token.as_bytes()).into());
-        match expected.remove(id) {
-            Some(known) if is_it => Ok(known),
-            other => {
-                // A wrong guess does not shut out the right process.
-                if let Some(other) = other {
-                    expected.insert(id.to_string(), other);
-                }
-                let shown: String = id.chars().take(60).flat_map(char::escape_debug).collect();
-                Err(Problem::new(
-                    wire::HELLO_REFUSED,
-                    format!("no process `{shown}` with that token is expected"),
-                ))
-            }
-        }
+        let is_it = |expected: &Expected| expected.token.0.as_bytes().ct_eq(token.as_bytes()).into();
+        // A wrong guess does not shut out the right process.
+        let found = expected.get_mut(id).and_then(|of_id| {
+            let at = of_id.iter().position(is_it)?;
+            Some(of_id.swap_remove(at))
+        });
+        found.ok_or_else(|| {
+            let shown: String = id.chars().take(60).flat_map(char::escape_debug).collect();
+            Problem::new(wire::HELLO_REFUSED, format!("no process `{shown}` with that token is expected"))
+        })
     }
 }
 

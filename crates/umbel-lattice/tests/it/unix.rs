@@ -8,7 +8,7 @@ use umbel_core::Coded;
 use umbel_core::code::wire;
 use umbel_core::id::{LatticeName, ProviderId};
 use umbel_lattice::contract::{Factory, messages};
-use umbel_lattice::unix::{Door, DoorSpec, Open, ProviderRules, connect};
+use umbel_lattice::unix::{Door, DoorSpec, Open, ProviderRules, Token, connect};
 use umbel_lattice::{Lattice, LatticeError, Message, SubscribeOptions};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -103,6 +103,29 @@ async fn buckets_are_not_offered() {
     let (unix, _door) = bed.open("process").await;
     let error = unix.bucket("LATTICEDATA_default").await.expect_err("no bucket");
     assert_eq!(error.code(), wire::NO_BUCKETS);
+}
+
+#[tokio::test]
+async fn a_process_comes_back_to_another_host_with_the_token_it_had() {
+    let first = Bed::new();
+    let (door, token) = first.gate.expect(DoorSpec { id: "kv".into(), confine: Arc::new(Open) });
+    let before = connect(first.gate.path(), "kv", token.reveal(), &spawn()).await.expect("it connects");
+    drop(door);
+    let kept = Token::kept(token.reveal()).expect("a token");
+    assert!(Token::kept("f00").is_none() && Token::kept(&"x".repeat(64)).is_none(), "no tokens");
+    let second = Bed::new();
+    let door = second.gate.expect_again(DoorSpec { id: "kv".into(), confine: Arc::new(Open) }, kept);
+    let again = connect(second.gate.path(), "kv", token.reveal(), &spawn()).await.expect("it comes back");
+    soon(door.connected()).await.expect("it is the one");
+    let mut here = again.subscribe("to.process").await.expect("subscribe");
+    second.lattice.publish(Message::new("to.process", "x")).await.expect("publish");
+    assert_eq!(soon(here.next()).await.expect("a message").payload, "x");
+    let mut ended = before.subscribe("x").await.err();
+    while ended.is_none() {
+        ended = before.subscribe("x").await.err();
+    }
+    let problem = connect(second.gate.path(), "kv", token.reveal(), &spawn()).await.expect_err("once more");
+    assert_eq!(problem.code, wire::HELLO_REFUSED);
 }
 
 #[tokio::test]

@@ -63,6 +63,18 @@ const CASES: &[Case] = &[
         "image: builtin:http-server",
         "image: builtin:http-server\n        isolation: vm",
     ),
+    (
+        "limits that a process has not",
+        "image: builtin:http-server",
+        "image: builtin:keyvalue\n        isolation: process\n        limits: {memory: 64MiB, pids: 9, call_time: 5s, waiting: 1}",
+    ),
+    (
+        "a sandbox in the host",
+        "image: builtin:http-server",
+        "image: builtin:http-server\n        sandbox: strict",
+    ),
+    ("a sandbox of another kind", "image: builtin:http-server", "image: ./kv.par.gz\n        sandbox: tight"),
+    ("pids of a component", "memory: 64MiB", "memory: 64MiB, pids: 5"),
     ("restart of another kind", "image: ./hello.wasm", "image: ./hello.wasm\n        restart: sometimes"),
     ("misspelt trait field", "instances: 5", "instance: 5"),
     ("misspelt link field", "package: http", "pakage: http"),

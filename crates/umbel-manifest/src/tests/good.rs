@@ -3,7 +3,7 @@
 use super::{BASE, rendered};
 use crate::{Application, Config, PartKind, Scale, Source, parse};
 use umbel_core::id::AppName;
-use umbel_core::limits::{InstanceMode, RestartMode};
+use umbel_core::limits::{Containment, InstanceMode, RestartMode, Sandbox};
 use umbel_core::link::Distance;
 
 #[track_caller]
@@ -248,6 +248,30 @@ fn a_provider_that_is_a_file_has_a_budget_and_grants() {
     assert_eq!(part.limits.as_ref().unwrap().memory_bytes_max, 8 << 20);
     assert_eq!(part.grants.as_ref().unwrap().connect.len(), 1);
     assert_eq!(read(&application.to_yaml()).part(&part.name), Some(&part));
+}
+
+#[test]
+fn a_provider_process_is_held_by_what_was_said_and_nothing_else() {
+    let with = |properties: &str| {
+        let image = format!("image: ./kv.par.gz\n        {properties}");
+        let application = read(&BASE.replacen("image: builtin:http-server", &image, 1));
+        assert_eq!(read(&application.to_yaml()), application, "{properties}");
+        application.part("http").unwrap().containment
+    };
+    assert_eq!(with("config: []"), None);
+    assert_eq!(with("limits: {call_time: 5s}"), None);
+    let held = Containment {
+        memory_bytes_max: Some(256 << 20),
+        cpu_percent_max: Some(150),
+        pids_max: Some(64),
+        sandbox: Sandbox::Strict,
+    };
+    // The default of components is said all the same.
+    let said = with("limits: {memory: 256MiB, cpu: 150%, pids: 64}\n        sandbox: strict");
+    assert_eq!(said, Some(held));
+    let alone = with("sandbox: strict");
+    assert_eq!(alone, Some(Containment { sandbox: Sandbox::Strict, ..Containment::default() }));
+    assert_eq!(with("sandbox: none\n        limits: {cpu: none}"), None);
 }
 
 #[test]

@@ -64,6 +64,12 @@ impl Links {
         }
     }
 
+    /// All of them, without their configs.
+    pub(super) fn bare(&self) -> Vec<InterfaceLinkDefinition> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.all.values().map(InterfaceLinkDefinition::bare).collect()
+    }
+
     /// The link that a component calls over.
     pub(super) fn inward(&self, source: &str, name: &str, interface: &str) -> Result<Arc<Link>, Problem> {
         let package = interface.split_once('/').map_or(interface, |(package, _)| package);

@@ -1,7 +1,7 @@
 //! The life of a provider process, once it is connected.
 
 use super::links::Links;
-use super::targets::Components;
+use super::targets::{Components, Current};
 use crate::hostdata::HostData;
 use crate::wire::{
     Description, HealthAnswer, InterfaceLinkDefinition, SHUTTING_DOWN, Shutdown, Subjects, Taken,
@@ -15,6 +15,7 @@ use umbel_core::code::{lattice as code, wire};
 use umbel_core::id::ProviderId;
 use umbel_core::link::Values;
 use umbel_lattice::message::to_json;
+use umbel_lattice::unix::connect;
 use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Server, ServerLimits, ServerSpec};
 use umbel_lattice::{Lattice, Message, Spawn, Subscription};
 use umbel_supervisor::Stop;
@@ -24,6 +25,9 @@ const SHUTDOWN_DEFAULT: Duration = Duration::from_secs(10);
 
 /// How long a provider that could not start waits for the host to ask why.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How often a process whose connection has ended tries to come back.
+const RECONNECT_EVERY: Duration = Duration::from_millis(50);
 
 /// How a provider process serves.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +54,8 @@ pub enum Stopped {
     ByProcess,
 }
 
-/// Is a provider on a lattice: starts it, serves its calls, follows links, config and health checks, until it is to end.
+/// Is a provider on a lattice: starts it, serves its calls, follows links, config and health checks, until it is to end. Where the host
+/// data say so, a provider that has lost its connection goes on, and comes back when another host is there.
 ///
 /// Errors: what it could not start for (the host is told it too), or that the connection is lost.
 pub async fn serve(
@@ -71,19 +76,26 @@ pub async fn serve(
             return Err(problem);
         }
     };
-    let ended = process.follow(&stop).await;
-    let (stopped, deadline) = match ended {
-        Ok(ended) => ended,
-        Err(problem) => {
+    let (stopped, deadline) = loop {
+        let problem = match process.follow(&stop).await {
+            Ok(ended) => break ended,
+            Err(problem) => problem,
+        };
+        let back = tokio::select! {
+            back = process.come_back(&data, problem) => back,
+            () = stop.requested() => break (Stopped::ByProcess, SHUTDOWN_DEFAULT),
+        };
+        if let Err(problem) = back {
             process.provider.stop(SHUTDOWN_DEFAULT).await;
             return Err(problem);
         }
     };
     let begun = Instant::now();
-    if let Some(server) = &process.server {
+    if let Some(server) = &process.line.server {
         server.drain(deadline).await;
     }
     process.provider.stop(deadline.saturating_sub(begun.elapsed())).await;
+    let lattice = process.line.lattice.clone();
     drop(process);
     lattice.close().await;
     Ok(stopped)
@@ -99,29 +111,96 @@ async fn tell_failure(lattice: &dyn Lattice, subjects: &Subjects, problem: &Prob
     }
 }
 
+/// A provider that runs. It stays what it is when it comes back to another host; what goes over the connection is made anew.
 struct Process {
-    lattice: Arc<dyn Lattice>,
-    id: String,
+    id: ProviderId,
     host_id: String,
+    spawn: Spawn,
+    options: ServeOptions,
     provider: Arc<dyn Provider>,
-    server: Option<Server>,
     links: Arc<Links>,
+    catalog: Arc<Catalog>,
+    client: Arc<Current>,
     description: Description,
-    heard: Heard,
+    line: Line,
 }
 
-/// What a provider hears beside calls.
-struct Heard {
-    health: Subscription,
-    shutdown: Subscription,
+/// What hangs on one connection.
+struct Line {
+    lattice: Arc<dyn Lattice>,
+    server: Option<Server>,
+    changes: Changes,
+    questions: Questions,
+}
+
+/// What changes a provider. It is heard first: links that come while it starts wait in the queue.
+struct Changes {
     link_put: Subscription,
     link_del: Subscription,
     config: Subscription,
+}
+
+/// What a provider is asked. It is heard last: who hears it is ready.
+struct Questions {
+    shutdown: Subscription,
     describe: Subscription,
+    health: Subscription,
 }
 
 fn of_lattice(error: umbel_lattice::LatticeError) -> Problem {
     Problem::from(&error)
+}
+
+impl Changes {
+    async fn hear(lattice: &dyn Lattice, subjects: &Subjects) -> Result<Changes, Problem> {
+        Ok(Changes {
+            link_put: lattice.subscribe(&subjects.link_put()).await.map_err(of_lattice)?,
+            link_del: lattice.subscribe(&subjects.link_del()).await.map_err(of_lattice)?,
+            config: lattice.subscribe(&subjects.config_update()).await.map_err(of_lattice)?,
+        })
+    }
+}
+
+impl Questions {
+    async fn hear(lattice: &dyn Lattice, subjects: &Subjects) -> Result<Questions, Problem> {
+        Ok(Questions {
+            shutdown: lattice.subscribe(&subjects.shutdown()).await.map_err(of_lattice)?,
+            describe: lattice.subscribe(&subjects.describe()).await.map_err(of_lattice)?,
+            health: lattice.subscribe(&subjects.health()).await.map_err(of_lattice)?,
+        })
+    }
+}
+
+/// What serves the provider's calls over one connection.
+struct Serving<'a> {
+    id: &'a ProviderId,
+    spawn: &'a Spawn,
+    catalog: &'a Arc<Catalog>,
+    links: &'a Arc<Links>,
+    options: ServeOptions,
+}
+
+impl Serving<'_> {
+    async fn start(
+        self,
+        lattice: &Arc<dyn Lattice>,
+        provider: &dyn Provider,
+        lent: Arc<Lent>,
+    ) -> Result<Option<Server>, Problem> {
+        let Some(serve) = provider.serve() else { return Ok(None) };
+        let (links, catalog) = (self.links.clone(), self.catalog.clone());
+        let spec = ServerSpec {
+            id: self.id.to_string(),
+            catalog: Arc::new(move || catalog.clone()),
+            serve,
+            links: Arc::new(move |source, name, interface| links.inward(source, name, interface)),
+            lent,
+            group: Some(format!("{}.{}", lattice.name(), self.id)),
+            is_quick: self.options.is_quick,
+            limits: self.options.limits,
+        };
+        Server::start(lattice.clone(), self.spawn.clone(), spec).await.map(Some).map_err(of_lattice)
+    }
 }
 
 impl Process {
@@ -141,13 +220,14 @@ impl Process {
         let catalog = Arc::new(Catalog::new(interfaces));
         let (links, lent) = (Arc::new(Links::default()), Lent::new());
         let client = Client::new(lattice.clone(), spawn.clone(), lent.clone(), ClientLimits::default());
-        let client = client.await.map_err(of_lattice)?;
-        let targets =
-            Components { id: id.to_string(), links: links.clone(), client, catalog: catalog.clone() };
-        // Links that come while it starts wait in the queue.
-        let link_put = lattice.subscribe(&subjects.link_put()).await.map_err(of_lattice)?;
-        let link_del = lattice.subscribe(&subjects.link_del()).await.map_err(of_lattice)?;
-        let config = lattice.subscribe(&subjects.config_update()).await.map_err(of_lattice)?;
+        let client = Arc::new(Current::new(client.await.map_err(of_lattice)?));
+        let targets = Components {
+            id: id.to_string(),
+            links: links.clone(),
+            client: client.clone(),
+            catalog: catalog.clone(),
+        };
+        let changes = Changes::hear(&**lattice, subjects).await?;
         let provider = factory
             .start(StartContext {
                 id: id.clone(),
@@ -162,54 +242,77 @@ impl Process {
                 tracing::warn!(%problem, "a link was not taken");
             }
         }
-        let server = match provider.serve() {
-            Some(serving) => {
-                let found = links.clone();
-                let spec = ServerSpec {
-                    id: id.to_string(),
-                    catalog: Arc::new(move || catalog.clone()),
-                    serve: serving,
-                    links: Arc::new(move |source, name, interface| found.inward(source, name, interface)),
-                    lent,
-                    group: Some(format!("{}.{id}", lattice.name())),
-                    is_quick: options.is_quick,
-                    limits: options.limits,
-                };
-                Some(Server::start(lattice.clone(), spawn.clone(), spec).await.map_err(of_lattice)?)
-            }
-            None => None,
-        };
+        let serving = Serving { id: &id, spawn, catalog: &catalog, links: &links, options };
+        let server = serving.start(lattice, &*provider, lent).await?;
         description.serves = server.is_some();
-        let shutdown = lattice.subscribe(&subjects.shutdown()).await.map_err(of_lattice)?;
-        // Who hears these two is ready.
-        let describe = lattice.subscribe(&subjects.describe()).await.map_err(of_lattice)?;
-        let health = lattice.subscribe(&subjects.health()).await.map_err(of_lattice)?;
-        Ok(Process {
-            lattice: lattice.clone(),
-            id: id.to_string(),
-            host_id: data.host_id.clone(),
-            provider,
-            server,
-            links,
-            description,
-            heard: Heard { health, shutdown, link_put, link_del, config, describe },
-        })
+        let questions = Questions::hear(&**lattice, subjects).await?;
+        let line = Line { lattice: lattice.clone(), server, changes, questions };
+        let (host_id, spawn) = (data.host_id.clone(), spawn.clone());
+        Ok(Process { id, host_id, spawn, options, provider, links, catalog, client, description, line })
+    }
+
+    /// The connection has ended. Comes back to the same place, if the host data give time for that and somebody is there in time: another
+    /// host that takes the provider over.
+    ///
+    /// Errors: what ended the connection.
+    async fn come_back(&mut self, data: &HostData, lost: Problem) -> Result<(), Problem> {
+        let own = data.umbel.clone().unwrap_or_default();
+        let deadline = Instant::now() + Duration::from_millis(own.reconnect_ms);
+        // Calls of the host that is gone have nobody who waits for them.
+        self.line.server = None;
+        while Instant::now() < deadline {
+            let connected = connect(data.socket()?, &data.provider_key, &own.token, &self.spawn).await;
+            let resumed = match connected {
+                Ok(lattice) => self.resume(Arc::new(lattice)).await,
+                Err(problem) => Err(problem),
+            };
+            match resumed {
+                Ok(()) => {
+                    tracing::info!("another host has taken this provider over");
+                    return Ok(());
+                }
+                Err(problem) if problem.code == wire::HELLO_VERSION => return Err(problem),
+                Err(problem) => tracing::debug!(%problem, "no host has taken this provider over yet"),
+            }
+            tokio::time::sleep(RECONNECT_EVERY).await;
+        }
+        Err(lost)
+    }
+
+    /// Goes on over another connection: what the provider holds stays, with the links that it knows.
+    async fn resume(&mut self, lattice: Arc<dyn Lattice>) -> Result<(), Problem> {
+        let (lent, subjects) = (Lent::new(), Subjects::new(lattice.name(), self.id.as_str()));
+        let client = Client::new(lattice.clone(), self.spawn.clone(), lent.clone(), ClientLimits::default());
+        let client = client.await.map_err(of_lattice)?;
+        let changes = Changes::hear(&*lattice, &subjects).await?;
+        self.client.set(client);
+        let serving = Serving {
+            id: &self.id,
+            spawn: &self.spawn,
+            catalog: &self.catalog,
+            links: &self.links,
+            options: self.options,
+        };
+        let server = serving.start(&lattice, &*self.provider, lent).await?;
+        let questions = Questions::hear(&*lattice, &subjects).await?;
+        self.line = Line { lattice, server, changes, questions };
+        Ok(())
     }
 
     /// Follows what the host says, until it is to end, and within which time.
     async fn follow(&mut self, stop: &Stop) -> Result<(Stopped, Duration), Problem> {
         loop {
-            let heard = &mut self.heard;
+            let (changes, questions) = (&mut self.line.changes, &mut self.line.questions);
             // In this order where several wait: the end first, then what changes, then questions.
             let (what, message) = tokio::select! {
                 biased;
                 () = stop.requested() => return Ok((Stopped::ByProcess, SHUTDOWN_DEFAULT)),
-                message = heard.shutdown.next() => ("shutdown", message),
-                message = heard.config.next() => ("config", message),
-                message = heard.link_del.next() => ("link_del", message),
-                message = heard.link_put.next() => ("link_put", message),
-                message = heard.describe.next() => ("describe", message),
-                message = heard.health.next() => ("health", message),
+                message = questions.shutdown.next() => ("shutdown", message),
+                message = changes.config.next() => ("config", message),
+                message = changes.link_del.next() => ("link_del", message),
+                message = changes.link_put.next() => ("link_put", message),
+                message = questions.describe.next() => ("describe", message),
+                message = questions.health.next() => ("health", message),
             };
             let Some(message) = message else {
                 return Err(Problem::new(wire::CONNECTION_LOST, "the host is gone"));
@@ -224,11 +327,12 @@ impl Process {
                 "link_del" => self.taken(self.del_link(&message).await),
                 "describe" => {
                     self.description.endpoints = self.provider.endpoints();
+                    self.description.links = self.links.bare();
                     to_json(&self.description)
                 }
                 _ => to_json(&HealthAnswer::new(self.provider.health(), self.provider.endpoints())),
             };
-            if let Err(error) = self.lattice.respond(&message, answer).await {
+            if let Err(error) = self.line.lattice.respond(&message, answer).await {
                 tracing::debug!(%error, "the host was not answered");
             }
         }
@@ -242,7 +346,7 @@ impl Process {
     }
 
     async fn put_link(&self, message: &Message) -> Result<(), Problem> {
-        put(&*self.provider, &self.links, &self.id, read(message)?).await
+        put(&*self.provider, &self.links, self.id.as_str(), read(message)?).await
     }
 
     async fn del_link(&self, message: &Message) -> Result<(), Problem> {
@@ -264,7 +368,7 @@ impl Process {
             tracing::warn!(host = %asked.host_id, "another host asked for the end of this provider");
             return None;
         }
-        let _ = self.lattice.respond(message, SHUTTING_DOWN.into()).await;
+        let _ = self.line.lattice.respond(message, SHUTTING_DOWN.into()).await;
         Some(asked.timeout_ms.map_or(SHUTDOWN_DEFAULT, Duration::from_millis))
     }
 }

@@ -4,8 +4,9 @@ use super::links::Links;
 use crate::Targets;
 use crate::http::Handler;
 use futures::future::BoxFuture;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use umbel_core::Problem;
+use umbel_core::code::wire;
 use umbel_lattice::wrpc::{Catalog, Client, Outgoing};
 use umbel_wit::{Call, Serve, Value};
 
@@ -13,8 +14,27 @@ use umbel_wit::{Call, Serve, Value};
 pub(super) struct Components {
     pub(super) id: String,
     pub(super) links: Arc<Links>,
-    pub(super) client: Client,
+    pub(super) client: Arc<Current>,
     pub(super) catalog: Arc<Catalog>,
+}
+
+/// The client of the connection that there is: another one after each time the process came back to a host.
+pub(super) struct Current(RwLock<Client>);
+
+impl Current {
+    pub(super) fn new(client: Client) -> Current {
+        Current(RwLock::new(client))
+    }
+
+    /// Calls go over the new client. Those under way end with the old one.
+    pub(super) fn set(&self, client: Client) {
+        let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), client);
+        before.lose(Problem::new(wire::CONNECTION_LOST, "the host that was called is gone"));
+    }
+
+    fn get(&self) -> Client {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Targets for Components {
@@ -41,7 +61,7 @@ impl Targets for Components {
 }
 
 struct Export {
-    client: Client,
+    client: Arc<Current>,
     catalog: Arc<Catalog>,
     target: String,
     source: String,
@@ -51,7 +71,7 @@ struct Export {
 impl Serve for Export {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
         let signature = self.catalog.outgoing(&call.interface, call.version.as_ref(), &call.function);
-        let client = self.client.clone();
+        let client = self.client.get();
         let outgoing = Outgoing {
             target: self.target.clone(),
             source: self.source.clone(),

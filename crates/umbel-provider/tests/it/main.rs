@@ -142,6 +142,50 @@ async fn a_provider_whose_host_is_gone_ends() {
 }
 
 #[tokio::test]
+async fn a_provider_goes_on_as_it_is_when_another_host_takes_it_over() {
+    let noted = Arc::<Noted>::default();
+    let mut harness =
+        Harness::start_with(Arc::new(Noting(noted.clone())), &[("k", "v")], SOON).await.expect("a provider");
+    harness.link("app-x", contract(), &[("l", "1")]).await.expect("a link");
+    harness.link("app-y", contract(), &[("l", "2")]).await.expect("a link");
+    for round in 0..3 {
+        harness.another_host().await.expect("it comes back");
+        let mut known: Vec<_> =
+            harness.remote.links().into_iter().map(|key| (key.source_id, key.wit_package)).collect();
+        known.sort();
+        let wanted =
+            [("app-x", "b"), ("app-y", "b")].map(|(id, package)| (id.to_string(), package.to_string()));
+        assert_eq!(
+            known,
+            wanted[..if round == 0 { 2 } else { 1 }],
+            "what it was told is known to the new host"
+        );
+        harness.link("app-x", contract(), &[("l", "1")]).await.expect("the same link again");
+        if round == 0 {
+            let key = harness.remote.links().into_iter().find(|key| key.source_id == "app-y");
+            harness.remote.del_link(&key.expect("it is known")).await.expect("it is gone");
+        }
+        assert_eq!(harness.remote.check().await, Health::Healthy);
+    }
+    harness.stop().await.expect("it ends when its host asks it to");
+    let told = noted.told.lock().expect("nobody panicked").join("; ");
+    let put = r#"put app-x {"l": "1"} Some("app")"#;
+    let before = format!(r#"start {{"k": "v"}}; {put}; put app-y {{"l": "2"}} Some("app")"#);
+    assert_eq!(told, format!("{before}; {put}; del app-y; {put}; {put}; stop"), "it was started once");
+}
+
+#[tokio::test]
+async fn a_provider_that_no_host_takes_over_in_time_ends() {
+    let noted = Arc::<Noted>::default();
+    let grace = Duration::from_millis(200);
+    let harness = Harness::start_with(Arc::new(Noting(noted.clone())), &[], grace).await.expect("a provider");
+    harness.lattice.close().await;
+    let ended = harness.stop().await.expect_err("not by its host");
+    assert_eq!(ended.code, wire::CONNECTION_LOST);
+    assert!(noted.told.lock().expect("nobody panicked").contains(&"stop".to_string()));
+}
+
+#[tokio::test]
 async fn a_provider_of_wasmcloud_is_spoken_to_as_it_is_used_to() {
     let name = LatticeName::new("default").expect("a name");
     let lattice: Arc<dyn Lattice> = Arc::new(InProcess::ephemeral(name));

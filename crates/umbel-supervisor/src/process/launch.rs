@@ -23,6 +23,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What ends all of a process when it is dropped, on a thread for it.
 pub(super) struct Owned {
@@ -96,8 +97,24 @@ impl Drop for Owned {
     }
 }
 
-/// Starts a process.
+/// How often, and after which pause, a program is started again whose file is busy.
+const BUSY_TRIES: u32 = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(25);
+
+/// Starts a process. A program that was just written may be busy for a moment: whatever forked while its file was open for writing
+/// holds it until it has executed another.
 pub(super) fn launch(shared: Arc<Shared>, service: &Service) -> Result<Launched, ProcessError> {
+    let is_busy = |error: &ProcessError| matches!(error, ProcessError::NotStarted { source, .. } if source.kind() == io::ErrorKind::ExecutableFileBusy);
+    for _ in 1..BUSY_TRIES {
+        match launch_once(shared.clone(), service) {
+            Err(error) if is_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+            launched => return launched,
+        }
+    }
+    launch_once(shared, service)
+}
+
+fn launch_once(shared: Arc<Shared>, service: &Service) -> Result<Launched, ProcessError> {
     let claim = Claim::new(shared.clone(), &service.name)?;
     end_older(&shared, &service.name)?;
     let missing = shared.cgroups.missing(&service.limits);

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// The version that is written, and the latest that is understood.
@@ -120,12 +121,15 @@ impl Record {
     }
 }
 
-/// Replaces a file as a whole; the old one is there until the new one is on the disk.
+/// Replaces a file as a whole; the old one is there until the new one is on the disk. Its owner alone can read it: what is kept with a
+/// process may be a secret.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let new = folder.join(format!(".{name}"));
-    let mut file = File::create(&new)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    // One that an interrupted write has left keeps its mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;

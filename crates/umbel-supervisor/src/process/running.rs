@@ -1,11 +1,12 @@
 //! A long-running process that runs: driven by whoever started or adopted it.
 
+use super::cgroup::Cgroup;
 use super::group;
 use super::home::blocking;
 use super::launch::{Launched, Output, Owned};
 use super::lines::{Lines, Stream};
 use super::record::{Policy, Record};
-use super::{PIPE_GRACE, ProcessError, Service, Status, Stdin, Usage, feed};
+use super::{Identity, PIPE_GRACE, ProcessError, Service, Status, Stdin, Usage, feed};
 use crate::scope::Scope;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -71,6 +72,28 @@ pub struct Load {
     pub cpu: Duration,
     /// How many processes it consists of.
     pub processes: usize,
+}
+
+/// Tells what a process uses, for as long as it runs and longer: then it uses nothing.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    leader: Option<Identity>,
+    cgroup: Cgroup,
+}
+
+impl Meter {
+    /// What it uses now.
+    pub fn read(&self) -> Load {
+        // The pid may be somebody else's by now.
+        let leader = self.leader.filter(|leader| leader.is_running());
+        let own = leader.map(|leader| super::usage_of(leader.pid)).unwrap_or_default();
+        let cgroup = self.cgroup.usage();
+        Load {
+            memory_bytes: cgroup.memory_bytes.unwrap_or(own.memory_bytes),
+            cpu: cgroup.cpu.unwrap_or(own.cpu),
+            processes: cgroup.processes.max(own.processes),
+        }
+    }
 }
 
 impl Running {
@@ -168,13 +191,12 @@ impl Running {
 
     /// What it uses now.
     pub fn usage(&self) -> Load {
-        let own = super::usage_of(self.pid());
-        let cgroup = self.owned.record.cgroup.usage();
-        Load {
-            memory_bytes: cgroup.memory_bytes.unwrap_or(own.memory_bytes),
-            cpu: cgroup.cpu.unwrap_or(own.cpu),
-            processes: cgroup.processes.max(own.processes),
-        }
+        self.meter().read()
+    }
+
+    /// Tells what it uses to somebody who does not drive it.
+    pub fn meter(&self) -> Meter {
+        Meter { leader: self.owned.record.leader, cgroup: self.owned.record.cgroup.clone() }
     }
 
     /// Gives it up without ending it: it goes on for the guardian's grace, until another host adopts it. One of policy `end` ends.

@@ -492,3 +492,41 @@ async fn a_service_child_is_restarted_and_stopped() {
     drop(tree);
     bed.ends_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_is_still_being_written_is_waited_for() {
+    use std::os::unix::fs::PermissionsExt;
+    let bed = bed("busy", Cgroups::detect());
+    let program = bed.folder.path().join("program");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let writer = std::fs::OpenOptions::new().write(true).open(&program).unwrap();
+    let service = Service::new("busy", Spec::new(&program).arg("1000"));
+    let starting = bed.home.start(&service);
+    let writing = async {
+        // Not before it was tried: its record is there as long as a try is under way.
+        let record = bed.folder.path().join("records/busy.json");
+        while !record.exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(writer);
+    };
+    let (running, ()) = tokio::join!(starting, writing);
+    running.expect("it is started when the file is whole").stop(Duration::from_secs(5)).await.unwrap();
+    let writer = std::fs::OpenOptions::new().write(true).open(&program).unwrap();
+    let error = bed.home.start(&service).await.expect_err("it is busy for good");
+    assert_eq!(error.code(), code::PROCESS_NOT_STARTED, "{error}");
+    drop(writer);
+    bed.ends_empty().await;
+}
+
+#[tokio::test]
+async fn a_meter_of_a_process_that_has_ended_reads_nothing() {
+    let bed = bed("meter", Cgroups::detect());
+    let running = bed.home.start(&bed.sh("metered", "sleep 1000")).await.unwrap();
+    let meter = running.meter();
+    assert!(meter.read().processes > 0 && meter.read().memory_bytes > 0, "{:?}", meter.read());
+    running.stop(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(meter.read(), process::Load::default());
+    bed.ends_empty().await;
+}

@@ -17,6 +17,10 @@ use umbel_core::Problem;
 use umbel_core::code::call;
 use umbel_core::id::LatticeName;
 use umbel_runtime::config::CompileLimits;
+use umbel_supervisor::process::Policy;
+
+/// How long provider processes go on without a platform unless said.
+const ADOPT_GRACE: Duration = Duration::from_secs(30);
 
 /// Slots of the instance pool unless said.
 const INSTANCES_DEFAULT: u32 = 2_000;
@@ -62,6 +66,12 @@ pub(crate) struct Args {
     /// Time, and CPU time, that compiling one component may take
     #[arg(long, value_name = "DURATION", default_value = "180s", value_parser = parse_duration)]
     compile_time: Duration,
+    /// What becomes of provider processes when the platform is killed: they end too, or go on and the next platform takes them over
+    #[arg(long, value_name = "POLICY", default_value = "end", value_parser = ["end", "adopt"])]
+    processes: String,
+    /// How long they go on without a platform before they end, with `--processes adopt`
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    adopt_grace: Duration,
     /// How long to wait until it is ready
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
@@ -85,6 +95,10 @@ pub(crate) struct Up {
     pub(crate) instances: u32,
     /// Limits of a compile process.
     pub(crate) compile: CompileLimits,
+    /// What becomes of provider processes when it is killed.
+    pub(crate) processes: Policy,
+    /// How long they go on without it.
+    pub(crate) adopt_grace: Duration,
 }
 
 impl Up {
@@ -97,6 +111,8 @@ impl Up {
             labels: BTreeMap::new(),
             instances: INSTANCES_DEFAULT,
             compile: CompileLimits::default(),
+            processes: Policy::End,
+            adopt_grace: ADOPT_GRACE,
         })
     }
 
@@ -120,6 +136,8 @@ impl Up {
                 wall: args.compile_time,
                 ..CompileLimits::default()
             },
+            processes: if args.processes == "adopt" { Policy::Adopt } else { Policy::End },
+            adopt_grace: args.adopt_grace,
         })
     }
 
@@ -139,6 +157,9 @@ impl Up {
         add("--instances", self.instances.to_string());
         add("--compile-memory", self.compile.memory_bytes.to_string());
         add("--compile-time", format!("{}ms", self.compile.wall.as_millis()));
+        let policy = if self.processes == Policy::Adopt { "adopt" } else { "end" };
+        add("--processes", policy.into());
+        add("--adopt-grace", format!("{}ms", self.adopt_grace.as_millis()));
         for (key, value) in &self.labels {
             add("--label", format!("{key}={value}"));
         }
@@ -300,7 +321,8 @@ mod tests {
 
     #[test]
     fn a_background_platform_is_told_everything() {
-        let typed = "umbel up --http-port 0 --http-address ::1 --lattice edge --label zone=a --label rack=4";
+        let typed = "umbel up --http-port 0 --http-address ::1 --lattice edge --label zone=a --label rack=4 \
+                     --processes adopt --adopt-grace 5s";
         for api in ["--api-port=4000", "--no-api-port"] {
             let cli = Cli::try_parse_from(typed.split(' ').chain([api])).unwrap();
             let Command::Up(args) = cli.command else { panic!("not `up`") };

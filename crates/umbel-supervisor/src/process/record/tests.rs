@@ -34,6 +34,17 @@ fn records() -> impl Strategy<Value = Record> {
     )
 }
 
+#[test]
+fn only_its_owner_reads_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    // What an interrupted write has left may have another mode.
+    fs::write(folder.path().join(".a.json"), "").unwrap();
+    replace(&path, b"{}").unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,0 +1,66 @@
+//! What provider processes print.
+
+use crate::shared::Shared;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use umbel_core::id::{ComponentId, ProviderId};
+use umbel_runtime::calls::{Level, Stream};
+use umbel_supervisor::process::Stream as Output;
+
+/// Bytes of its log that are kept in a second; what is above is counted and dropped.
+const LOG_BYTES_PER_S: usize = 64 << 10;
+
+/// The log of a process: its lines, as many bytes in a second as components have.
+pub(super) struct Log {
+    shared: Weak<Shared>,
+    id: Option<ComponentId>,
+    application: Option<String>,
+    second: Mutex<(Instant, usize, usize)>,
+}
+
+impl Log {
+    pub(super) fn new(shared: &Arc<Shared>, id: &ProviderId, application: Option<String>) -> Log {
+        Log {
+            shared: Arc::downgrade(shared),
+            // Whatever is a provider's id is one of a component as well.
+            id: ComponentId::new(id.as_str()).ok(),
+            application,
+            second: Mutex::new((Instant::now(), 0, 0)),
+        }
+    }
+
+    pub(super) fn line(&self, stream: Output, line: &[u8]) {
+        let (Some(shared), Some(id)) = (self.shared.upgrade(), &self.id) else { return };
+        let (is_kept, dropped) = self.take(line.len());
+        let send = |level, text: &str| {
+            let stream = if stream == Output::Stdout { Stream::Stdout } else { Stream::Stderr };
+            shared.logs.send(id, self.application.as_deref(), level, stream, "", text);
+        };
+        if dropped > 0 {
+            send(
+                Level::Warn,
+                &format!("{dropped} bytes of its log were above {LOG_BYTES_PER_S} in a second"),
+            );
+        }
+        if is_kept {
+            send(Level::Info, &String::from_utf8_lossy(line));
+        }
+    }
+
+    /// Whether so many bytes are kept, and how many of the second before were not.
+    fn take(&self, bytes: usize) -> (bool, usize) {
+        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = 0;
+        if second.0.elapsed() >= Duration::from_secs(1) {
+            dropped = second.2;
+            *second = (Instant::now(), 0, 0);
+        }
+        let is_kept = second.1 + bytes <= LOG_BYTES_PER_S;
+        if is_kept {
+            second.1 += bytes + 1;
+        } else {
+            second.2 += bytes;
+        }
+        (is_kept, dropped)
+    }
+}

@@ -18,7 +18,7 @@ use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
 use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
-use umbel_lattice::control::{PartState, ProviderKind, Scale};
+use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{OutgoingOptions, Request, Response};
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
 use umbel_runtime::{Component, Image, World};
@@ -383,7 +383,7 @@ impl HostCalls for Door {
         };
         match &bound.provider {
             Some(slot) => match slot.way.check()?.then(|| slot.component()) {
-                None if slot.kind() == ProviderKind::Component => Err(not_running(slot)),
+                None if slot.running().is_none() => Err(not_running(slot)),
                 None => Err(self.away(bound, import)),
                 // While another takes its place, calls wait on the way.
                 Some(Some(provider)) if slot.way.now().is_some() => {

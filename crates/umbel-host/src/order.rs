@@ -230,6 +230,7 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
     }
     hand::forget(shared, &slot.id).await?;
     slot.way.close();
+    slot.end();
     let generation = order.generation.or(now.generation);
     shared.providers.bury(id, Order { application: now.application.as_deref(), generation });
     shared.parts_changed();
@@ -375,6 +376,12 @@ fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let found = shared.factories.iter().find(|f| f.name() == name).cloned();
     let factory = found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.clone() }))?;
     Ok(match order.isolation {
+        Some(Isolation::Process) if !factory.runs_apart() => {
+            let text = format!(
+                "`{reference}` serves the host itself, and cannot be a process: it has no `isolation`"
+            );
+            return Err(Problem::new(code::PROVIDER_PROPERTIES, text));
+        }
         Some(Isolation::Process) => {
             Maker::Process(plan(Program::Builtin(factory.name()), order), Some(factory))
         }

@@ -31,7 +31,7 @@ use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::calls::{Level, Stream};
 use umbel_runtime::{Image, Images};
-use umbel_supervisor::{Cores, Handle, Stop};
+use umbel_supervisor::{Cores, Handle, Scope, Stop};
 use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// What changes links and parts within this time is followed once. The first change is followed at once.
@@ -122,6 +122,8 @@ pub struct Shared {
     pub compared: Compared,
     /// Providers that are processes.
     pub processes: Processes,
+    /// Providers that were replaced, until they have answered.
+    pub retiring: Scope,
     records: Records,
     root: OnceLock<Handle>,
 }
@@ -163,6 +165,7 @@ impl Host {
             draining: AtomicBool::new(false),
             compared: Compared::default(),
             processes: Processes::default(),
+            retiring: Scope::new("replaced providers"),
             records,
             root: OnceLock::new(),
         }));

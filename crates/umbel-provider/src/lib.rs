@@ -57,6 +57,11 @@ pub trait Factory: Send + Sync + 'static {
         false
     }
 
+    /// Whether its providers can be processes: not those that serve or bring HTTP, which does not travel as calls do.
+    fn runs_apart(&self) -> bool {
+        true
+    }
+
     /// Where secrets are put by hand, if its providers serve secrets.
     fn keeper(&self) -> Option<&dyn secrets::Keeper> {
         None

@@ -212,7 +212,8 @@ async fn host(
     let store = Arc::new(Store::open(state.join("artifacts")).map_err(coded)?);
     let clock = Arc::new(SystemClock);
     let secrets = Secrets::new(state.join("secrets"), KeyFile::new(state.join("secrets.key")));
-    let mut factories: Vec<Arc<dyn Factory>> = vec![Arc::new(http.clone()), Arc::new(secrets)];
+    let mut factories: Vec<Arc<dyn Factory>> =
+        vec![Arc::new(http.clone()), Arc::new(HttpClient), Arc::new(secrets)];
     factories.extend(apart(cores));
     let deps = Deps { lattice, clock, images, store, factories, cores: cores.clone() };
     Host::new(config, state, key, deps).await
@@ -221,7 +222,6 @@ async fn host(
 /// The builtin providers that can run in a process of their own as well.
 pub(crate) fn apart(cores: &Arc<Cores>) -> Vec<Arc<dyn Factory>> {
     vec![
-        Arc::new(HttpClient),
         Arc::new(Keyvalue::new(cores.clone())),
         Arc::new(KeyvalueRedis::new(cores.clone())),
         Arc::new(Blobstore::new()),

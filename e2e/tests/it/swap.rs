@@ -107,7 +107,7 @@ fn a_swap_that_cannot_be_leaves_the_old_one_serving() {
 fn a_process_of_an_archive_takes_over_from_a_process_of_the_same_id() {
     let platform = up();
     let serve =
-        |name: &str| format!("echo {name} is here; exec {} provider run http-client", umbel().display());
+        |name: &str| format!("echo {name} is here; exec {} provider run messaging", umbel().display());
     let (one, two) = (archive(&platform, "one", &serve("one")), archive(&platform, "two", &serve("two")));
     platform.deploy(&counter("v1", "builtin:keyvalue", "")).unwrap();
     platform.wait_for_answer("counter").unwrap();

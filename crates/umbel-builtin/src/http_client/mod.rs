@@ -60,6 +60,10 @@ impl Factory for HttpClient {
         vec![Contract::new("wasi", "http", &["outgoing-handler", "client"])]
     }
 
+    fn runs_apart(&self) -> bool {
+        false
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         let tasks = Scope::new("http-client");
         let default = client(&cx.config, &Values::new(), tasks.spawner())?;

@@ -104,6 +104,10 @@ impl Factory for HttpServer {
         vec![Contract::new("wasi", "http", &["incoming-handler", "handler"])]
     }
 
+    fn runs_apart(&self) -> bool {
+        false
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         link::check_provider(&cx.config).map_err(|error| Problem::from(&error))?;
         self.bind().await?;

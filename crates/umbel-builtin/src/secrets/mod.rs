@@ -112,6 +112,10 @@ impl Factory for Secrets {
         true
     }
 
+    fn runs_apart(&self) -> bool {
+        false
+    }
+
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
         config::check_provider(&cx.config).map_err(|error| Problem::from(&error))?;
         let vault = self.vault().map_err(|error| Problem::from(&error))?;

@@ -70,7 +70,8 @@ pub async fn start(
     let limits = contain::limits(ground, &cx.id, plan.containment)?;
     let sandbox = contain::sandbox(plan.containment, &cx.folder)?;
     let made = Made::new(plan, &executable);
-    if let Some(left) = left::claim(shared, ground, &cx.id, &made).await {
+    let left = left::claim(shared, ground, &cx.id, &made).await;
+    if let Some(left) = left {
         let log = Log::new(shared, &cx.id, application.clone());
         match left.adopt(shared, ground, &cx, log).await {
             Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable)),

@@ -4,7 +4,7 @@
 //! the one that the change was made in. It is kept with the links, so that it holds over a restart of the host too.
 
 use super::swap::{Manner, Why, manner, word};
-use super::{BRANCH, Maker, ProviderSlot, child, way};
+use super::{BRANCH, Body, Maker, ProviderSlot, child, way};
 use crate::error::HostError;
 use crate::explain::compare;
 use crate::inventory;
@@ -117,6 +117,10 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
     shared.check_open().map_err(problem)?;
     shared.caught_up().await;
     let slot = find(shared, &request.provider)?;
+    if slot.is_moving() {
+        // What it came to is seen by whoever asked for it.
+        let _ = moved(&slot, slot.ordered().turn).await;
+    }
     let before = slot.ordered();
     let mut order = (*before.order).clone();
     order::put_instead(&mut order, &request.reference, request.isolation).await;
@@ -128,15 +132,10 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
     if let Some(problem) = view.problem {
         return Err(problem);
     }
-    let Some(turn) = slot.set_order(order, maker) else { return Ok(view) };
-    wake(&shared.branch(BRANCH).map_err(problem)?, slot.id.as_str()).await;
-    if let Err(problem) = moved(&slot, turn).await {
-        if problem.code != code::PROVIDER_MOVES {
-            slot.take_back(turn, before);
-        }
-        return Err(problem);
-    }
-    let mut hand = now(&slot);
+    let branch = shared.branch(BRANCH).map_err(problem)?;
+    // Kept first: what then happens, and takes long, or is cut off by the end of the host, is what was asked for.
+    let hand_before = now(&slot);
+    let mut hand = hand_before.clone();
     let manifest = hand.swapped.take().map(|swapped| (swapped.instead_of, swapped.instead_isolation));
     let manifest = manifest.unwrap_or_else(|| (before.order.provider_ref.clone(), before.order.isolation));
     let is_back = manifest == (request.reference.clone(), request.isolation);
@@ -147,7 +146,16 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
         isolation: request.isolation,
     });
     keep(shared, &slot, hand).await?;
-    Ok(view)
+    let Some(turn) = slot.set_order(order, maker) else { return Ok(view) };
+    wake(&branch, slot.id.as_str()).await;
+    match moved(&slot, turn).await {
+        Err(problem) if problem.code != code::PROVIDER_MOVES => {
+            slot.take_back(turn, before);
+            keep(shared, &slot, hand_before).await?;
+            Err(problem)
+        }
+        moved => moved.map(|()| view),
+    }
 }
 
 async fn moved(slot: &ProviderSlot, turn: u64) -> Result<(), Problem> {
@@ -285,6 +293,8 @@ pub async fn stop(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Probl
 /// It does not run, because somebody does not want it to.
 pub fn rest(slot: &ProviderSlot) {
     slot.way.stop();
+    // One that did not end in time ends with this.
+    slot.set_body(Body::Code);
     slot.set(PartState::Stopped, Some(way::stopped(&slot.id)));
 }
 

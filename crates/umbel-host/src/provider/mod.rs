@@ -284,6 +284,11 @@ impl ProviderSlot {
         }
     }
 
+    /// Lets go of what it ran as: one that did not end in time ends with this.
+    pub fn end(&self) {
+        self.set_body(Body::Code);
+    }
+
     fn set_body(&self, body: Body) {
         self.body.store(Arc::new(body));
     }

@@ -50,6 +50,10 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
                 slot.moved.send_replace((turn, None));
             }
         }
+        if slot.not_moved().is_none() {
+            // What is followed without a change of what runs, such as another config, is part of what goes on.
+            slot.served.store(Some(wanted.order.clone()));
+        }
         if let Some(component) = slot.component() {
             component.is_ordered(&shared, &slot.runs());
         }
@@ -101,25 +105,30 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
 /// Starts the provider and leads calls to it.
 async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext) -> Result<Links, Problem> {
     let wanted = slot.ordered();
-    if slot.not_moved().is_none() {
-        // Otherwise what is ordered has failed beside what ran: that is what is started again.
-        slot.maker.store(wanted.maker.clone());
-    }
+    // What is ordered has failed beside what ran: that is what is started again.
+    let kept = slot.served.load_full().filter(|_| slot.not_moved().is_some());
+    let order = match &kept {
+        Some(served) => served.clone(),
+        None => {
+            slot.maker.store(wanted.maker.clone());
+            wanted.order.clone()
+        }
+    };
     let maker = slot.maker();
-    let order = slot.runs();
     let context = start_context(shared, slot, &order);
     let config = context.config.clone();
     match make(shared, &order, &maker, context, cx).await {
         Ok((provider, body)) => {
             slot.set_body(body);
             slot.way.lead_to(provider.clone());
-            if slot.not_moved().is_none() {
+            if kept.is_none() {
                 slot.served.store(Some(wanted.order));
                 slot.moved.send_replace((wanted.turn, None));
             }
             Ok(Links::new(provider, config))
         }
         Err(problem) => {
+            slot.way.close();
             slot.set(PartState::Failed, Some(problem.clone()));
             slot.moved.send_if_modified(|moved| {
                 let is_new = moved.0 < wanted.turn;

@@ -118,7 +118,8 @@ async fn beside(
     let new = new.lead(slot);
     if let Some(before) = new.1 {
         let drain = shared.config.drain;
-        cx.scope.spawn(retire(before, component, drain));
+        // Not a task of this provider: its successor may end before it has answered.
+        shared.retiring.spawn(retire(before, component, drain));
     }
     Changed::Done(new.0)
 }
@@ -151,14 +152,17 @@ async fn in_turn(
         return Changed::Kept(old, refused(slot, &problem));
     }
     let before = slot.way.hold();
+    let begun = Instant::now();
     if let Some(before) = &before {
         before.idle(CALLS_MAX, RESOURCES_MAX).await;
         if let Some(component) = slot.component() {
-            component.idle(CALLS_MAX, RESOURCES_MAX).await;
+            component.idle(CALLS_MAX.saturating_sub(begun.elapsed()), RESOURCES_MAX).await;
         }
         before.end();
     }
-    old.provider.stop(shared.config.drain).await;
+    // Others wait, and not for ever.
+    let left = CALLS_MAX.saturating_sub(begun.elapsed()).max(REJECTED);
+    old.provider.stop(left.min(shared.config.drain)).await;
     slot.set_body(Body::Code);
     let failure = match ready(shared, slot, &ordered.maker, &ordered.order, &old, cx).await {
         Ok(new) => {

@@ -148,7 +148,7 @@ impl Way {
 
     /// The same, because somebody stopped it.
     pub fn stop(&self) {
-        self.close();
+        self.0.now.store(None);
         self.0.gate.send_replace(Gate::Stopped);
     }
 
@@ -227,7 +227,8 @@ impl Way {
 
     fn away(&self) -> Problem {
         let message = format!("`{}` does not serve now", self.0.id);
-        Problem::new(guest::UNLINKED, message)
+        // Not a link that is missing: that passes.
+        Problem::new(guest::NOT_RUNNING, message)
             .with_help("`umbel provider list` shows its state and the reason")
     }
 }
@@ -252,8 +253,9 @@ impl Serve for Way {
             None => {
                 let way = self.clone();
                 Box::pin(async move {
-                    let patience = call.patience.unwrap_or(WAIT_MAX).min(WAIT_MAX);
-                    let serving = way.serving(patience).await?;
+                    let begun = Instant::now();
+                    let serving = way.serving(call.patience.unwrap_or(WAIT_MAX).min(WAIT_MAX)).await?;
+                    call.patience = call.patience.map(|patience| patience.saturating_sub(begun.elapsed()));
                     carry_out(serving, call, || way.away()).await
                 })
             }

@@ -51,6 +51,9 @@ pub struct ProviderRules {
     address: Option<String>,
 }
 
+/// What is sent to a provider beside calls, after its id.
+const OWN: [&str; 4] = ["linkdefs.", "config.", "health", "default.shutdown"];
+
 impl ProviderRules {
     /// The rules of one provider. `may_call` is asked for each call, so that links may come and go.
     pub fn new(
@@ -58,7 +61,9 @@ impl ProviderRules {
         id: &ProviderId,
         may_call: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     ) -> ProviderRules {
-        let hears = vec![format!("{lattice}.{id}."), format!("wasmbus.rpc.{lattice}.{id}.")];
+        // Not all that begins with its id: there may be others whose ids do.
+        let mut hears = vec![format!("{lattice}.{id}.wrpc."), format!("{lattice}.{id}.umbel.")];
+        hears.extend(OWN.map(|own| format!("wasmbus.rpc.{lattice}.{id}.{own}")));
         ProviderRules { id: id.clone(), hears, lattice: lattice.clone(), may_call, address: None }
     }
 
@@ -85,7 +90,7 @@ impl ProviderRules {
     /// The same, for a provider that is sent links under its public xkey.
     #[must_use]
     pub fn with_xkey(mut self, xkey: &str) -> ProviderRules {
-        self.hears.push(format!("wasmbus.rpc.{}.{xkey}.", self.lattice));
+        self.hears.push(format!("wasmbus.rpc.{}.{xkey}.linkdefs.", self.lattice));
         self
     }
 
@@ -105,7 +110,9 @@ impl Confine for ProviderRules {
         let Some(callee) = callee(&self.lattice, &message.subject) else {
             return Err(self.denied(&message.subject, "it was not asked there, and it is no call"));
         };
-        if let Some(source) = message.headers.get(SOURCE).filter(|source| *source != self.id.as_str()) {
+        // However it is spelled, and however often: who receives it may look at another than the first.
+        let sources = message.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(SOURCE));
+        if let Some((_, source)) = sources.into_iter().find(|(_, source)| *source != self.id.as_str()) {
             let shown: String = source.chars().take(60).flat_map(char::escape_debug).collect();
             return Err(self.denied(&message.subject, &format!("it calls itself `{shown}`")));
         }
@@ -157,8 +164,9 @@ mod tests {
     fn a_provider_hears_what_is_its_own() {
         for own in [
             "default.kv.wrpc.0.0.1.>",
-            "default.kv.>",
+            "default.kv.umbel.v1.>",
             "wasmbus.rpc.default.kv.health",
+            "wasmbus.rpc.default.kv.default.shutdown",
             "wasmbus.rpc.default.XABC.linkdefs.put",
         ] {
             rules().may_subscribe(own).expect(own);
@@ -169,7 +177,11 @@ mod tests {
             "default.>",
             "default.*.wrpc.>",
             "default.kv",
+            "default.kv.>",
+            "default.kv.too.wrpc.0.0.1.>",
             "default.kv2.>",
+            "wasmbus.rpc.default.kv.>",
+            "wasmbus.rpc.default.kv.too.linkdefs.put",
             "wasmbus.rpc.default.>",
             "wasmbus.rpc.default.other.health",
             "_INBOX.>",

@@ -266,11 +266,12 @@ impl Bed {
     /// Stops the host; its folder and lattice can be used by another one.
     pub(crate) async fn stop(self) -> (Arc<tempfile::TempDir>, Arc<dyn Lattice>) {
         self.tree.shutdown().await;
-        // What providers were started with leads to the host.
         let Bed { host, folder, client, fake, .. } = self;
         let lattice = client.lattice().clone();
         // The lock goes with the last holder of the folder.
         let weak = Arc::downgrade(&host.0);
+        // The host has its factories, and this one the contexts, which lead to the host.
+        fake.contexts.lock().expect("no test panics with it").clear();
         drop((host, client, fake));
         until("the host is gone", async || (weak.strong_count() == 0).then_some(())).await;
         (folder, lattice)

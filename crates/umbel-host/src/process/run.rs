@@ -66,20 +66,25 @@ pub async fn start(
     // First of all, so that there is nothing that it does not guard.
     shared.processes.guard(shared, ground).await?;
     let starting = shared.processes.starting.read().await;
-    let executable = executable(shared, &plan.program).await?;
+    let executable = self::executable(shared, &plan.program).await?;
     let limits = contain::limits(ground, &cx.id, plan.containment)?;
     let sandbox = contain::sandbox(plan.containment, &cx.folder)?;
     let made = Made::new(plan, &executable);
-    let left = left::claim(shared, ground, &cx.id, &made).await;
-    if let Some(left) = left {
-        let log = Log::new(shared, &cx.id, application.clone());
-        match left.adopt(shared, ground, &cx, log).await {
-            Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable)),
-            Err(problem) => {
-                tracing::warn!(provider = %cx.id, %problem, "a process of an earlier host was not taken over");
+    let (starting, executable) = match left::claim(shared, ground, &cx.id, &made).await {
+        None => (starting, executable),
+        Some(left) => {
+            // It runs already: nobody needs to keep its executable for it, nor to wait until it has come back.
+            drop(starting);
+            let log = Log::new(shared, &cx.id, application.clone());
+            match left.adopt(shared, ground, &cx, log).await {
+                Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable)),
+                Err(problem) => {
+                    tracing::warn!(provider = %cx.id, %problem, "a process of an earlier host was not taken over");
+                }
             }
+            (shared.processes.starting.read().await, self::executable(shared, &plan.program).await?)
         }
-    }
+    };
     let place = Place::take(&ground.names, &cx.id);
     let rules = rules(shared, &cx.id, &place.address);
     let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: rules });

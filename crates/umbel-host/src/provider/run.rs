@@ -86,6 +86,12 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
             }
         }
     }
+    leave(&shared, &slot, &links).await;
+    Ok(())
+}
+
+/// Ends the provider, because it was asked to stop.
+async fn leave(shared: &Arc<Shared>, slot: &ProviderSlot, links: &Links) {
     slot.set(PartState::Draining, None);
     let by_hand = slot.hand.load().as_ref().is_some_and(|hand| hand.is_stopped);
     if by_hand {
@@ -98,8 +104,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     }
     slot.set_body(Body::Code);
     slot.set(PartState::Stopped, by_hand.then(|| way::stopped(&slot.id)));
-    shared.tell(&Fact::ProviderStopped(told::stopped(&shared, &slot, "stop"))).await;
-    Ok(())
+    shared.tell(&Fact::ProviderStopped(told::stopped(shared, slot, "stop"))).await;
 }
 
 /// Starts the provider and leads calls to it.

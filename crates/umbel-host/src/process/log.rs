@@ -31,7 +31,7 @@ impl Log {
 
     pub(super) fn line(&self, stream: Output, line: &[u8]) {
         let (Some(shared), Some(id)) = (self.shared.upgrade(), &self.id) else { return };
-        let (is_kept, dropped) = self.take(line.len());
+        let (is_kept, is_first, dropped) = self.take(line.len());
         let send = |level, text: &str| {
             let stream = if stream == Output::Stdout { Stream::Stdout } else { Stream::Stderr };
             shared.logs.send(id, self.application.as_deref(), level, stream, "", text);
@@ -42,13 +42,21 @@ impl Log {
                 &format!("{dropped} bytes of its log were above {LOG_BYTES_PER_S} in a second"),
             );
         }
+        if is_first {
+            // Of a flood this is what is kept last.
+            send(
+                Level::Warn,
+                &format!("{LOG_BYTES_PER_S} bytes of its log came in a second: the rest is dropped"),
+            );
+        }
         if is_kept {
             send(Level::Info, &String::from_utf8_lossy(line));
         }
     }
 
-    /// Whether so many bytes are kept, and how many of the second before were not.
-    fn take(&self, bytes: usize) -> (bool, usize) {
+    /// Whether so many bytes are kept, whether they are the first of their second that are not, and how many of the second before were
+    /// not.
+    fn take(&self, bytes: usize) -> (bool, bool, usize) {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dropped = 0;
         if second.0.elapsed() >= Duration::from_secs(1) {
@@ -56,11 +64,12 @@ impl Log {
             *second = (Instant::now(), 0, 0);
         }
         let is_kept = second.1 + bytes <= LOG_BYTES_PER_S;
+        let is_first = !is_kept && second.2 == 0;
         if is_kept {
             second.1 += bytes + 1;
         } else {
             second.2 += bytes;
         }
-        (is_kept, dropped)
+        (is_kept, is_first, dropped)
     }
 }

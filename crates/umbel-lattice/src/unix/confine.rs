@@ -15,6 +15,12 @@ pub trait Confine: Send + Sync + 'static {
     /// Whether it may publish the message.
     fn may_publish(&self, message: &Message) -> Result<(), Problem>;
 
+    /// Whether it may be answered on a subject that is not below its own inbox: answers are sent with the rights of whoever answers.
+    fn may_be_answered(&self, reply: &str) -> Result<(), Problem> {
+        let _ = reply;
+        Ok(())
+    }
+
     /// What a subject of its own is called on the lattice.
     fn outside(&self, own: String) -> String {
         own
@@ -125,6 +131,10 @@ impl Confine for ProviderRules {
         Ok(())
     }
 
+    fn may_be_answered(&self, reply: &str) -> Result<(), Problem> {
+        Err(self.denied(reply, "answers to it go to its own inbox alone"))
+    }
+
     fn outside(&self, own: String) -> String {
         match &self.address {
             Some(address) => self.renamed(own, self.id.as_str(), address),
@@ -190,6 +200,16 @@ mod tests {
             let problem = rules().may_subscribe(other).expect_err(other);
             assert_eq!(problem.code, wire::SUBJECT_DENIED);
         }
+    }
+
+    #[test]
+    fn a_provider_is_answered_in_its_inbox_alone() {
+        // With the rights of its host, that would stop it.
+        for other in ["wasmbus.ctl.v1.default.host.stop.NHOST", "default.mine.too.wrpc.0.0.1.a:b/c.f"] {
+            let problem = rules().may_be_answered(other).expect_err(other);
+            assert_eq!(problem.code, wire::SUBJECT_DENIED);
+        }
+        Free.may_be_answered("anywhere").expect("it is one of the platform's own");
     }
 
     #[test]

@@ -265,15 +265,9 @@ impl Passing {
     async fn publish(&self, is_request: bool, message: Message) {
         let subject = &message.subject;
         let is_own = subject.starts_with(&self.inbox) || self.replies.covers(subject);
-        let allowed = match &message.reply {
-            // Answers are sent with the rights of whoever answers.
-            Some(reply) if !reply.starts_with(&self.inbox) => {
-                let why = "answers to a process go to its own inbox alone";
-                Err(Problem::new(wire::SUBJECT_DENIED, why))
-            }
-            _ if is_own => Ok(()),
-            _ => self.confine.may_publish(&message),
-        };
+        let foreign = message.reply.as_ref().filter(|reply| !reply.starts_with(&self.inbox));
+        let allowed = foreign.map_or(Ok(()), |reply| self.confine.may_be_answered(reply));
+        let allowed = allowed.and_then(|()| if is_own { Ok(()) } else { self.confine.may_publish(&message) });
         if let Err(problem) = allowed {
             self.deny(message, is_request, problem);
             return;

@@ -106,7 +106,7 @@ async fn open(way: &Way) -> Resource {
 async fn calls_go_to_whoever_serves_at_their_moment() {
     let way = way();
     assert_eq!(way.check(), Ok(false));
-    assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0550");
+    assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0566");
     let (old, provider) = named("old");
     assert!(way.lead_to(provider).is_none());
     assert_eq!(said(call(&way, "who", Vec::new())).await, "old");
@@ -161,7 +161,7 @@ async fn a_call_waits_while_nobody_serves_for_a_moment_and_not_for_ever() {
     let mut waiting = call(&way, "who", Vec::new());
     assert!(futures::poll!(&mut waiting).is_pending());
     way.close();
-    assert_eq!(said(waiting).await, "UM0550");
+    assert_eq!(said(waiting).await, "UM0566");
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ mod tests {
             let problem = rules().may_be_answered(other).expect_err(other);
             assert_eq!(problem.code, wire::SUBJECT_DENIED);
         }
-        Free.may_be_answered("anywhere").expect("it is one of the platform's own");
+        Open.may_be_answered("anywhere").expect("it is one of the platform's own");
     }
 
     #[test]

@@ -44,7 +44,9 @@ async fn run(client: Client, step: Step) -> Done {
     let result = match &step {
         Step::PutConfig { name, values } => client.put_config(name, values).await.map(drop),
         Step::DelConfig { name } => client.del_config(name).await.map(drop),
-        Step::StartProvider(start) => client.start_provider(start).await.map(drop),
+        Step::StartProvider(start) | Step::RenewProvider(start) => {
+            client.start_provider(start).await.map(drop)
+        }
         Step::ChangeProvider(start) => match client.start_provider(start).await {
             Err(error) if error.code() == PROVIDER_EXISTS => replace_provider(&client, start).await,
             other => other.map(drop),

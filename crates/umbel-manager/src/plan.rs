@@ -37,7 +37,10 @@ pub enum Step {
     StartProvider(StartProvider),
     /// Gives a provider another config, image or annotations. It serves all the while, unless the host says that it cannot.
     ChangeProvider(StartProvider),
-    /// The same on hosts that cannot change a provider: it is stopped and started anew.
+    /// Tells a provider that is as wanted already that it is part of the newest deploy: what is changed of it by hand from then on was
+    /// changed after that.
+    RenewProvider(StartProvider),
+    /// Changes one on hosts that cannot change a provider: it is stopped and started anew.
     ReplaceProvider(StartProvider),
     /// Starts a component.
     StartComponent(Scale),
@@ -65,7 +68,10 @@ impl Step {
     pub fn phase(&self) -> u8 {
         match self {
             Step::PutConfig { .. } => 0,
-            Step::StartProvider(_) | Step::ChangeProvider(_) | Step::ReplaceProvider(_) => 1,
+            Step::StartProvider(_)
+            | Step::ChangeProvider(_)
+            | Step::RenewProvider(_)
+            | Step::ReplaceProvider(_) => 1,
             Step::StartComponent(_) | Step::ScaleComponent(_) | Step::UpdateComponent(_) => 2,
             Step::PutLink(_) => 3,
             Step::DelLink(_) => 4,
@@ -82,6 +88,8 @@ impl Step {
             Step::StartProvider(start) | Step::ChangeProvider(start) | Step::ReplaceProvider(start) => {
                 part_subject(&start.host_id, start.provider_id.as_str())
             }
+            // Nothing waits for it: what is about the provider itself is another step's.
+            Step::RenewProvider(start) => format!("deploy of {} on {}", start.provider_id, start.host_id),
             Step::StopProvider(stop) => part_subject(&stop.host_id, stop.provider_id.as_str()),
             Step::StartComponent(scale)
             | Step::ScaleComponent(scale)
@@ -298,6 +306,8 @@ impl Planner<'_> {
             let can_change = view.generation.is_some();
             let step = if can_change { Step::ChangeProvider } else { Step::ReplaceProvider };
             self.plan.steps.push(step(start));
+        } else if is_newer {
+            self.plan.steps.push(Step::RenewProvider(start));
         }
     }
 

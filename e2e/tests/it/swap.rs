@@ -104,6 +104,30 @@ fn a_swap_that_cannot_be_leaves_the_old_one_serving() {
 }
 
 #[test]
+fn what_is_done_by_hand_after_a_deploy_that_changed_nothing_is_kept() {
+    let platform = up();
+    let manifest = counter("v1", "builtin:keyvalue", "");
+    platform.deploy(&manifest).unwrap();
+    platform.wait_for_answer("counter").unwrap();
+    platform.deploy(&manifest).unwrap();
+    platform.succeed(&["provider", "swap", KEYVALUE, "builtin:keyvalue", "--isolation", "process"]).unwrap();
+    platform.succeed(&["provider", "stop", "counter-http"]).unwrap();
+    // The manager looks at what runs all the while; this is more than it takes to undo something.
+    for _ in 0..20 {
+        let shown = platform.json(&["provider", "show", KEYVALUE]).unwrap();
+        assert_eq!(
+            (kind(&platform).as_str(), shown["provider"]["state"].as_str()),
+            ("process", Some("running"))
+        );
+        let http = platform.json(&["provider", "show", "counter-http"]).unwrap();
+        assert_eq!(http["provider"]["state"], "stopped", "{http}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    platform.succeed(&["provider", "start", "counter-http"]).unwrap();
+    platform.wait_for_answer("counter").unwrap();
+}
+
+#[test]
 fn a_process_of_an_archive_takes_over_from_a_process_of_the_same_id() {
     let platform = up();
     let serve =

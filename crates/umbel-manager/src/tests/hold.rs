@@ -68,7 +68,7 @@ fn the_old_part_serves_until_the_new_one_runs() {
     assert_eq!(end, Parted::default());
     let second = |owned| desired(&serving("b"), 2, "1", owned);
     let first = parted(&model, &second(owned.clone()));
-    assert_eq!(kinds(&first.now), ["PutConfig", "StartComponent"]);
+    assert_eq!(kinds(&first.now), ["PutConfig", "RenewProvider", "StartComponent"]);
     let waiting = ["PutLink", "StopComponent", "DelConfig"];
     assert_eq!(kinds(&first.later), waiting);
     for (state, is_up) in [

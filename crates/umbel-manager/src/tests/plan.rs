@@ -58,7 +58,7 @@ fn an_application_comes_changes_and_goes() {
         .replace("text: hi", "text: ho")
         .replace("image: ./hello.wasm", "image: ./hello.wasm\n        instance: reuse");
     let (update, owned) = converge(&mut model, |owned| desired(&other, 3, "two", owned), owned);
-    assert_eq!(kinds(&update.steps), ["PutConfig", "UpdateComponent", "DelConfig"]);
+    assert_eq!(kinds(&update.steps), ["PutConfig", "RenewProvider", "UpdateComponent", "DelConfig"]);
 
     let (end, owned) = converge(&mut model, |owned| nothing(&hello().name, 4, owned), owned);
     assert_eq!(
@@ -81,9 +81,10 @@ fn scaling_only_scales() {
     };
     let (_, owned) = converge(&mut model, |owned| desired(&with(5), 1, "one", owned), Owned::default());
     let (scaled, owned) = converge(&mut model, |owned| desired(&with(7), 2, "one", owned), owned);
-    assert!(matches!(&scaled.steps[..], [Step::ScaleComponent(scale)] if scale.count == 7));
+    assert!(matches!(&scaled.steps[..], [Step::RenewProvider(renewed), Step::ScaleComponent(scale)]
+        if scale.count == 7 && renewed.generation == Some(2)));
     let (zero, _) = converge(&mut model, |owned| desired(&with(0), 3, "one", owned), owned);
-    assert_eq!(kinds(&zero.steps), ["StopComponent"]);
+    assert_eq!(kinds(&zero.steps), ["RenewProvider", "StopComponent"]);
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_deploy_tries_again_what_had_failed() {
     let same = desired(HELLO, 1, "one", owned.clone());
     assert!(plan(&same, &model.seen_by(&same)).steps.is_empty(), "the host restarts it, not the planner");
     let next = desired(HELLO, 2, "one", owned);
-    assert_eq!(kinds(&plan(&next, &model.seen_by(&next)).steps), ["UpdateComponent"]);
+    assert_eq!(kinds(&plan(&next, &model.seen_by(&next)).steps), ["RenewProvider", "UpdateComponent"]);
 }
 
 #[test]
@@ -319,7 +320,8 @@ fn what_was_changed_by_hand_or_refused_is_left_alone_until_a_deploy() {
     let by_hand = ByHand { is_stopped: true, ..ByHand::default() };
     let refused = Problem::new(umbel_core::code::host::SWAP_REFUSED, "no");
     for (by_hand, problem, steps) in [
-        (None, None, &[][..]),
+        // It is told of the deploy all the same: what is changed by hand afterwards is later than that.
+        (None, None, &["RenewProvider"]),
         (Some(by_hand), None, &["ChangeProvider"]),
         (None, Some(refused), &["ChangeProvider"]),
     ] {
@@ -330,6 +332,6 @@ fn what_was_changed_by_hand_or_refused_is_left_alone_until_a_deploy() {
             kinds(&plan(&wanted, &model.seen_by(&wanted)).steps)
         };
         assert_eq!(of(1), Vec::<String>::new());
-        assert_eq!(of(2), steps);
+        assert_eq!(of(2), *steps);
     }
 }

@@ -62,7 +62,10 @@ impl Model {
                 self.links.push(link.clone());
             }
             Step::DelLink(key) => self.links.retain(|other| other.key() != *key),
-            Step::StartProvider(start) | Step::ChangeProvider(start) | Step::ReplaceProvider(start) => {
+            Step::StartProvider(start)
+            | Step::ChangeProvider(start)
+            | Step::RenewProvider(start)
+            | Step::ReplaceProvider(start) => {
                 self.start(start);
             }
             Step::StopProvider(stop) => {

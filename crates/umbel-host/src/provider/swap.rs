@@ -9,7 +9,7 @@
 //! bring the same calls to components. A new one that does not start, is not well or refuses a link that the old one had changes nothing:
 //! the old one goes on, in turn after it was started again.
 
-use super::links::Links;
+use super::links::{Links, Told};
 use super::run::{make, start_context};
 use super::way::Serving;
 use super::{Body, Maker, Ordered, ProviderSlot};
@@ -206,26 +206,21 @@ async fn ready(
     old: &Links,
     cx: &ChildContext,
 ) -> Result<Ready, Problem> {
-    let start = start_context(shared, slot, order);
-    let config = start.config.clone();
-    let (provider, body) = make(shared, order, maker, start, cx).await?;
-    let mut links = Links::new(provider, config);
-    let tables = shared.tables.borrow().clone();
-    let told = links.tell(shared, slot, order, &tables).await;
+    let (new, told) = begun(shared, slot, maker, order, cx).await?;
     let against = told.against(old).map(|(key, problem)| match key {
         Some(key) => about_link(problem, &key.source_id),
         None => problem.clone(),
     });
-    let unwell = match links.provider.health() {
+    let unwell = match new.links.provider.health() {
         Health::Healthy => None,
         Health::Unhealthy(problem) => Some(problem),
     };
     match against.or(unwell) {
         Some(problem) => {
-            links.provider.stop(REJECTED).await;
+            new.links.provider.stop(REJECTED).await;
             Err(problem)
         }
-        None => Ok(Ready { links, body }),
+        None => Ok(new),
     }
 }
 
@@ -237,14 +232,26 @@ async fn again(
     order: &Arc<StartProvider>,
     cx: &ChildContext,
 ) -> Result<Ready, Problem> {
+    let (old, told) = begun(shared, slot, maker, order, cx).await?;
+    old.links.show(shared, slot, told, cx);
+    Ok(old)
+}
+
+/// Starts a provider and tells it all links.
+async fn begun(
+    shared: &Arc<Shared>,
+    slot: &Arc<ProviderSlot>,
+    maker: &Maker,
+    order: &Arc<StartProvider>,
+    cx: &ChildContext,
+) -> Result<(Ready, Told), Problem> {
     let start = start_context(shared, slot, order);
     let config = start.config.clone();
     let (provider, body) = make(shared, order, maker, start, cx).await?;
     let mut links = Links::new(provider, config);
     let tables = shared.tables.borrow().clone();
     let told = links.tell(shared, slot, order, &tables).await;
-    links.show(shared, slot, told, cx);
-    Ok(Ready { links, body })
+    Ok((Ready { links, body }, told))
 }
 
 fn about_link(problem: &Problem, source: &str) -> Problem {

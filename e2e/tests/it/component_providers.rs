@@ -1,49 +1,11 @@
 //! Providers that are components: declared as others are, with a budget and a folder, and replaced while they serve.
 
+use crate::processes::{count, counter};
 use crate::up;
 use serde_json::Value;
 use std::path::Path;
 use umbel_testkit::Platform;
 use umbel_testkit::wait::block_until;
-
-/// The counter with the store that the image serves, which has further properties.
-fn counter(version: &str, image: &str, properties: &str) -> String {
-    let component = umbel_testkit::example("counter");
-    format!(
-        "apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: {{name: counter, annotations: {{version: {version}}}}}
-spec:
-  components:
-    - name: counter
-      type: component
-      properties: {{image: {component}}}
-      traits:
-        - type: link
-          properties:
-            target: {{name: keyvalue}}
-            namespace: wasi
-            package: keyvalue
-            interfaces: [store, atomics]
-    - name: keyvalue
-      type: capability
-      properties: {{image: '{image}'{properties}}}
-    - name: http
-      type: capability
-      properties: {{image: 'builtin:http-server'}}
-      traits:
-        - type: link
-          properties: {{target: {{name: counter}}, namespace: wasi, package: http, interfaces: [incoming-handler]}}
-",
-        component = component.display()
-    )
-}
-
-fn count(platform: &Platform) -> u64 {
-    let answer = platform.get("counter", "/").unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.text().trim().parse().unwrap()
-}
 
 /// The provider as it is listed.
 fn keyvalue(platform: &Platform) -> Value {

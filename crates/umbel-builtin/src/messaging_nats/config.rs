@@ -5,6 +5,7 @@ use crate::messaging::config::{number, wrong};
 use crate::messaging::error::MessagingError;
 use crate::messaging::space::SpaceId;
 use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -174,21 +175,7 @@ fn bracketed(host: &str) -> String {
 
 /// `%XX` as what it stands for; what is none of that stands for itself.
 fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// A name as one word of a subject.

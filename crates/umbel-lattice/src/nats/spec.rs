@@ -3,6 +3,7 @@
 use crate::error::{NatsProblem, shown};
 use crate::{LatticeError, Result};
 use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -257,21 +258,7 @@ fn wrong<T>(key: &'static str, reason: impl Into<String>) -> Result<T> {
 
 /// `%XX` as what it stands for; what is none of that stands for itself.
 fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

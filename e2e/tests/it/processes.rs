@@ -187,6 +187,20 @@ fn an_archive_is_made_signed_looked_into_and_run() {
     let shown = platform.json(&["par", "inspect", &file]).unwrap();
     assert_eq!((&shown["claims"]["name"], &shown["claims"]["vendor"]), (&"Keys".into(), &"Acme".into()));
     assert!(shown["claims"]["subject"].as_str().unwrap().starts_with('V'), "{shown}");
+    let signed = std::fs::read(&file).unwrap();
+    assert_eq!(
+        platform.run(&[&["par", "sign", &file], &keys[..], &["--days", "0"]].concat()).unwrap().code,
+        2
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), signed, "what cannot be done changes nothing");
+    let zeros = platform.folder().join("zeros");
+    std::fs::File::create(&zeros).unwrap().set_len(64 << 20).unwrap();
+    let (bomb, zeros) = (platform.folder().join("bomb.par.gz"), zeros.display().to_string());
+    let bomb_file = bomb.display().to_string();
+    let ran = platform.run(&["par", "create", &bomb_file, "--binary", &zeros]).unwrap();
+    assert!(ran.code != 0 && ran.stderr.contains("UM0326") && !bomb.exists(), "{}", ran.stderr);
+    let twice = ["par", "create", &bomb_file, "--binary", "keys.sh", "--binary", "keys.sh"];
+    assert!(platform.run(&twice).unwrap().stderr.contains("two executables") && !bomb.exists());
 
     platform.deploy(&counter("v1", &file, "")).unwrap();
     platform.wait_for_answer("counter").unwrap();

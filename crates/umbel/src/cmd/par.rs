@@ -84,7 +84,7 @@ struct Sign {
     #[arg(long)]
     version: Option<String>,
     /// For how many days the claims are good; for ever when left out
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
     days: Option<u32>,
 }
 
@@ -132,12 +132,11 @@ struct Claims {
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let file = match args.verb {
+    let contents = match args.verb {
         Verb::Create(create) => make(create)?,
         Verb::Sign(sign) => vouch(sign)?,
-        Verb::Inspect { file } => file,
+        Verb::Inspect { file } => look(&file)?,
     };
-    let contents = look(&file)?;
     context.show(&contents, render, |contents| {
         contents.executables.iter().map(|packed| packed.target.clone()).collect()
     })?;
@@ -177,23 +176,28 @@ fn look(file: &Path) -> Result<Contents, Problem> {
     })
 }
 
-fn make(create: Create) -> Result<PathBuf, Problem> {
+fn make(create: Create) -> Result<Contents, Problem> {
     let mut archive = Archive::new();
+    let mut targets = Vec::new();
     for binary in &create.binaries {
         let (target, path) = match binary.split_once('=') {
             Some((target, path)) => (Target::new(target).map_err(coded)?, path),
             None => (Target::of_this_machine(), binary.as_str()),
         };
+        if targets.contains(&target) {
+            let message = format!("two executables are given for `{target}`");
+            return Err(Problem::new(api::BAD_REQUEST, message).with_help("give one for each target"));
+        }
+        targets.push(target.clone());
         archive.insert(target, read(Path::new(path))?);
     }
     if let Some(world) = &create.world {
         archive.set_world(read(world)?);
     }
-    write(&archive, &create.file)?;
-    Ok(create.file)
+    write(&archive, &create.file)
 }
 
-fn vouch(sign: Sign) -> Result<PathBuf, Problem> {
+fn vouch(sign: Sign) -> Result<Contents, Problem> {
     let file = File::open(&sign.file).map_err(|error| unreadable(&sign.file, &error))?;
     let mut archive = Archive::read(file, &Limits::default()).map_err(coded)?;
     let account = key(&sign.account, KeyKind::Account)?;
@@ -214,8 +218,7 @@ fn vouch(sign: Sign) -> Result<PathBuf, Problem> {
         unix_time,
     };
     archive.sign(signing, &account).map_err(coded)?;
-    write(&archive, &sign.file)?;
-    Ok(sign.file)
+    write(&archive, &sign.file)
 }
 
 /// Reads the key of a file, or makes both.
@@ -238,8 +241,8 @@ fn key(path: &Path, kind: KeyKind) -> Result<KeyPair, Problem> {
     }
 }
 
-/// Writes it whole, or leaves what is there.
-fn write(archive: &Archive, path: &Path) -> Result<(), Problem> {
+/// Writes it whole, if it can be used then, or leaves what is there.
+fn write(archive: &Archive, path: &Path) -> Result<Contents, Problem> {
     let compression =
         if path.extension().is_some_and(|end| end == "gz") { Compression::Gzip } else { Compression::None };
     let mut bytes = Vec::new();
@@ -247,11 +250,15 @@ fn write(archive: &Archive, path: &Path) -> Result<(), Problem> {
     let mut partial = path.as_os_str().to_os_string();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|error| {
+    let unusable = |error: std::io::Error| unreadable(path, &error);
+    let written = std::fs::write(&partial, bytes).map_err(unusable).and_then(|()| {
+        let contents = look(&partial)?;
+        std::fs::rename(&partial, path).map_err(unusable)?;
+        Ok(Contents { file: path.display().to_string(), ..contents })
+    });
+    written.inspect_err(|_| {
         // What is left of it helps nobody.
         let _ = std::fs::remove_file(&partial);
-        unreadable(path, &error)
     })
 }
 

@@ -70,6 +70,7 @@ fn wanted(shared: &Shared) -> BTreeSet<String> {
     let providers = shared.providers.all();
     let serves = |slot: &&Arc<ProviderSlot>| {
         slot.running().is_some()
+            && !slot.process().is_some_and(|process| process.is_plain())
             && (matches!(slot.way.check(), Ok(true)) || matches!(slot.way.check_http(), Ok(true)))
     };
     components.chain(providers.values().filter(serves).map(|slot| slot.id.to_string())).collect()

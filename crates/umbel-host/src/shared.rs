@@ -27,7 +27,7 @@ use umbel_core::link::LinkKey;
 use umbel_core::nkey::KeyPair;
 use umbel_core::{Clock, Problem};
 use umbel_lattice::control::PartState;
-use umbel_lattice::{Lattice, Message, subjects};
+use umbel_lattice::{InProcess, Lattice, Message, subjects};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::calls::{Level, Stream};
@@ -83,6 +83,8 @@ pub struct Shared {
     pub id: HostId,
     /// The lattice.
     pub lattice: Arc<dyn Lattice>,
+    /// What it has in this process alone, where others share it: provider processes of this host are reached over it.
+    pub local: Arc<dyn Lattice>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Compiled components.
@@ -145,6 +147,11 @@ impl Host {
         let (logs, log_inbox) = logs::channel(deps.clock.clone());
         let (event_asks, event_inbox) = mpsc::channel(256);
         let labels = labels(&config);
+        let local: Arc<dyn Lattice> = if deps.lattice.is_shared() {
+            Arc::new(InProcess::ephemeral(config.lattice.clone()))
+        } else {
+            deps.lattice.clone()
+        };
         let calls = Scope::new("calls between hosts");
         let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
         let host = Host(Arc::new(Shared {
@@ -152,6 +159,7 @@ impl Host {
             state,
             id,
             lattice: deps.lattice,
+            local,
             clock: deps.clock,
             images: deps.images,
             store: deps.store,

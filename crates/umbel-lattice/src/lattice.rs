@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
+use zeroize::Zeroizing;
 
 /// How many messages a subscription queues unless said otherwise.
 pub const QUEUE_LEN_MAX_DEFAULT: usize = 4_096;
@@ -64,6 +65,11 @@ pub trait Lattice: Send + Sync + 'static {
     /// Where it is carried, for people and for tools: `nats://127.0.0.1:4222`, or `in-process`.
     fn address(&self) -> String {
         "in-process".into()
+    }
+
+    /// What a provider process of wasmCloud 1.x connects with, if something is needed.
+    fn login(&self) -> Option<Login> {
+        None
     }
 
     /// The JetStream domain that has its state, if one was chosen.
@@ -124,6 +130,15 @@ pub trait Lattice: Send + Sync + 'static {
             None => Ok(()),
         }
     }
+}
+
+/// Credentials of a NATS user.
+#[derive(Clone)]
+pub struct Login {
+    /// Its JWT; empty where a seed is enough.
+    pub jwt: String,
+    /// Its seed, `SU…`.
+    pub seed: Zeroizing<String>,
 }
 
 /// The header with which an implementation says that a request has no answer: `503` nobody is there, `429` all queues are full.

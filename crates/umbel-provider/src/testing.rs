@@ -87,7 +87,12 @@ impl Harness {
         let gate = Gate::open(lattice.clone(), &folder.path().join("gate"), spawn.clone()).map_err(failed)?;
         let (door, token) = gate.expect(door_of(&name)?);
         let reconnect_ms = u64::try_from(reconnect.as_millis()).unwrap_or(u64::MAX);
-        let own = OwnData { token: token.reveal().into(), folder: folder.path().join("data"), reconnect_ms };
+        let own = OwnData {
+            token: token.reveal().into(),
+            folder: folder.path().join("data"),
+            reconnect_ms,
+            socket: None,
+        };
         let mut data = HostData::unix(HOST, name.as_str(), PROVIDER, gate.path(), own);
         data.config = values(config);
         // Through the line, as a process gets it.

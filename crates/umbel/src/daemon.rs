@@ -207,6 +207,7 @@ async fn host(
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();
     config.friendly_name = name(up);
+    config.heartbeat = up.heartbeat;
     (config.processes, config.adopt_grace) = (up.processes, up.adopt_grace);
     config.own = Some(Own {
         path: program.clone(),

@@ -68,7 +68,9 @@ fn keep_errors_cheap() {
 fn run(context: &Context, command: args::Command) -> Result<(), Failure> {
     // A command waits for one thing at a time; the platform has a control plane that must not.
     let mut builder = match command {
-        args::Command::Up(_) | args::Command::Join(_) => tokio::runtime::Builder::new_multi_thread(),
+        args::Command::Up(_) | args::Command::Join(_) | args::Command::Host(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder

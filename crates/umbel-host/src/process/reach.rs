@@ -8,7 +8,7 @@ use umbel_core::code::guest;
 use umbel_core::id::ProviderId;
 use umbel_lattice::wrpc::Catalog;
 use umbel_runtime::Image;
-use umbel_wit::{Call, Serve, Value};
+use umbel_wit::{Call, InterfaceName, Serve, Value};
 
 /// A component that processes call: whichever revision of it runs.
 pub(super) struct Called {
@@ -18,11 +18,24 @@ pub(super) struct Called {
 
 impl Serve for Called {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
-        let slot = self.shared.upgrade().and_then(|shared| shared.slot(&self.component));
+        let shared = self.shared.upgrade();
+        let slot = shared.as_ref().and_then(|shared| shared.slot(&self.component));
+        let there = || {
+            let shared = shared.as_ref()?;
+            let types = types(shared);
+            let name =
+                InterfaceName { unversioned: call.interface.to_string(), version: call.version.clone() };
+            let interface = types(&call.interface, call.version.as_ref())?;
+            Some(shared.elsewhere.as_ref()?.serve(&self.component, [(name, interface)]))
+        };
+        let serve = match slot {
+            Some(slot) => Some(slot as Arc<dyn Serve>),
+            None => there(),
+        };
         let component = self.component.clone();
         Box::pin(async move {
-            match slot {
-                Some(slot) => slot.call(call).await,
+            match serve {
+                Some(serve) => serve.call(call).await,
                 None => {
                     Err(Problem::new(guest::NOT_RUNNING, format!("`{component}` does not run on this host")))
                 }

@@ -18,6 +18,7 @@ use umbel_core::digest::Digest;
 use umbel_core::event::ProviderClaims;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
+use umbel_lattice::Lattice;
 use umbel_lattice::unix::{Door, DoorSpec, ProviderRules, Token};
 use umbel_lattice::wrpc::Server;
 use umbel_provider::hostdata::{HostData, OwnData};
@@ -122,9 +123,17 @@ fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token)
         Policy::End => Duration::ZERO,
     };
     let reconnect_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone(), reconnect_ms };
+    let socket = Some(ground.gate.path().to_path_buf());
+    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone(), reconnect_ms, socket };
     let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
     let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
+    if shared.lattice.is_shared() {
+        data.lattice_rpc_url = shared.lattice.address();
+        if let Some(login) = shared.lattice.login() {
+            data.lattice_rpc_user_jwt = login.jwt;
+            data.lattice_rpc_user_seed = login.seed.to_string();
+        }
+    }
     data.config = cx.config.clone();
     data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
     data.log_level = Some("info".into());
@@ -147,8 +156,8 @@ impl Connected {
         running: Running,
         (door, place): (Door, Place),
     ) -> Result<Connected, Problem> {
-        let spec = RemoteSpec {
-            lattice: shared.lattice.clone(),
+        let spec = |lattice: &Arc<dyn Lattice>| RemoteSpec {
+            lattice: lattice.clone(),
             spawn: spawn_in(&ground.tasks),
             id: id.clone(),
             address: place.address.clone(),
@@ -157,8 +166,16 @@ impl Connected {
             application_of: application_of(shared),
             xkey: None,
         };
+        // One of wasmCloud 1.x does not know the socket, and comes to the server that all hosts share.
+        let plain = async {
+            if !shared.lattice.is_shared() {
+                return std::future::pending().await;
+            }
+            Remote::connect_plain(spec(&shared.lattice), READY_MAX).await
+        };
         let remote = tokio::select! {
-            remote = Remote::connect(spec, READY_MAX) => remote,
+            remote = Remote::connect(spec(&shared.local), READY_MAX) => remote,
+            remote = plain => remote,
             why = over(&running, &door) => Err(why),
         };
         match remote {
@@ -280,6 +297,11 @@ impl ProcessProvider {
     /// What it says that it serves, with its types.
     pub fn interfaces(&self) -> &[(InterfaceName, Arc<Interface>)] {
         self.remote.interfaces()
+    }
+
+    /// Whether it is one of wasmCloud 1.x that is on the shared lattice itself, and hears its calls there.
+    pub fn is_plain(&self) -> bool {
+        self.remote.is_plain()
     }
 
     /// The pid of its process.

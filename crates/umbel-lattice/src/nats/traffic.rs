@@ -6,7 +6,7 @@ use super::spec::NatsSpec;
 use super::{api, bucket, connect};
 use crate::bucket::{Bucket, check_bucket_name};
 use crate::error::{NatsProblem, shown};
-use crate::lattice::{Lattice, PAYLOAD_BYTES_MAX, STATUS, SubscribeOptions, check_payload};
+use crate::lattice::{Lattice, Login, PAYLOAD_BYTES_MAX, STATUS, SubscribeOptions, check_payload};
 use crate::subscription::{Pushed, Sender};
 use crate::{Headers, LatticeError, Message, Result, Spawn, Subscription, subject};
 use async_nats::client::{PublishErrorKind, Request, RequestErrorKind};
@@ -155,6 +155,10 @@ impl Lattice for Nats {
 
     fn address(&self) -> String {
         self.shared().address()
+    }
+
+    fn login(&self) -> Option<Login> {
+        self.shared().login.clone()
     }
 
     fn js_domain(&self) -> Option<String> {

@@ -22,6 +22,8 @@ use umbel_core::id::LatticeName;
 use umbel_runtime::config::CompileLimits;
 use umbel_supervisor::process::Policy;
 
+/// Between two heartbeats of a host unless said.
+const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How long provider processes go on without a platform unless said.
 const ADOPT_GRACE: Duration = Duration::from_secs(30);
 
@@ -120,6 +122,8 @@ pub(crate) struct Up {
     pub(crate) processes: Policy,
     /// How long they go on without it.
     pub(crate) adopt_grace: Duration,
+    /// Between two heartbeats of the host.
+    pub(crate) heartbeat: Duration,
 }
 
 impl Up {
@@ -136,6 +140,7 @@ impl Up {
             compile: CompileLimits::default(),
             processes: Policy::End,
             adopt_grace: ADOPT_GRACE,
+            heartbeat: HEARTBEAT,
         })
     }
 
@@ -163,6 +168,7 @@ impl Up {
             },
             processes: if args.processes == "adopt" { Policy::Adopt } else { Policy::End },
             adopt_grace: args.adopt_grace,
+            heartbeat: HEARTBEAT,
         })
     }
 
@@ -304,7 +310,7 @@ fn describe(context: &Context, platform: &Platform, _: Style) -> String {
 }
 
 /// The platform's own log goes to stderr, which in the background is its log file.
-fn start_log(is_file: bool) {
+pub(crate) fn start_log(is_file: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("UMBEL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()

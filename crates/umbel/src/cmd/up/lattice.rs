@@ -99,10 +99,23 @@ pub(crate) enum Carrier {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Reach {
     address: String,
+    login: Login,
     creds: Option<PathBuf>,
     nkey: Option<PathBuf>,
     tls: Tls,
     js_domain: Option<String>,
+}
+
+/// Credentials that are not in a file.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// None, or those of the address.
+    #[default]
+    None,
+    /// The seed of a user's nkey.
+    Nkey(String),
+    /// A user's JWT and its seed.
+    Jwt { jwt: String, seed: String },
 }
 
 impl std::fmt::Debug for Reach {
@@ -135,11 +148,11 @@ impl On {
                 ..Tls::default()
             };
             let reach = Reach {
-                address: address.clone(),
                 creds: args.nats_creds.clone(),
                 nkey: args.nats_nkey.clone(),
                 tls,
                 js_domain: args.js_domain.clone(),
+                ..Reach::new(address.clone())
             };
             // What is wrong is told before anything is started.
             reach.spec()?;
@@ -221,11 +234,44 @@ impl On {
 }
 
 impl Reach {
+    /// The server at that address.
+    pub(crate) fn new(address: String) -> Reach {
+        let (creds, nkey, js_domain) = (None, None, None);
+        Reach { address, login: Login::None, creds, nkey, tls: Tls::default(), js_domain }
+    }
+
+    /// With these credentials.
+    pub(crate) fn login(self, login: Login) -> Reach {
+        Reach { login, ..self }
+    }
+
+    /// With those of the file.
+    pub(crate) fn creds(self, creds: Option<PathBuf>) -> Reach {
+        Reach { creds, ..self }
+    }
+
+    /// Over TLS: whether it must be, whether it comes first, and the authorities to trust.
+    pub(crate) fn tls(self, required: bool, first: bool, ca_file: Option<PathBuf>) -> Reach {
+        Reach { tls: Tls { required, first, ca_file, ..self.tls }, ..self }
+    }
+
+    /// With the state in this domain.
+    pub(crate) fn js_domain(self, js_domain: Option<String>) -> Reach {
+        Reach { js_domain, ..self }
+    }
+
     /// The server, and as whom.
     pub(crate) fn spec(&self) -> Result<NatsSpec, Problem> {
         let mut spec = NatsSpec::parse(&self.address).map_err(|error| Problem::from(&error))?;
         spec.tls = self.tls.clone();
         spec.js_domain.clone_from(&self.js_domain);
+        match &self.login {
+            Login::None => {}
+            Login::Nkey(seed) => spec.auth = Auth::Nkey(seed.clone().into()),
+            Login::Jwt { jwt, seed } => {
+                spec.auth = Auth::Jwt { jwt: jwt.clone(), seed: seed.clone().into() };
+            }
+        }
         if let Some(path) = &self.creds {
             spec.auth = Auth::Creds(path.clone());
         }

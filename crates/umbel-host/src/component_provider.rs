@@ -28,14 +28,11 @@ use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::StartProvider;
 use umbel_provider::Provider;
-use umbel_runtime::{Budget, Component, Image, Resident, Usage};
+use umbel_runtime::{Budget, Component, Image, Resident, Usage, Uses};
 use umbel_wit::{InterfaceName, Serve};
 
 /// Where a component finds the folder that every provider has.
 pub const DATA: &str = "/data";
-
-/// Between finding it and waiting for its turn.
-const FOUND_GRACE: Duration = Duration::from_millis(2);
 
 /// What decides what runs: another plan is another provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -222,12 +219,9 @@ impl ComponentProvider {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no call is under way and nobody has a resource of it, at most for `calls`; once only resources are left, at most for
-    /// `resources`. Says whether it is idle.
-    pub async fn idle(&self, calls: Duration, resources: Duration) -> bool {
-        // Whoever has just found it has yet to wait for its turn.
-        tokio::time::sleep(FOUND_GRACE).await;
-        self.resident.idle(calls, resources).await
+    /// Calls and resources of it.
+    pub fn uses(&self) -> &Uses {
+        self.resident.uses()
     }
 
     /// What of a link's contract it does not export, if that is all of it.

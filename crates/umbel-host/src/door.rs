@@ -2,7 +2,7 @@
 
 use crate::logs::LogSender;
 use crate::provider::ProviderSlot;
-use crate::provider::way::is_of_a_way;
+use crate::provider::way::{Found, Hold, WAIT_MAX, is_of_a_way};
 use crate::shared::Shared;
 use crate::slot;
 use crate::tables::Tables;
@@ -159,6 +159,7 @@ impl Bindings {
 }
 
 /// The way out of one component.
+#[derive(Clone)]
 pub struct Door {
     /// The component's id.
     pub id: ComponentId,
@@ -200,6 +201,33 @@ impl Door {
         let slot = slot.ok_or_else(|| self.away(bound, import))?;
         let Some(revision) = slot.current.load_full() else { return Err(slot::not_running(&slot)) };
         self.checked(bound, import, revision.component.clone())
+    }
+
+    /// The provider that serves at this moment.
+    fn served_by(
+        &self,
+        slot: &ProviderSlot,
+        hold: Hold,
+        bound: &Bound,
+        import: &InterfaceName,
+    ) -> Result<Target, Problem> {
+        match hold.component() {
+            Ok((component, used)) => {
+                self.checked(bound, import, component).map(|component| Target::Held(component, used))
+            }
+            Err(hold) if hold.serves() => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            Err(_) => Err(self.away(bound, import)),
+        }
+    }
+
+    /// The provider that is about to serve.
+    fn next(&self, slot: &Arc<ProviderSlot>, bound: &Arc<Bound>, import: &InterfaceName) -> Target {
+        let (door, slot, bound, import) = (self.clone(), slot.clone(), bound.clone(), import.clone());
+        let served = async move {
+            let hold = slot.way.arrive(WAIT_MAX).await?;
+            door.served_by(&slot, hold, &bound, &import)
+        };
+        Target::Later(served.boxed())
     }
 
     /// The component, if it serves the contract as this one has it.
@@ -382,14 +410,10 @@ impl HostCalls for Door {
             return Err(problem);
         };
         match &bound.provider {
-            Some(slot) => match slot.way.check()?.then(|| slot.component()) {
-                None if slot.running().is_none() => Err(not_running(slot)),
-                None => Err(self.away(bound, import)),
-                // While another takes its place, calls wait on the way.
-                Some(Some(provider)) if slot.way.now().is_some() => {
-                    self.checked(bound, import, provider.component().clone()).map(Target::Component)
-                }
-                Some(_) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            Some(slot) => match slot.way.find()? {
+                Found::Serves(hold) => self.served_by(slot, hold, bound, import),
+                Found::Moves => Ok(self.next(slot, bound, import)),
+                Found::Nobody => Err(not_running(slot)),
             },
             None => self.component(bound, import).map(Target::Component),
         }

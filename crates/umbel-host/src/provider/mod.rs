@@ -27,7 +27,7 @@ use umbel_core::link::{LinkKey, ResolvedLink};
 use umbel_lattice::control::{PartState, ProviderKind, StartProvider};
 use umbel_provider::{Factory, Provider};
 use umbel_wit::{InterfaceName, Serve};
-use way::Way;
+use way::{Serving, Way};
 
 /// The id of the providers' supervisor.
 pub const BRANCH: &str = "providers";
@@ -287,6 +287,12 @@ impl ProviderSlot {
     /// Lets go of what it ran as: one that did not end in time ends with this.
     pub fn end(&self) {
         self.set_body(Body::Code);
+    }
+
+    /// Leads calls to the provider. Returns who served until now.
+    fn lead_to(&self, provider: Arc<dyn Provider>, body: Body) -> Option<Arc<Serving>> {
+        self.set_body(body);
+        self.way.lead_to(provider, &self.body.load())
     }
 
     fn set_body(&self, body: Body) {

@@ -124,8 +124,7 @@ async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext
     let config = context.config.clone();
     match make(shared, &order, &maker, context, cx).await {
         Ok((provider, body)) => {
-            slot.set_body(body);
-            slot.way.lead_to(provider.clone());
+            slot.lead_to(provider.clone(), body);
             if kept.is_none() {
                 slot.served.store(Some(wanted.order));
                 slot.moved.send_replace((wanted.turn, None));

@@ -13,7 +13,7 @@ use super::links::{Links, Told};
 use super::run::{make, start_context};
 use super::way::Serving;
 use super::{Body, Maker, Ordered, ProviderSlot};
-use crate::component_provider::{self, ComponentProvider};
+use crate::component_provider;
 use crate::process;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -114,23 +114,19 @@ async fn beside(
         Err(problem) => return Changed::Kept(old, refused(slot, &problem)),
     };
     slot.maker.store(ordered.maker.clone());
-    let component = slot.component();
     let new = new.lead(slot);
     if let Some(before) = new.1 {
         let drain = shared.config.drain;
         // Not a task of this provider: its successor may end before it has answered.
-        shared.retiring.spawn(retire(before, component, drain));
+        shared.retiring.spawn(retire(before, drain));
     }
     Changed::Done(new.0)
 }
 
 /// Ends one that calls do not lead to any more, as soon as it is idle.
-async fn retire(before: Arc<Serving>, component: Option<Arc<ComponentProvider>>, drain: Duration) {
+async fn retire(before: Arc<Serving>, drain: Duration) {
     let begun = Instant::now();
     before.idle(drain, drain).await;
-    if let Some(component) = component {
-        component.idle(drain.saturating_sub(begun.elapsed()), drain).await;
-    }
     before.end();
     before.provider.stop(drain.saturating_sub(begun.elapsed()).max(REJECTED)).await;
 }
@@ -155,9 +151,6 @@ async fn in_turn(
     let begun = Instant::now();
     if let Some(before) = &before {
         before.idle(CALLS_MAX, RESOURCES_MAX).await;
-        if let Some(component) = slot.component() {
-            component.idle(CALLS_MAX.saturating_sub(begun.elapsed()), RESOURCES_MAX).await;
-        }
         before.end();
     }
     // Others wait, and not for ever.
@@ -191,8 +184,7 @@ struct Ready {
 impl Ready {
     /// Leads calls to it. Returns who served until now.
     fn lead(self, slot: &ProviderSlot) -> (Links, Option<Arc<Serving>>) {
-        slot.set_body(self.body);
-        let before = slot.way.lead_to(self.links.provider.clone());
+        let before = slot.lead_to(self.links.provider.clone(), self.body);
         (self.links, before)
     }
 }

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 use umbel_core::code::guest::{CONTRACT_MISMATCH, NOT_CARRIED, UNLINKED, UNSUPPORTED_CALL};
+use umbel_core::code::host::PROVIDER_STOPPED;
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Call, Function, InterfaceName, Type, Value};
 use wasmtime::component::{Accessor, LinkerInstance, ResourceType};
@@ -240,7 +241,9 @@ impl Gate {
                     Target::Held(component, used) => break (component, Some(used)),
                     Target::Server(server, link) => {
                         let (version, patience) = (import.version, parent.left());
-                        return server.call(Call { link, interface, version, function, args, patience }).await;
+                        return server
+                            .call(Call { link, interface, version, function, args, patience })
+                            .await;
                     }
                     Target::Later(later) => later.await?,
                 };
@@ -288,8 +291,9 @@ impl Gate {
 
     /// The contract's own error, where it has one that fits; otherwise the importer's call ends with the problem.
     fn failed(&self, ctx: &Ctx, problem: Problem) -> Result<Value> {
-        // What only a change of links or of a component can mend is not the importer's to handle.
-        let wrong = [UNLINKED, CONTRACT_MISMATCH, NOT_CARRIED, UNSUPPORTED_CALL].contains(&problem.code);
+        // What only a change of links or of a component can mend, or somebody's hand, is not the importer's to handle.
+        let wrong = [UNLINKED, CONTRACT_MISMATCH, NOT_CARRIED, UNSUPPORTED_CALL, PROVIDER_STOPPED]
+            .contains(&problem.code);
         match self.failure.filter(|_| !wrong) {
             Some(failure) => {
                 let text = format!("{}: {problem}; {}", self.function, problem.help);

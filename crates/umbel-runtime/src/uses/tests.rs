@@ -20,7 +20,7 @@ async fn the_end_of_the_last_use_wakes_who_waits() {
     assert_eq!((idle.await, begun.elapsed()), (true, Duration::ZERO));
     // Nobody waits any more, also when somebody gave it up.
     let held = uses.call();
-    drop(Box::pin(uses.idle(LONG, LONG)).now_or_never());
+    assert!(Box::pin(uses.idle(LONG, LONG)).now_or_never().is_none());
     assert_eq!(uses.0.waiting.load(SeqCst), 0);
     drop(held);
 }

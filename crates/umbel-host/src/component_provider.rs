@@ -12,6 +12,7 @@
 use crate::component::{Loaded, load_image, open_grants};
 use crate::door::{Bindings, Door, Importer};
 use crate::fetch::blocking;
+use crate::logs::Trial;
 use crate::provider::is_inward;
 use crate::shared::Shared;
 use arc_swap::ArcSwap;
@@ -85,6 +86,7 @@ pub async fn start(
     plan: &Plan,
     order: Arc<StartProvider>,
     folder: PathBuf,
+    trial: Arc<Trial>,
 ) -> Result<ComponentProvider, Problem> {
     let id = &order.provider_id;
     // Whatever is a provider's id is one of a component as well.
@@ -103,6 +105,7 @@ pub async fn start(
         image: image.clone(),
         host: Arc::downgrade(shared),
         logs: shared.logs.clone(),
+        trial,
     };
     shared.bind_to(&bindings, importer(&order));
     let engine = shared.images.engine();
@@ -124,8 +127,8 @@ pub async fn start(
 }
 
 /// Makes sure that its bytes are there, compiled and a provider, without starting it.
-pub async fn prepare(shared: &Arc<Shared>, plan: &Plan) -> Result<(), Problem> {
-    load(shared, plan).await.map(drop)
+pub async fn prepare(shared: &Arc<Shared>, plan: &Plan) -> Result<Arc<Image>, Problem> {
+    Ok(load(shared, plan).await?.image)
 }
 
 async fn load(shared: &Arc<Shared>, plan: &Plan) -> Result<Loaded, Problem> {

@@ -1,6 +1,6 @@
 //! What a component's calls reach: its links of that moment, its config, its log.
 
-use crate::logs::LogSender;
+use crate::logs::{LogSender, Trial};
 use crate::provider::ProviderSlot;
 use crate::provider::way::{Found, Hold, WAIT_MAX, is_of_a_way};
 use crate::shared::Shared;
@@ -173,6 +173,8 @@ pub struct Door {
     pub host: Weak<Shared>,
     /// Where its lines go.
     pub logs: LogSender,
+    /// Whether it is a provider that is only tried yet.
+    pub trial: Arc<Trial>,
 }
 
 impl Door {
@@ -377,7 +379,8 @@ impl HostCalls for Door {
     }
 
     fn log(&self, level: Level, stream: Stream, context: &str, message: &str) {
-        self.logs.send(&self.id, self.application.as_deref(), level, stream, context, message);
+        let context = self.trial.context(context);
+        self.logs.send(&self.id, self.application.as_deref(), level, stream, &context, message);
     }
 
     fn target(

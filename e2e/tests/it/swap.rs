@@ -5,7 +5,7 @@ use crate::{umbel, up};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use umbel_testkit::Platform;
-use umbel_testkit::load::Load;
+use umbel_testkit::load::{Load, Outcome};
 use umbel_testkit::wait::block_until;
 
 const KEYVALUE: &str = "counter-keyvalue";
@@ -20,11 +20,8 @@ fn ask(platform: &Platform) -> (u16, String) {
     (answer.status, answer.text())
 }
 
-#[test]
-fn a_swap_under_load_fails_no_request_and_loses_no_count() {
-    let platform = up();
-    platform.deploy(&counter("v1", "builtin:keyvalue", "")).unwrap();
-    platform.wait_for_answer("counter").unwrap();
+/// What a load on the counter comes to while that is done to its store.
+fn under_load(platform: &Platform, doing: impl FnOnce()) -> Outcome {
     let load = Load {
         address: platform.address,
         host: "counter.localhost".to_owned(),
@@ -34,22 +31,55 @@ fn a_swap_under_load_fails_no_request_and_loses_no_count() {
         duration: Duration::from_secs(300),
     };
     let over = AtomicBool::new(false);
-    let outcome = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let load = scope.spawn(|| load.run(&over));
+        doing();
+        over.store(true, Ordering::Relaxed);
+        load.join().unwrap()
+    })
+}
+
+/// Every answer counted one, whoever served it.
+fn is_counted(platform: &Platform, outcome: &Outcome) {
+    assert_eq!(outcome.failed, 0, "{:?}", outcome.examples);
+    let (_, text) = ask(platform);
+    let counted: u64 = text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+    assert!(counted > outcome.succeeded, "{counted} after {}", outcome.succeeded);
+}
+
+#[test]
+fn a_swap_under_load_fails_no_request_and_loses_no_count() {
+    let platform = up();
+    platform.deploy(&counter("v1", "builtin:keyvalue", "")).unwrap();
+    platform.wait_for_answer("counter").unwrap();
+    let outcome = under_load(&platform, || {
         for round in 0..6 {
             let to: &[&str] = if round % 2 == 0 { &["--isolation", "process"] } else { &[] };
             let swap = [&["provider", "swap", KEYVALUE, "builtin:keyvalue"], to].concat();
             platform.succeed(&swap).unwrap();
             assert_eq!(kind(&platform), ["process", "builtin"][round % 2]);
         }
-        over.store(true, Ordering::Relaxed);
-        load.join().unwrap()
     });
-    assert_eq!(outcome.failed, 0, "{:?}", outcome.examples);
-    // Every answer counted one, and the data is the same behind both kinds.
-    let (_, text) = ask(&platform);
-    let counted: u64 = text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
-    assert!(counted > outcome.succeeded, "{counted} after {}", outcome.succeeded);
+    is_counted(&platform, &outcome);
+}
+
+#[test]
+fn a_component_that_is_restarted_and_replaced_under_load_fails_no_request() {
+    let platform = up();
+    let image = umbel_testkit::guest("keyvalue-component").display().to_string();
+    platform.deploy(&counter("v1", &image, "")).unwrap();
+    platform.wait_for_answer("counter").unwrap();
+    let outcome = under_load(&platform, || {
+        for round in 0..4 {
+            platform.succeed(&["provider", "restart", KEYVALUE]).unwrap();
+            let limits = format!(", limits: {{memory: {}MiB}}", 64 + round);
+            // It is deployed when the new one serves, and not before.
+            platform.deploy(&counter(&format!("v{}", round + 2), &image, &limits)).unwrap();
+            let shown = platform.json(&["provider", "show", KEYVALUE]).unwrap();
+            assert!(shown["provider"]["coming"].is_null(), "{shown}");
+        }
+    });
+    is_counted(&platform, &outcome);
 }
 
 #[test]

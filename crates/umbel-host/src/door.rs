@@ -11,18 +11,17 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Weak;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
-use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
+use umbel_core::link::{DEFAULT_LINK_NAME, Distance, Link, LinkKey, Values};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{OutgoingOptions, Request, Response};
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
 use umbel_runtime::{Component, Image, World};
-use umbel_wit::{InterfaceName, Resource};
+use umbel_wit::{Interface, InterfaceName, Resource, Serve};
 
 /// The interfaces under which guests send HTTP requests.
 pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/client"];
@@ -55,6 +54,8 @@ struct Bound {
     compared: ArcSwapOption<(Arc<Image>, Option<Problem>)>,
     // As long as it leads to the same target.
     times: Arc<Times>,
+    // Its target on another host, for imports of each interface that it was called for.
+    there: OnceLock<Arc<dyn Serve>>,
 }
 
 /// Whose links and config they are: a component, or a provider that is one.
@@ -105,6 +106,7 @@ impl Bindings {
                 provider: provider(&link.target),
                 compared: ArcSwapOption::empty(),
                 times: self.times(&link.key(), &link.target),
+                there: OnceLock::new(),
             };
             let bound = Arc::new(bound);
             let contract = &link.contract;
@@ -232,6 +234,29 @@ impl Door {
         Target::Later(served.boxed())
     }
 
+    /// What serves the link on another host, if its target is not here and may be there.
+    fn there(&self, bound: &Bound) -> Option<Arc<dyn Serve>> {
+        if bound.link.distance == Distance::Local {
+            return None;
+        }
+        let host = self.host.upgrade()?;
+        let elsewhere = host.elsewhere.as_ref()?;
+        if host.slot(&bound.link.target).is_some() {
+            return None;
+        }
+        let types = || {
+            let imports = self.image.imports().iter().filter(|import| bound.link.contract.covers(import));
+            let typed = |import: &String| Some((InterfaceName::new(import), self.types(import)?));
+            elsewhere.serve(&bound.link.target, imports.filter_map(typed).collect::<Vec<_>>())
+        };
+        Some(bound.there.get_or_init(types).clone())
+    }
+
+    /// The types of an import, as the component has them.
+    fn types(&self, import: &str) -> Option<Arc<Interface>> {
+        self.image.imported(import).cloned().map(Arc::new)
+    }
+
     /// The component, if it serves the contract as this one has it.
     fn checked(
         &self,
@@ -257,6 +282,14 @@ impl Door {
         let importer = (self.id.as_str(), &*self.image);
         let server = (server.id(), &**server.image());
         mismatch(importer, server, |name| link.contract.covers(name) || *name == import.to_string())
+    }
+}
+
+fn outgoing_options(options: &SendOptions) -> OutgoingOptions {
+    OutgoingOptions {
+        connect_timeout: options.connect_timeout,
+        first_byte_timeout: options.first_byte_timeout,
+        between_bytes_timeout: options.between_bytes_timeout,
     }
 }
 
@@ -348,6 +381,13 @@ impl HostCalls for Door {
             // A component that answers HTTP serves requests as well as the network does.
             return timed(times, slot.answer(request, within));
         }
+        if provider.is_none()
+            && let Some(host) = self.host.upgrade()
+            && let Some(elsewhere) = &host.elsewhere
+        {
+            let link = (key.source_id.as_str(), key.name.as_str(), target.as_str());
+            return timed(times, elsewhere.send(link, request, outgoing_options(&options)));
+        }
         let way = provider.as_ref().map(|slot| &slot.way);
         let served = way.map_or(Ok(false), |way| way.check_http());
         let Some(way) = way.filter(|_| matches!(served, Ok(true))) else {
@@ -362,12 +402,7 @@ impl HostCalls for Door {
             ));
             return async move { Err(problem) }.boxed();
         };
-        let options = OutgoingOptions {
-            connect_timeout: options.connect_timeout,
-            first_byte_timeout: options.first_byte_timeout,
-            between_bytes_timeout: options.between_bytes_timeout,
-        };
-        timed(times, way.send(key, request, options))
+        timed(times, way.send(key, request, outgoing_options(&options)))
     }
 
     fn config_get(&self, key: &str) -> Option<String> {
@@ -418,7 +453,10 @@ impl HostCalls for Door {
                 Found::Moves => Ok(self.next(slot, bound, import)),
                 Found::Nobody => Err(not_running(slot)),
             },
-            None => self.component(bound, import).map(Target::Component),
+            None => match self.there(bound) {
+                Some(there) => Ok(Target::Server(there, bound.told.clone())),
+                None => self.component(bound, import).map(Target::Component),
+            },
         }
     }
 

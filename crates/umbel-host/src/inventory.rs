@@ -47,13 +47,13 @@ pub fn inventory(shared: &Shared) -> Inventory {
 pub fn host(shared: &Shared) -> Host {
     let uptime = shared.uptime().as_secs();
     Host {
-        rpc_host: "in-process".into(),
-        ctl_host: "in-process".into(),
+        rpc_host: shared.lattice.address(),
+        ctl_host: shared.lattice.address(),
         friendly_name: shared.config.friendly_name.clone(),
         id: shared.id.clone(),
         labels: shared.labels.load().as_ref().clone(),
         lattice: shared.config.lattice.clone(),
-        js_domain: None,
+        js_domain: shared.lattice.js_domain(),
         uptime_human: human(uptime),
         uptime_seconds: uptime,
         version: env!("CARGO_PKG_VERSION").into(),

@@ -12,7 +12,7 @@ mod contain;
 mod left;
 mod log;
 mod program;
-mod reach;
+pub(crate) mod reach;
 mod run;
 
 pub use left::{forgo, leftovers};

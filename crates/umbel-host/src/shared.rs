@@ -3,6 +3,7 @@
 use crate::component;
 use crate::config::Config;
 use crate::door::{Bindings, Importer};
+use crate::elsewhere::Elsewhere;
 use crate::error::HostError;
 use crate::event_log::Ask;
 use crate::logs::{self, LogInbox, LogSender};
@@ -124,6 +125,10 @@ pub struct Shared {
     pub processes: Processes,
     /// Providers that were replaced, until they have answered.
     pub retiring: Scope,
+    /// The way to other hosts, where there may be any.
+    pub elsewhere: Option<Elsewhere>,
+    /// What calls from and to other hosts do beside the data path.
+    pub calls: Scope,
     records: Records,
     root: OnceLock<Handle>,
 }
@@ -140,6 +145,8 @@ impl Host {
         let (logs, log_inbox) = logs::channel(deps.clock.clone());
         let (event_asks, event_inbox) = mpsc::channel(256);
         let labels = labels(&config);
+        let calls = Scope::new("calls between hosts");
+        let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
         let host = Host(Arc::new(Shared {
             config,
             state,
@@ -166,6 +173,8 @@ impl Host {
             compared: Compared::default(),
             processes: Processes::default(),
             retiring: Scope::new("replaced providers"),
+            elsewhere,
+            calls,
             records,
             root: OnceLock::new(),
         }));
@@ -336,12 +345,17 @@ pub struct HostTargets {
 
 impl Targets for HostTargets {
     fn http(&self, component: &str) -> Option<Arc<dyn Handler>> {
-        let slot = self.shared.slot(component)?;
-        Some(slot)
+        match (self.shared.slot(component), &self.shared.elsewhere) {
+            (Some(slot), _) => Some(slot),
+            (None, elsewhere) => Some(elsewhere.as_ref()?.handler(self.provider.id.as_str(), component)),
+        }
     }
 
     fn export(&self, component: &str, interface: &str) -> Option<Arc<dyn Serve>> {
-        let slot = self.shared.slot(component)?;
+        let Some(slot) = self.shared.slot(component) else {
+            let types = self.provider.interfaces(&self.shared);
+            return Some(self.shared.elsewhere.as_ref()?.serve(component, types.iter().cloned()));
+        };
         let revision = slot.current.load_full()?;
         let exports = revision.component.image().contracts().any(|(name, _)| name.unversioned == interface);
         drop(revision);

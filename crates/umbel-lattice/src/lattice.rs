@@ -55,6 +55,22 @@ pub trait Lattice: Send + Sync + 'static {
         self.publish(message).await
     }
 
+    /// Whether other hosts may be on it. Where none can be, nobody need be asked whether they are there, and
+    /// [`Lattice::request_all`] returns as soon as all have answered.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Where it is carried, for people and for tools: `nats://127.0.0.1:4222`, or `in-process`.
+    fn address(&self) -> String {
+        "in-process".into()
+    }
+
+    /// The JetStream domain that has its state, if one was chosen.
+    fn js_domain(&self) -> Option<String> {
+        None
+    }
+
     /// Longest payload of a message here, in bytes.
     fn payload_bytes_max(&self) -> usize {
         PAYLOAD_BYTES_MAX

@@ -306,6 +306,7 @@ impl Serve for Calls {
             target: self.address.clone(),
             source: call.link.source_id.clone(),
             link: call.link.name.clone(),
+            application: call.link.application.clone(),
             patience: call.patience,
         };
         Box::pin(async move { client.call(&outgoing, &*signature?, call.args).await })

@@ -205,9 +205,12 @@ impl Harness {
             id: id.into(),
             catalog: Arc::new(move || catalog.clone()),
             serve,
-            links: Arc::new(|source, name, _| {
-                let link =
-                    umbel_wit::Link { source_id: source.into(), name: name.into(), ..Default::default() };
+            links: Arc::new(|caller| {
+                let link = umbel_wit::Link {
+                    source_id: caller.source.into(),
+                    name: caller.link.into(),
+                    ..Default::default()
+                };
                 Ok(Arc::new(link))
             }),
             lent: Lent::new(),

@@ -61,7 +61,9 @@ pub(crate) enum Command {
     /// Start the platform if none runs, deploy a component or application, and print its URL
     Launch(cmd::launch::Args),
     /// Start the platform
-    Up(cmd::up::Args),
+    Up(Box<cmd::up::Args>),
+    /// Start the platform on a lattice that other hosts share
+    Join(Box<cmd::join::Args>),
     /// Stop the platform
     Down(cmd::down::Args),
     /// Deploy an application from its manifest
@@ -118,7 +120,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Applications",
         &["undeploy", "rollback", "inspect", "wit", "call", "link", "secret", "provider", "par"],
     ),
-    ("The platform", &["up", "top", "tree", "events", "doctor"]),
+    ("The platform", &["up", "join", "top", "tree", "events", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];
 

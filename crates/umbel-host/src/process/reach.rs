@@ -53,21 +53,21 @@ pub(super) fn catalog_of(
 }
 
 /// The link that a call of a process comes over.
-pub(super) fn links_of(shared: &Arc<Shared>, component: &str) -> umbel_lattice::wrpc::Links {
+pub(crate) fn links_of(shared: &Arc<Shared>, component: &str) -> umbel_lattice::wrpc::Links {
     let (shared, component) = (Arc::downgrade(shared), component.to_string());
-    Arc::new(move |source, name, interface| {
+    Arc::new(move |caller| {
         let values = shared.upgrade().and_then(|shared| {
             let tables = shared.tables.borrow().clone();
             let is_it = |link: &&umbel_core::link::Link| {
-                link.name == name && link.target == component && link.contract.covers(interface)
+                link.name == caller.link && link.target == component && link.contract.covers(caller.interface)
             };
-            let link = tables.links_of(source).iter().find(is_it)?;
+            let link = tables.links_of(caller.source).iter().find(is_it)?;
             Some(tables.merged(&link.target_config))
         });
         let values = values.unwrap_or_default();
         Ok(Arc::new(umbel_wit::Link {
-            source_id: source.into(),
-            name: name.into(),
+            source_id: caller.source.into(),
+            name: caller.link.into(),
             application: None,
             values,
         }))

@@ -204,6 +204,15 @@ impl Way {
         }
     }
 
+    /// Whether a call of a contract would be served, or wait for it. Otherwise why not, if somebody has stopped it.
+    pub fn check(&self) -> Result<bool, Problem> {
+        Ok(match self.find()? {
+            Found::Serves(hold) => hold.serves(),
+            Found::Moves => true,
+            Found::Nobody => false,
+        })
+    }
+
     /// Whether a request of HTTP would be served, or wait for it. Otherwise why not, if somebody has stopped it.
     pub fn check_http(&self) -> Result<bool, Problem> {
         Ok(match self.find()? {

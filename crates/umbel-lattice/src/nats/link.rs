@@ -153,6 +153,11 @@ impl Shared {
         }
     }
 
+    /// The address of the first server.
+    pub(super) fn address(&self) -> String {
+        self.server.split(',').next().unwrap_or_default().to_string()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         *self.phase.borrow() != Phase::Open
     }

@@ -149,6 +149,18 @@ impl Lattice for Nats {
         shared.over(&what, asking).await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn address(&self) -> String {
+        self.shared().address()
+    }
+
+    fn js_domain(&self) -> Option<String> {
+        self.shared().domain.clone()
+    }
+
     async fn request_all(&self, subject: &str, payload: Bytes, wait: Duration) -> Result<Vec<Message>> {
         let shared = self.shared();
         let inbox = self.inbox();

@@ -6,7 +6,8 @@ use super::codec::{self, CodecError, Lend, Take};
 use super::handles::{Handle, Lent, Owner, read_drops};
 use super::line::{Filling, Line};
 use super::{
-    LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem, put_problem,
+    APPLICATION, LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem,
+    put_problem,
 };
 use crate::subscription::{Attached, Pushed, Sink};
 use crate::{Headers, Lattice, Message, Result, Spawn, SubscribeOptions};
@@ -22,11 +23,24 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use umbel_core::Problem;
 use umbel_core::code::{guest, wire};
-use umbel_wit::value::{Input, Output};
-use umbel_wit::{Call, Link, Resource, Serve, Value};
+use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::{Call, Link, Resource, Serve, Type, Value};
 
-/// Finds the link that a call comes over: by the caller, the link's name, and the interface without its version.
-pub type Links = Arc<dyn Fn(&str, &str, &str) -> Result<Arc<Link>, Problem> + Send + Sync>;
+/// Who calls, as it says itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'c> {
+    /// Its id.
+    pub source: &'c str,
+    /// The name of the link.
+    pub link: &'c str,
+    /// The interface that is called, without its version.
+    pub interface: &'c str,
+    /// Its application, if it says one.
+    pub application: Option<&'c str>,
+}
+
+/// Finds the link that a call comes over.
+pub type Links = Arc<dyn Fn(&Caller<'_>) -> Result<Arc<Link>, Problem> + Send + Sync>;
 
 /// Limits of a server.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +81,9 @@ pub struct ServerSpec {
 /// Serves calls until it is dropped or drained.
 pub struct Server {
     inner: Arc<Inner>,
-    _attached: [Attached; 3],
+    /// Until it is drained.
+    requests: Mutex<Option<Attached>>,
+    _attached: [Attached; 2],
 }
 
 struct Inner {
@@ -114,8 +130,9 @@ impl Server {
         let hear = |subscription: crate::Subscription, of| {
             subscription.attach(Arc::new(Hearing { server: Arc::downgrade(&inner), of }))
         };
-        let attached = [hear(inbox, Of::Inbox), hear(extras, Of::Extras), hear(requests, Of::Requests)];
-        Ok(Server { inner, _attached: attached })
+        let attached = [hear(inbox, Of::Inbox), hear(extras, Of::Extras)];
+        let requests = Mutex::new(Some(hear(requests, Of::Requests)));
+        Ok(Server { inner, requests, _attached: attached })
     }
 
     /// How many calls are under way.
@@ -123,9 +140,12 @@ impl Server {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
-    /// Refuses new calls and waits for those under way and their streams. Returns how many had to be ended at the deadline.
+    /// Hears no new calls, so that others of the group get them, and waits for those under way and their streams. Returns how many had to
+    /// be ended at the deadline.
     pub async fn drain(&self, deadline: Duration) -> usize {
+        // What was sent before is refused.
         self.inner.is_draining.store(true, Ordering::Release);
+        drop(locked(&self.requests).take());
         let idle = async {
             loop {
                 let idle = self.inner.idle.notified();
@@ -298,8 +318,12 @@ impl Inner {
         let tail = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or_default();
         let signature = catalog.incoming(tail)?;
         let header = |name| message.headers.get(name);
-        let (source, name) = (header(SOURCE).unwrap_or_default(), header(LINK).unwrap_or("default"));
-        let link = (self.spec.links)(source, name, &signature.interface)?;
+        let link = (self.spec.links)(&Caller {
+            source: header(SOURCE).unwrap_or_default(),
+            link: header(LINK).unwrap_or("default"),
+            interface: &signature.interface,
+            application: header(APPLICATION),
+        })?;
         let before = self.calls.fetch_add(1, Ordering::AcqRel);
         let turn = Turn { server: self.clone(), catalog, signature, link };
         if before >= self.spec.limits.calls_max {
@@ -385,11 +409,12 @@ impl Inner {
             source: peer.source,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            laters: Vec::new(),
         };
         let encoded = codec::encode(value, &turn.signature.result, &mut giving);
         let bytes = encoded.map_err(|error| Problem::from(&error))?;
-        let Giving { inputs, outputs, .. } = giving;
-        let has_streams = !inputs.is_empty() || !outputs.is_empty();
+        let Giving { inputs, outputs, laters, .. } = giving;
+        let has_streams = !inputs.is_empty() || !outputs.is_empty() || !laters.is_empty();
         // Readers are there before the client can write to them.
         for (channel, output) in outputs {
             let filling = line.fill(channel, output, seat.clone());
@@ -398,6 +423,9 @@ impl Inner {
         self.send(line, &format!("{}.results", peer.reply), bytes.into(), peer.is_ours, has_streams).await?;
         for (channel, input) in inputs {
             line.send(channel, input.into_stream(), seat.clone());
+        }
+        for (channel, ty, later) in laters {
+            line.send_later(channel, ty, later, seat.clone());
         }
         Ok(())
     }
@@ -598,6 +626,10 @@ impl Take for Taking<'_> {
     fn output(&mut self, _: &[u32]) -> Result<Output, Problem> {
         Err(problem(guest::NOT_CARRIED, "an `output-stream` cannot be an argument of a call over the wire"))
     }
+
+    fn later(&mut self, path: &[u32], ty: &Type) -> Result<Later, Problem> {
+        Ok(self.line.later(&channel("params", path), ty, self.seat.clone()))
+    }
 }
 
 /// Gives a result away.
@@ -607,6 +639,7 @@ struct Giving<'c> {
     source: &'c str,
     inputs: Vec<(String, Input)>,
     outputs: Vec<(String, Output)>,
+    laters: Vec<(String, Type, Later)>,
 }
 
 impl Lend for Giving<'_> {
@@ -627,6 +660,11 @@ impl Lend for Giving<'_> {
 
     fn output(&mut self, path: &[u32], output: Output) -> Result<(), Problem> {
         self.outputs.push((channel("outputs", path), output));
+        Ok(())
+    }
+
+    fn later(&mut self, path: &[u32], ty: &Type, later: Later) -> Result<(), Problem> {
+        self.laters.push((channel("results", path), ty.clone(), later));
         Ok(())
     }
 }

@@ -1,11 +1,14 @@
 //! `umbel up`: the platform, in the foreground or in the background.
 
+pub(crate) mod lattice;
+
 use crate::background::{self, Found};
 use crate::context::Context;
 use crate::daemon;
 use crate::fail::Failure;
 use crate::render::Style;
 use crate::text::{bad_argument, parse_duration, parse_size};
+use lattice::On;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -34,7 +37,9 @@ const NEXT_PORTS: u16 = 100;
 #[command(after_help = "Examples:
   umbel up --detach                 start in the background; `umbel down` stops it
   umbel up                          stay in the foreground; Ctrl-C stops it
-  umbel up --http-port 9000         answer for applications on another port")]
+  umbel up --http-port 9000         answer for applications on another port
+  umbel up --with-nats              start a nats-server too, so that others can join
+  umbel up --nats nats://hub:4222   share the lattice of a NATS server")]
 pub(crate) struct Args {
     /// Run in the background, and return when the platform is ready
     #[arg(short, long)]
@@ -52,8 +57,13 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "api_port")]
     no_api_port: bool,
     /// The name of the lattice
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default", help_heading = "Lattice")]
     lattice: String,
+    #[command(flatten)]
+    on: lattice::Args,
+    /// A name for the host, for people [default: that of the machine where others share the lattice]
+    #[arg(long, value_name = "NAME", help_heading = "Lattice")]
+    name: Option<String>,
     /// A label of the host, for placement; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -80,6 +90,13 @@ pub(crate) struct Args {
     session: bool,
 }
 
+impl Args {
+    /// The same, on the lattice of that server.
+    pub(crate) fn sharing(self, address: String) -> Args {
+        Args { on: self.on.sharing(address), ..self }
+    }
+}
+
 /// What the platform is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Up {
@@ -89,6 +106,10 @@ pub(crate) struct Up {
     pub(crate) api: Option<SocketAddr>,
     /// The lattice.
     pub(crate) lattice: LatticeName,
+    /// What carries it, and who decides on it.
+    pub(crate) on: On,
+    /// The host's name.
+    pub(crate) name: Option<String>,
     /// The host's labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// Slots of the instance pool.
@@ -108,6 +129,8 @@ impl Up {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             api: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             lattice: LatticeName::new("default").map_err(|error| Problem::from(&error))?,
+            on: On::default(),
+            name: None,
             labels: BTreeMap::new(),
             instances: INSTANCES_DEFAULT,
             compile: CompileLimits::default(),
@@ -128,6 +151,8 @@ impl Up {
             http: SocketAddr::new(args.http_address, args.http_port.unwrap_or(HTTP_PORT_DEFAULT)),
             api: (!args.no_api_port).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port))),
             lattice: LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?,
+            on: On::new(&args.on)?,
+            name: args.name.clone(),
             labels,
             instances: args.instances,
             compile: CompileLimits {
@@ -160,12 +185,16 @@ impl Up {
         let policy = if self.processes == Policy::Adopt { "adopt" } else { "end" };
         add("--processes", policy.into());
         add("--adopt-grace", format!("{}ms", self.adopt_grace.as_millis()));
+        if let Some(name) = &self.name {
+            add("--name", name.clone());
+        }
         for (key, value) in &self.labels {
             add("--label", format!("{key}={value}"));
         }
         if self.api.is_none() {
             arguments.push("--no-api-port".into());
         }
+        self.on.arguments(&mut arguments);
         arguments
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::logs::{LogSender, Trial};
 use crate::provider::ProviderSlot;
-use crate::provider::way::{Found, Hold, WAIT_MAX, is_of_a_way};
+use crate::provider::way::{Found, WAIT_MAX, is_of_a_way};
 use crate::shared::Shared;
 use crate::slot;
 use crate::tables::Tables;
@@ -207,20 +207,22 @@ impl Door {
         self.checked(bound, import, revision.component.clone())
     }
 
-    /// The provider that serves at this moment.
-    fn served_by(
+    /// Where the way to a provider leads at this moment.
+    fn over_way(
         &self,
-        slot: &ProviderSlot,
-        hold: Hold,
-        bound: &Bound,
+        slot: &Arc<ProviderSlot>,
+        found: Found,
+        bound: &Arc<Bound>,
         import: &InterfaceName,
     ) -> Result<Target, Problem> {
-        match hold.component() {
-            Ok((component, used)) => {
+        match found {
+            Found::Served(true) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            Found::Served(false) => Err(self.away(bound, import)),
+            Found::Component(component, used) => {
                 self.checked(bound, import, component).map(|component| Target::Held(component, used))
             }
-            Err(hold) if hold.serves() => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
-            Err(_) => Err(self.away(bound, import)),
+            Found::Moves => Ok(self.next(slot, bound, import)),
+            Found::Nobody => Err(not_running(slot)),
         }
     }
 
@@ -228,8 +230,8 @@ impl Door {
     fn next(&self, slot: &Arc<ProviderSlot>, bound: &Arc<Bound>, import: &InterfaceName) -> Target {
         let (door, slot, bound, import) = (self.clone(), slot.clone(), bound.clone(), import.clone());
         let served = async move {
-            let hold = slot.way.arrive(WAIT_MAX).await?;
-            door.served_by(&slot, hold, &bound, &import)
+            let found = slot.way.arrive(WAIT_MAX).await?.found();
+            door.over_way(&slot, found, &bound, &import)
         };
         Target::Later(served.boxed())
     }
@@ -448,11 +450,7 @@ impl HostCalls for Door {
             return Err(problem);
         };
         match &bound.provider {
-            Some(slot) => match slot.way.find()? {
-                Found::Serves(hold) => self.served_by(slot, hold, bound, import),
-                Found::Moves => Ok(self.next(slot, bound, import)),
-                Found::Nobody => Err(not_running(slot)),
-            },
+            Some(slot) => self.over_way(slot, slot.way.find()?, bound, import),
             None => match self.there(bound) {
                 Some(there) => Ok(Target::Server(there, bound.told.clone())),
                 None => self.component(bound, import).map(Target::Component),

@@ -86,17 +86,12 @@ impl Hold {
         Hold { used: self.serving.uses.resource(), serving: self.serving.clone() }
     }
 
-    /// The component that it is, and what keeps that.
-    pub fn component(self) -> Result<(Component, Use), Hold> {
+    /// Where a call goes, which it is held for.
+    pub fn found(self) -> Found {
         match &self.serving.component {
-            Some(component) => Ok((component.clone(), self.used)),
-            None => Err(self),
+            Some(component) => Found::Component(component.clone(), self.used),
+            None => Found::Served(self.serving.serve.is_some()),
         }
-    }
-
-    /// Whether it serves contracts.
-    pub fn serves(&self) -> bool {
-        self.serving.serve.is_some()
     }
 }
 
@@ -124,11 +119,20 @@ enum Gate {
 
 /// Where a call over a way goes at its moment.
 pub enum Found {
-    /// To whoever serves.
-    Serves(Hold),
+    /// Over the way itself, if whoever serves does so for contracts: who that is then is found and held by the call.
+    Served(bool),
+    /// To the component that serves, and what keeps that.
+    Component(Component, Use),
     /// To the next one, which is about to serve.
     Moves,
     /// Nobody serves.
+    Nobody,
+}
+
+/// Who is seen at the end of a way.
+enum Seen {
+    Serving(Hold),
+    Moving,
     Nobody,
 }
 
@@ -193,32 +197,46 @@ impl Way {
 
     /// Where a call goes.
     pub fn find(&self) -> Result<Found, Problem> {
+        if let Some(serving) = &*self.0.now.load()
+            && serving.component.is_none()
+        {
+            return Ok(Found::Served(serving.serve.is_some()));
+        }
+        Ok(match self.look()? {
+            Seen::Serving(hold) => hold.found(),
+            Seen::Moving => Found::Moves,
+            Seen::Nobody => Found::Nobody,
+        })
+    }
+
+    /// Who serves, held for a call. Otherwise why not, if somebody has stopped it.
+    fn look(&self) -> Result<Seen, Problem> {
         if let Some(hold) = self.take() {
-            return Ok(Found::Serves(hold));
+            return Ok(Seen::Serving(hold));
         }
         match *self.0.gate.borrow() {
-            Gate::Moving => Ok(Found::Moves),
+            Gate::Moving => Ok(Seen::Moving),
             Gate::Stopped => Err(stopped(&self.0.id)),
             // It may have come between the two looks.
-            Gate::Open => Ok(self.take().map_or(Found::Nobody, Found::Serves)),
+            Gate::Open => Ok(self.take().map_or(Seen::Nobody, Seen::Serving)),
         }
     }
 
     /// Whether a call of a contract would be served, or wait for it. Otherwise why not, if somebody has stopped it.
     pub fn check(&self) -> Result<bool, Problem> {
         Ok(match self.find()? {
-            Found::Serves(hold) => hold.serves(),
-            Found::Moves => true,
+            Found::Served(serves) => serves,
+            Found::Component(..) | Found::Moves => true,
             Found::Nobody => false,
         })
     }
 
     /// Whether a request of HTTP would be served, or wait for it. Otherwise why not, if somebody has stopped it.
     pub fn check_http(&self) -> Result<bool, Problem> {
-        Ok(match self.find()? {
-            Found::Serves(hold) => hold.serving.http.is_some(),
-            Found::Moves => true,
-            Found::Nobody => false,
+        Ok(match self.look()? {
+            Seen::Serving(hold) => hold.serving.http.is_some(),
+            Seen::Moving => true,
+            Seen::Nobody => false,
         })
     }
 
@@ -245,10 +263,10 @@ impl Way {
         let begun = Instant::now();
         loop {
             gate.mark_unchanged();
-            match self.find()? {
-                Found::Serves(hold) => return Ok(hold),
-                Found::Nobody => return Err(self.away()),
-                Found::Moves => {}
+            match self.look()? {
+                Seen::Serving(hold) => return Ok(hold),
+                Seen::Moving => {}
+                Seen::Nobody => return Err(self.away()),
             }
             let left = patience.saturating_sub(begun.elapsed());
             match tokio::time::timeout(left, gate.changed()).await {

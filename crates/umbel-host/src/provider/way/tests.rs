@@ -184,7 +184,7 @@ async fn who_is_found_is_kept_until_the_call_is_over() {
     let way = way();
     way.lead_to(named("old").1, &Body::Code);
     // Nothing of it is asked yet: a call that was found is on its way to it.
-    let Ok(Found::Serves(hold)) = way.find() else { panic!("it serves") };
+    let hold = way.take().expect("it serves");
     let before = way.hold().expect("one served");
     assert!(!before.idle(Duration::from_secs(1), Duration::ZERO).await);
     let idle = before.idle(Duration::from_secs(1_000), Duration::ZERO);

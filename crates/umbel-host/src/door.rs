@@ -1,8 +1,8 @@
 //! What a component's calls reach: its links of that moment, its config, its log.
 
-use crate::logs::LogSender;
+use crate::logs::{LogSender, Trial};
 use crate::provider::ProviderSlot;
-use crate::provider::way::is_of_a_way;
+use crate::provider::way::{Found, WAIT_MAX, is_of_a_way};
 use crate::shared::Shared;
 use crate::slot;
 use crate::tables::Tables;
@@ -161,6 +161,7 @@ impl Bindings {
 }
 
 /// The way out of one component.
+#[derive(Clone)]
 pub struct Door {
     /// The component's id.
     pub id: ComponentId,
@@ -174,6 +175,8 @@ pub struct Door {
     pub host: Weak<Shared>,
     /// Where its lines go.
     pub logs: LogSender,
+    /// Whether it is a provider that is only tried yet.
+    pub trial: Arc<Trial>,
 }
 
 impl Door {
@@ -202,6 +205,35 @@ impl Door {
         let slot = slot.ok_or_else(|| self.away(bound, import))?;
         let Some(revision) = slot.current.load_full() else { return Err(slot::not_running(&slot)) };
         self.checked(bound, import, revision.component.clone())
+    }
+
+    /// Where the way to a provider leads at this moment.
+    fn over_way(
+        &self,
+        slot: &Arc<ProviderSlot>,
+        found: Found,
+        bound: &Arc<Bound>,
+        import: &InterfaceName,
+    ) -> Result<Target, Problem> {
+        match found {
+            Found::Served(true) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            Found::Served(false) => Err(self.away(bound, import)),
+            Found::Component(component, used) => {
+                self.checked(bound, import, component).map(|component| Target::Held(component, used))
+            }
+            Found::Moves => Ok(self.next(slot, bound, import)),
+            Found::Nobody => Err(not_running(slot)),
+        }
+    }
+
+    /// The provider that is about to serve.
+    fn next(&self, slot: &Arc<ProviderSlot>, bound: &Arc<Bound>, import: &InterfaceName) -> Target {
+        let (door, slot, bound, import) = (self.clone(), slot.clone(), bound.clone(), import.clone());
+        let served = async move {
+            let found = slot.way.arrive(WAIT_MAX).await?.found();
+            door.over_way(&slot, found, &bound, &import)
+        };
+        Target::Later(served.boxed())
     }
 
     /// What serves the link on another host, if its target is not here and may be there.
@@ -384,7 +416,8 @@ impl HostCalls for Door {
     }
 
     fn log(&self, level: Level, stream: Stream, context: &str, message: &str) {
-        self.logs.send(&self.id, self.application.as_deref(), level, stream, context, message);
+        let context = self.trial.context(context);
+        self.logs.send(&self.id, self.application.as_deref(), level, stream, &context, message);
     }
 
     fn target(
@@ -417,15 +450,7 @@ impl HostCalls for Door {
             return Err(problem);
         };
         match &bound.provider {
-            Some(slot) => match slot.way.check()?.then(|| slot.component()) {
-                None if slot.running().is_none() => Err(not_running(slot)),
-                None => Err(self.away(bound, import)),
-                // While another takes its place, calls wait on the way.
-                Some(Some(provider)) if slot.way.now().is_some() => {
-                    self.checked(bound, import, provider.component().clone()).map(Target::Component)
-                }
-                Some(_) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
-            },
+            Some(slot) => self.over_way(slot, slot.way.find()?, bound, import),
             None => match self.there(bound) {
                 Some(there) => Ok(Target::Server(there, bound.told.clone())),
                 None => self.component(bound, import).map(Target::Component),

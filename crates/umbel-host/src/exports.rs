@@ -68,9 +68,9 @@ fn wanted(shared: &Shared) -> BTreeSet<String> {
     let components = slots.values().filter(|slot| slot.current.load().is_some());
     let components = components.map(|slot| slot.id.to_string());
     let providers = shared.providers.all();
+    // Also while another takes its place: calls from other hosts wait for that as those from here do.
     let serves = |slot: &&Arc<ProviderSlot>| {
-        slot.running().is_some()
-            && !slot.process().is_some_and(|process| process.is_plain())
+        !slot.process().is_some_and(|process| process.is_plain())
             && (matches!(slot.way.check(), Ok(true)) || matches!(slot.way.check_http(), Ok(true)))
     };
     components.chain(providers.values().filter(serves).map(|slot| slot.id.to_string())).collect()

@@ -157,8 +157,9 @@ pub(crate) fn provider(slot: &ProviderSlot, node: Option<&Tree>) -> ProviderView
         });
     }
     view.state = seen(own, node);
-    view.restarts = node.map_or(0, |node| node.restarts);
+    view.restarts = slot.restarts(node.map_or(0, |node| node.restarts));
     view.is_moving = slot.is_moving();
+    view.coming = slot.coming();
     view.by_hand = slot.hand.load().as_ref().map(|hand| hand.view());
     view.problem = problem;
     view.application = order.application.clone();

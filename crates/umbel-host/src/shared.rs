@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 use umbel_artifact::Store;
-use umbel_core::event::{Event, Fact};
+use umbel_core::event::{Deed, Event, Fact};
 use umbel_core::id::{ComponentId, HostId};
 use umbel_core::link::LinkKey;
 use umbel_core::nkey::KeyPair;
@@ -309,6 +309,15 @@ impl Shared {
         let subject = subjects::evt::event(&self.config.lattice, fact.name());
         if let Err(error) = self.lattice.publish(Message::json(subject, &event)).await {
             tracing::warn!(%error, event = fact.name(), "an event was not published");
+        }
+    }
+
+    /// Tells what somebody has done by hand. Tools of wasmCloud do not hear of it.
+    pub async fn tell_by_hand(&self, deed: &Deed) {
+        let event = Event::by_hand(&self.id, self.clock.unix_time(), deed);
+        let subject = subjects::umbel::event(&self.config.lattice, deed.name());
+        if let Err(error) = self.lattice.publish(Message::json(subject, &event)).await {
+            tracing::warn!(%error, event = deed.name(), "an event was not published");
         }
     }
 

@@ -6,6 +6,7 @@ use super::log::Log;
 use super::program::{Executable, executable};
 use super::reach::{application_of, may_call, types};
 use super::{Ground, Place, Plan, coded};
+use crate::logs::Trial;
 use crate::shared::Shared;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ pub async fn start(
     plan: &Plan,
     application: Option<String>,
     cx: StartContext,
+    trial: Arc<Trial>,
 ) -> Result<ProcessProvider, Problem> {
     let ground = shared.processes.ground(shared).await?;
     // First of all, so that there is nothing that it does not guard.
@@ -76,9 +78,9 @@ pub async fn start(
         Some(left) => {
             // It runs already: nobody needs to keep its executable for it, nor to wait until it has come back.
             drop(starting);
-            let log = Log::new(shared, &cx.id, application.clone());
-            match left.adopt(shared, ground, &cx, log).await {
-                Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable)),
+            let log = Arc::new(Log::new(shared, &cx.id, application.clone(), trial.clone()));
+            match left.adopt(shared, ground, &cx, log.clone()).await {
+                Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable, log)),
                 Err(problem) => {
                     tracing::warn!(provider = %cx.id, %problem, "a process of an earlier host was not taken over");
                 }
@@ -97,17 +99,21 @@ pub async fn start(
         .grace(GRACE)
         .limits(Limits { nofile: Some(20_000), ..Limits::default() });
     spec.sandbox = sandbox;
-    let log = Log::new(shared, &cx.id, application);
+    let log = Arc::new(Log::new(shared, &cx.id, application, trial));
     let kept = Kept::new(&cx.id, &place.address, &token, made);
     let service = Service::new(place.name.clone(), spec)
         .policy(shared.config.processes)
         .limits(limits)
-        .on_line(move |stream, line| log.line(stream, line))
+        .on_line({
+            let log = log.clone();
+            move |stream, line| log.line(stream, line)
+        })
         .data(kept.data(shared.config.processes));
     let running = ground.home.start(&service).await.map_err(coded)?;
     drop(starting);
-    let connected = Connected::new(shared, ground, &cx.id, running, (door, place)).await?;
-    Ok(connected.drive(shared, ground, cx.id, executable))
+    let connected = Connected::new(shared, ground, &cx.id, running, (door, place)).await;
+    let connected = connected.map_err(|why| log.explain(why))?;
+    Ok(connected.drive(shared, ground, cx.id, executable, log))
 }
 
 /// What a process may hear and say.
@@ -201,12 +207,13 @@ impl Connected {
         ground: &Ground,
         id: ProviderId,
         executable: Executable,
+        log: Arc<Log>,
     ) -> ProcessProvider {
         let Connected { running, remote, held } = self;
         let (pid, meter) = (running.pid(), running.meter());
         let (stop, asked) = watch::channel(None);
         let (tell, ended) = watch::channel(None);
-        ground.tasks.spawn(drive(running, held, remote.clone(), asked, tell));
+        ground.tasks.spawn(drive(running, held, remote.clone(), asked, tell, log));
         ProcessProvider {
             shared: Arc::downgrade(shared),
             id,
@@ -250,6 +257,7 @@ async fn drive(
     remote: Arc<Remote>,
     mut asked: watch::Receiver<Option<Duration>>,
     tell: watch::Sender<Option<Problem>>,
+    log: Arc<Log>,
 ) {
     let (why, grace) = tokio::select! {
         why = over(&running, &door) => (why, Duration::ZERO),
@@ -269,7 +277,7 @@ async fn drive(
     if let Err(error) = stopped {
         tracing::error!(%error, "a provider process was not ended as it should");
     }
-    tell.send_replace(Some(why));
+    tell.send_replace(Some(log.explain(why)));
 }
 
 /// Waits until the provider has failed to say how it is for several times in a row.

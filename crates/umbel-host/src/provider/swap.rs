@@ -262,7 +262,8 @@ fn about_link(problem: &Problem, source: &str) -> Problem {
 
 /// The old one stays, and why.
 fn refused(slot: &ProviderSlot, problem: &Problem) -> Problem {
-    let message = format!("`{}` was not replaced: {}", slot.id, problem.message);
+    let new = slot.ordered().order.provider_ref.clone();
+    let message = format!("`{}` was not replaced by `{new}`: {}", slot.id, problem.message);
     let mut refusal = Problem::new(code::SWAP_REFUSED, message).with_help(problem.help.clone());
     refusal = refusal.with_cause(problem.to_string());
     refusal

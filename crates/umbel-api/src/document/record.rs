@@ -24,6 +24,9 @@ pub struct LogEntry {
     pub context: Option<String>,
     /// What it said.
     pub message: String,
+    /// How many lines of the component were before this one and are no longer kept; said of its oldest line that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped_before: Option<u64>,
 }
 
 /// Log lines, oldest first.

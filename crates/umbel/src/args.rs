@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Logs(cmd::logs::Args),
     /// Show what happened on the platform
     Events(cmd::events::Args),
+    /// Show the messages of the lattice as they come, decoded
+    Spy(cmd::spy::Args),
     /// Look into a component file, an application, a component or a provider
     Inspect(cmd::inspect::Args),
     /// Print the interfaces of a component as WIT
@@ -118,7 +120,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Applications",
         &["undeploy", "rollback", "inspect", "wit", "call", "link", "secret", "provider", "par"],
     ),
-    ("The platform", &["up", "top", "tree", "events", "doctor"]),
+    ("The platform", &["up", "top", "tree", "events", "spy", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];
 

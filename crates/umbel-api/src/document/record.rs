@@ -65,6 +65,7 @@ pub struct Lost {
     /// How many, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// Why: `expired` (no longer kept), `restarted` (the host counts anew) or `slow` (the reader did not keep up).
+    /// Why: `expired` (no longer kept), `restarted` (the host counts anew) or `slow` (the reader did not keep up),
+    /// `interrupted` (a connection was lost).
     pub reason: String,
 }

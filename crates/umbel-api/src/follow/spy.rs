@@ -71,6 +71,10 @@ impl SpyFeed {
                 Heard::Lost(count) => {
                     return Some(Err(Lost { host_id: None, count: Some(count), reason: "slow".into() }));
                 }
+                Heard::Interrupted => {
+                    self.spy.forget();
+                    return Some(Err(Lost { host_id: None, count: None, reason: "interrupted".into() }));
+                }
                 Heard::Message(at_us, message) => {
                     let seen = self.spy.see(at_us, &message);
                     let is_wanted = self.filter.kinds.contains(&seen.kind)

@@ -6,7 +6,7 @@ use crate::subscription::{Attached, Pushed, Sink};
 use crate::{Lattice, Message, Result, subject};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use umbel_core::id::LatticeName;
@@ -24,13 +24,22 @@ pub enum Heard {
     Message(u64, Message),
     /// So many messages did not fit the queue.
     Lost(u64),
+    /// The connection was lost and made again: what was sent meanwhile was not heard.
+    Interrupted,
+}
+
+/// What was not heard, until it is told.
+#[derive(Debug, Default)]
+struct Missed {
+    count: AtomicU64,
+    is_interrupted: AtomicBool,
 }
 
 /// Hears the lattice as an observer until it is dropped.
 #[derive(Debug)]
 pub struct Listener {
     messages: mpsc::Receiver<(u64, Message)>,
-    lost: Arc<AtomicU64>,
+    missed: Arc<Missed>,
     _attached: Vec<Attached>,
 }
 
@@ -40,18 +49,21 @@ impl Listener {
     /// Errors: those of subscribing; over NATS, `UM0624` for a subject that the credentials do not allow.
     pub async fn start(lattice: &dyn Lattice, kinds: &BTreeSet<Kind>) -> Result<Listener> {
         let (tell, messages) = mpsc::channel(WAITING_MAX);
-        let taker = Arc::new(Taker { begun: Instant::now(), tell, lost: Arc::default() });
+        let taker = Arc::new(Taker { begun: Instant::now(), tell, missed: Arc::default() });
         let mut attached = Vec::new();
         for pattern in patterns(lattice.name(), kinds, &inboxes(&lattice.inbox())) {
             let options = SubscribeOptions { observer: true, ..SubscribeOptions::default() };
             attached.push(lattice.subscribe_with(&pattern, options).await?.attach(taker.clone()));
         }
-        Ok(Listener { messages, lost: taker.lost.clone(), _attached: attached })
+        Ok(Listener { messages, missed: taker.missed.clone(), _attached: attached })
     }
 
     /// What comes next; `None` when the lattice is closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Heard> {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if self.missed.is_interrupted.swap(false, Ordering::Relaxed) {
+            return Some(Heard::Interrupted);
+        }
+        let lost = self.missed.count.swap(0, Ordering::Relaxed);
         if lost > 0 {
             return Some(Heard::Lost(lost));
         }
@@ -63,7 +75,7 @@ impl Listener {
 struct Taker {
     begun: Instant,
     tell: mpsc::Sender<(u64, Message)>,
-    lost: Arc<AtomicU64>,
+    missed: Arc<Missed>,
 }
 
 impl Sink for Taker {
@@ -72,11 +84,15 @@ impl Sink for Taker {
         match self.tell.try_send((at_us, message)) {
             Ok(()) => Pushed::Queued,
             Err(mpsc::error::TrySendError::Full(_)) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.missed.count.fetch_add(1, Ordering::Relaxed);
                 Pushed::Lost
             }
             Err(mpsc::error::TrySendError::Closed(_)) => Pushed::Gone,
         }
+    }
+
+    fn interrupted(&self) {
+        self.missed.is_interrupted.store(true, Ordering::Relaxed);
     }
 }
 

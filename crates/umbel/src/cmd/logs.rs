@@ -178,6 +178,7 @@ pub(super) fn lost_line(lost: &Lost, style: Style) -> String {
     let why = match lost.reason.as_str() {
         "slow" => "this reader was too slow",
         "expired" => "they are no longer kept",
+        "interrupted" => "the connection was lost",
         "restarted" => "the host was started anew",
         other => other,
     };

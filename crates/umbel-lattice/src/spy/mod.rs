@@ -60,7 +60,7 @@ impl Spy {
             None => self.sent(at_us, message),
         };
         seen.bytes = message.payload.len();
-        if self.bytes_max > 0 && !is_secret && !message.payload.is_empty() {
+        if self.bytes_max > 0 && !is_secret && !subject::is_sealed(message) && !message.payload.is_empty() {
             let shown = &message.payload[..message.payload.len().min(self.bytes_max)];
             seen.hex = Some(shown.iter().map(|byte| format!("{byte:02x}")).collect());
         }

@@ -59,6 +59,14 @@ fn hides(subject: &str) -> bool {
     subject.to_ascii_lowercase().contains("secret")
 }
 
+/// Headers of what is sealed, or of a secret's own.
+const SEALED: [&str; 3] = ["WasmCloud-Host-Xkey", "Server-Response-Xkey", "Umbel-Secret"];
+
+/// Whether a message says of itself that it has secrets, on whatever subject.
+pub(super) fn is_sealed(message: &Message) -> bool {
+    SEALED.iter().any(|name| message.headers.get(name).is_some())
+}
+
 /// Subjects that begin with words of their own.
 fn known(lattice: &LatticeName, subject: &str) -> Option<Sort> {
     let after =

@@ -162,6 +162,8 @@ fn nothing_secret_is_told_of_any_message_or_its_answer() {
             }
         }
     }
+    let sealed = Message::new("team.vault.ask", SECRET).with_header("WasmCloud-Host-Xkey", "X");
+    assert_eq!(spy(1_000).see(1, &sealed).hex, None, "it says so itself");
     let reference = r#"{"component_ref":"https://user:hunter2@example.test/a.wasm"}"#;
     let seen = asked(&mut spy(0), "wasmbus.ctl.v1.default.component.scale.N1", reference);
     assert_eq!(seen.facts["component_ref"], "https://…@example.test/a.wasm");

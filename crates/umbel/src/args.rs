@@ -16,7 +16,7 @@ use std::process::ExitCode;
     propagate_version = false,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = "Begin with `umbel launch`; `umbel help VERB` has examples, `umbel explain` error codes and concepts."
+    after_help = "Begin with `umbel launch`; `umbel help VERB` has examples, `umbel explain` codes and concepts."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

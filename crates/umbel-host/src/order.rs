@@ -11,7 +11,7 @@ use crate::provider::{self, Maker, ProviderSlot};
 use crate::shared::Shared;
 use crate::slot::Slot;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -308,9 +308,9 @@ async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
         }
     };
     match kind {
-        Some(ProviderKind::Component) => Ok(Some(component(order))),
-        Some(_) => Ok(Some(Maker::Process(plan(Program::Archive(reference.clone()), order), None))),
-        None => Err(problem(HostError::Archive { reference: reference.clone() })),
+        Ok(ProviderKind::Component) => Ok(Some(component(order))),
+        Ok(_) => Ok(Some(Maker::Process(plan(Program::Archive(reference.clone()), order), None))),
+        Err(what) => Err(problem(HostError::NoProvider { reference: reference.clone(), what })),
     }
 }
 
@@ -343,19 +343,39 @@ async fn kind_named(order: &StartProvider) -> Option<ProviderKind> {
     }
 }
 
-/// What the file is by its first bytes; if it cannot be read, by its name: whoever starts it says what is wrong with it.
-fn kind_of(path: &Path) -> Option<ProviderKind> {
+/// What the file is by its first bytes; if it cannot be read, by its name: whoever starts it says what is wrong with it. Otherwise what it
+/// is instead of a provider.
+fn kind_of(path: &Path) -> Result<ProviderKind, String> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(TAR_MAGIC.end as u64).read_to_end(&mut head));
     let name = path.to_string_lossy();
     let is_named_archive = name.ends_with(".par") || name.ends_with(".par.gz");
     match read {
-        Ok(_) if head.starts_with(b"\0asm") => Some(ProviderKind::Component),
+        Ok(_) if head.starts_with(b"\0asm") => Ok(ProviderKind::Component),
         Ok(_) if head.starts_with(b"\x1f\x8b") || head.get(TAR_MAGIC) == Some(b"ustar") => {
-            Some(ProviderKind::Process)
+            Ok(ProviderKind::Process)
         }
-        Err(_) if name.ends_with(".wasm") => Some(ProviderKind::Component),
-        _ => is_named_archive.then_some(ProviderKind::Process),
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Err("it is a folder".into()),
+        Err(_) if name.ends_with(".wasm") => Ok(ProviderKind::Component),
+        _ if is_named_archive => Ok(ProviderKind::Process),
+        Err(error) => Err(format!("it cannot be read ({error})")),
+        Ok(_) => Err(instead(&head, &name)),
+    }
+}
+
+/// What a file is that is neither a component nor an archive.
+fn instead(head: &[u8], name: &str) -> String {
+    match head {
+        [] => "the file is empty".into(),
+        [b'\x7f', b'E', b'L', b'F', ..] => {
+            format!(
+                "it is an executable; `umbel par create {name}.par.gz --binary {name}` makes an archive of it"
+            )
+        }
+        _ if std::str::from_utf8(head).is_ok_and(|text| !text.contains('\0')) => {
+            format!("it is text; if it is a manifest, `umbel deploy {name}` deploys it")
+        }
+        _ => "it is neither a component nor an archive".into(),
     }
 }
 
@@ -370,11 +390,15 @@ fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
         Location::Builtin(name) => name.to_string(),
         Location::Oci(image) => image.name().to_string(),
         Location::File(_) | Location::Digest(_) => {
-            return Err(problem(HostError::Archive { reference: reference.clone() }));
+            let what = "it is neither a component nor an archive".into();
+            return Err(problem(HostError::NoProvider { reference: reference.clone(), what }));
         }
     };
     let found = shared.factories.iter().find(|f| f.name() == name).cloned();
-    let factory = found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.clone() }))?;
+    let factory = found.ok_or_else(|| {
+        let known = shared.factories.iter().map(|factory| factory.name()).collect();
+        problem(HostError::UnknownBuiltin { reference: reference.clone(), known })
+    })?;
     Ok(match order.isolation {
         Some(Isolation::Process) if !factory.runs_apart() => {
             let text = format!(

@@ -27,6 +27,7 @@ mod neighbours;
 mod processes;
 mod report;
 mod shortener;
+mod spy;
 mod swap;
 mod update;
 

@@ -62,7 +62,8 @@ fn build_of(path: &Path) -> Result<String, Problem> {
 
 fn unpack(shared: &Shared, reference: &Reference) -> Result<Executable, Problem> {
     let Location::File(path) = reference.location() else {
-        return Err(Problem::from(&HostError::Archive { reference: reference.to_string() }));
+        let what = "archives are read from files".into();
+        return Err(Problem::from(&HostError::NoProvider { reference: reference.to_string(), what }));
     };
     let file = File::open(path).map_err(|source| {
         Problem::new(code::PROVIDER_NOT_STARTED, format!("the archive `{}` cannot be read", path.display()))
@@ -74,7 +75,7 @@ fn unpack(shared: &Shared, reference: &Reference) -> Result<Executable, Problem>
     let policy = Policy { signed_only: false, unix_time: shared.clock.unix_time() };
     let limits = par::Limits::default();
     let executable = ground.executables.extract(file, &Target::of_this_machine(), &policy, &limits);
-    let executable = executable.map_err(coded)?;
+    let executable = executable.map_err(|error| par::of_file(&error, path))?;
     let mut unpacked = shared.processes.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
     unpacked.insert(reference.to_string(), executable.digest);
     drop(unpacked);

@@ -20,6 +20,7 @@ pub(crate) mod provider;
 pub(crate) mod ps;
 pub(crate) mod rollback;
 pub(crate) mod secret;
+pub(crate) mod spy;
 pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod undeploy;
@@ -57,6 +58,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Secret(args) => secret::run(context, args).await,
         Command::Provider(args) => provider::run(context, args).await,
         Command::Par(args) => par::run(context, args),
+        Command::Spy(args) => spy::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Help(args) => help::run(context, &args),
         Command::Explain(args) => explain::run(context, args),

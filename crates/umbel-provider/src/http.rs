@@ -1,5 +1,7 @@
 //! HTTP without a wire: requests and responses as values with streaming bodies.
 
+pub mod wire;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body_util::combinators::UnsyncBoxBody;

@@ -123,7 +123,8 @@ impl Type {
             | (Type::String, Value::String(_))
             | (Type::Own(_), Value::Own(_) | Value::Input(_) | Value::Output(_))
             | (Type::Borrow(_), Value::Own(_) | Value::Borrow(_))
-            | (Type::Stream(_), Value::Stream(_)) => true,
+            | (Type::Stream(_), Value::Stream(_))
+            | (Type::Future(_), Value::Later(_)) => true,
             (Type::List(item), Value::Bytes(_)) => **item == Type::U8,
             (Type::FixedList(item, length), Value::Bytes(bytes)) => {
                 **item == Type::U8 && bytes.len() == *length as usize

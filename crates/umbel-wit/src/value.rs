@@ -1,6 +1,7 @@
 //! Values of WIT, as they travel between the two ends of a link.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use std::any::Any;
 use std::fmt;
@@ -52,6 +53,8 @@ pub enum Value {
     Stream(Input),
     /// `own<output-stream>` of `wasi:io`: a place to write bytes to.
     Output(Output),
+    /// `future<T>`: a plain value that comes later.
+    Later(Later),
 }
 
 /// Something that only its server understands: a bucket, a cursor, an object in another component. Dropping the last clone drops it there.
@@ -94,6 +97,27 @@ impl Input {
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Input")
+    }
+}
+
+/// A value that comes later. Dropping it tells its producer that nobody waits for it.
+pub struct Later(SyncWrapper<BoxFuture<'static, Result<Value, Problem>>>);
+
+impl Later {
+    /// The value that the future ends with.
+    pub fn new(value: impl Future<Output = Result<Value, Problem>> + Send + 'static) -> Later {
+        Later(SyncWrapper::new(Box::pin(value)))
+    }
+
+    /// The future.
+    pub fn into_future(self) -> BoxFuture<'static, Result<Value, Problem>> {
+        self.0.into_inner()
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Later")
     }
 }
 

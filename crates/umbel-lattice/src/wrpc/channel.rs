@@ -1,4 +1,5 @@
-//! Streams of bytes beside a call: chunks of a length and that many bytes, ended by an empty chunk.
+//! Streams of bytes beside a call: chunks of a length and that many bytes, ended by an empty chunk. Futures are beside it too: the bytes
+//! of their value as they are.
 //!
 //! The reader says how many bytes it has taken, and the writer goes no further ahead than the reader's window. A writer of wasmCloud
 //! 1.x knows no window; what it sends too much breaks the stream.
@@ -28,6 +29,9 @@ pub(crate) struct Inlet {
 
 #[derive(Default)]
 struct Reading {
+    /// What the channel has, once somebody wants to know; until then all is kept as it came.
+    kind: Option<Kind>,
+    unread: VecDeque<Message>,
     ready: VecDeque<Bytes>,
     held: usize,
     /// Taken by the reader, and how many of these the writer has been told.
@@ -35,6 +39,15 @@ struct Reading {
     told: u64,
     chunk: Chunk,
     end: Option<Result<(), Problem>>,
+}
+
+/// What a channel has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A stream.
+    Chunks,
+    /// The value of a future.
+    Value,
 }
 
 /// Where in a chunk the bytes that came so far have ended.
@@ -49,21 +62,30 @@ impl Inlet {
     /// One message of the channel.
     pub(crate) fn push(&self, message: &Message) {
         let mut state = self.lock();
-        if state.end.is_some() {
-            return;
-        }
-        if message.payload.is_empty() {
-            let why = problem_of(&message.headers);
-            state.end = Some(Err(why.unwrap_or_else(|| broken("its writer ended before the stream did"))));
-        } else {
-            state.read(message.payload.clone());
-            if state.held > HELD_BYTES_MAX || state.ready.len() > HELD_PIECES_MAX {
-                state.ready.clear();
-                state.end = Some(Err(broken("its writer sends more than the reader takes")));
+        match state.kind {
+            Some(kind) => state.push(kind, message),
+            None => {
+                state.held += message.payload.len();
+                state.unread.push_back(message.clone());
+                if state.held > HELD_BYTES_MAX || state.unread.len() > HELD_PIECES_MAX {
+                    state.unread.clear();
+                    state.end = Some(Err(broken("its writer sends more than the reader takes")));
+                }
             }
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Says what the channel has; what has come is read as such.
+    pub(crate) fn is_of(&self, kind: Kind) {
+        let mut state = self.lock();
+        if state.kind.replace(kind).is_none() {
+            state.held = 0;
+            for message in std::mem::take(&mut state.unread) {
+                state.push(kind, &message);
+            }
+        }
     }
 
     /// Nothing more will come.
@@ -119,6 +141,28 @@ impl Inlet {
 }
 
 impl Reading {
+    fn push(&mut self, kind: Kind, message: &Message) {
+        if self.end.is_some() {
+            return;
+        }
+        if message.payload.is_empty() {
+            let why = problem_of(&message.headers);
+            self.end = Some(Err(why.unwrap_or_else(|| broken("its writer ended before the stream did"))));
+            return;
+        }
+        match kind {
+            Kind::Chunks => self.read(message.payload.clone()),
+            Kind::Value => {
+                self.held += message.payload.len();
+                self.ready.push_back(message.payload.clone());
+            }
+        }
+        if self.held > HELD_BYTES_MAX || self.ready.len() > HELD_PIECES_MAX {
+            self.ready.clear();
+            self.end = Some(Err(broken("its writer sends more than the reader takes")));
+        }
+    }
+
     /// Takes chunks apart; they may be cut anywhere.
     fn read(&mut self, mut bytes: Bytes) {
         while !bytes.is_empty() && self.end.is_none() {
@@ -252,6 +296,8 @@ mod tests {
     #[tokio::test]
     async fn chunks_are_read_wherever_they_are_cut() {
         let inlet = Inlet::default();
+        inlet.push(&message(b"\x02ab"));
+        inlet.is_of(Kind::Chunks);
         for part in [&b"\x05he"[..], b"llo\x81", b"\x00!\x01", b"?\x00"] {
             inlet.push(&message(part));
         }
@@ -259,12 +305,13 @@ mod tests {
         while let Some(bytes) = inlet.next().await {
             all.extend_from_slice(&bytes.expect("whole"));
         }
-        assert_eq!(all, b"hello!?");
+        assert_eq!(all, b"abhello!?");
     }
 
     #[tokio::test]
     async fn an_early_end_and_a_flood_break_the_stream() {
         let early = Inlet::default();
+        early.is_of(Kind::Chunks);
         early.push(&message(b"\x05he"));
         early.push(&message(b""));
         assert_eq!(early.next().await.expect("bytes").expect("whole"), b"he"[..]);

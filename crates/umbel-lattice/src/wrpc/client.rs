@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::{guest, wire};
-use umbel_wit::value::{Input, Output};
-use umbel_wit::{Resource, Value};
+use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::{Resource, Type, Value};
 
 /// Limits of a client.
 #[derive(Debug, Clone, Copy)]
@@ -370,14 +370,18 @@ async fn called(
         client: &client,
         target: &outgoing.target,
         inputs: Vec::new(),
+        laters: Vec::new(),
         kept: Kept::new(&client.lent),
     };
     let mut params =
         codec::encode(args, &signature.params, &mut giving).map_err(|error| Problem::from(&error))?;
-    let Giving { mut inputs, kept, .. } = giving;
+    let Giving { mut inputs, mut laters, kept, .. } = giving;
     let mut send_streams = || {
         for (channel, input) in inputs.drain(..) {
             line.send(channel, input.into_stream(), flight.clone());
+        }
+        for (channel, ty, later) in laters.drain(..) {
+            line.send_later(channel, ty, later, flight.clone());
         }
     };
     let payload_max = line.lattice.payload_bytes_max() / 2;
@@ -494,6 +498,7 @@ struct Giving<'c> {
     client: &'c Inner,
     target: &'c str,
     inputs: Vec<(String, Input)>,
+    laters: Vec<(String, Type, Later)>,
     kept: Kept<'c>,
 }
 
@@ -521,6 +526,11 @@ impl Lend for Giving<'_> {
 
     fn output(&mut self, _: &[u32], _: Output) -> Result<(), Problem> {
         Err(problem(guest::NOT_CARRIED, "an `output-stream` cannot be an argument of a call over the wire"))
+    }
+
+    fn later(&mut self, path: &[u32], ty: &Type, later: Later) -> Result<(), Problem> {
+        self.laters.push((channel("params", path), ty.clone(), later));
+        Ok(())
     }
 }
 
@@ -553,6 +563,10 @@ impl Take for Taking<'_> {
         let mut writings = self.client.writings.lock().unwrap_or_else(PoisonError::into_inner);
         writings.push((self.target.to_string(), writing));
         Ok(output)
+    }
+
+    fn later(&mut self, path: &[u32], ty: &Type) -> Result<Later, Problem> {
+        Ok(self.flight.line.later(&channel("results", path), ty, self.flight.clone()))
     }
 }
 

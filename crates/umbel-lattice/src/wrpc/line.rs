@@ -1,7 +1,7 @@
 //! What the two ends of one call have in common: where each hears of it, its streams, and how it ends.
 
-use super::channel::{Inlet, Outlet, broken, chunk};
-use super::codec::STREAMS_MAX;
+use super::channel::{Inlet, Kind, Outlet, broken, chunk};
+use super::codec::{self, CodecError, STREAMS_MAX};
 use super::{put_problem, window_of};
 use crate::{Lattice, Message, Spawn};
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use umbel_core::Problem;
-use umbel_wit::ByteStream;
-use umbel_wit::value::{Input, Output};
+use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::{ByteStream, Type};
 
 /// Largest piece of a stream in one message.
 const PIECE_BYTES_MAX: usize = 64 << 10;
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) window: Option<u64>,
     inlets: HashMap<String, Arc<Inlet>>,
     outlets: HashMap<String, Arc<Outlet>>,
+    /// How many channels that are still written to are below a channel.
+    below: HashMap<String, usize>,
     pub(crate) over: Option<Problem>,
     /// Params or results that come in pieces, and whether all are there.
     pub(crate) pieces: Vec<u8>,
@@ -131,8 +133,77 @@ impl Line {
             let why = broken("there are too many streams");
             return Input::new(futures::stream::once(async { Err(why) }).boxed());
         };
+        inlet.is_of(Kind::Chunks);
         let reading = Open { line: self.clone(), inlet, channel, _kept: kept };
         Input::new(futures::stream::unfold(reading, Open::step).boxed())
+    }
+
+    /// The value that comes on a channel. `kept` lives as long as it is waited for.
+    pub(crate) fn later<K: Send + 'static>(self: &Arc<Self>, channel: &str, ty: &Type, kept: K) -> Later {
+        let (inlet, ty) = (self.inlet(channel), ty.clone());
+        if let Some(inlet) = &inlet {
+            inlet.is_of(Kind::Value);
+        }
+        Later::new(async move {
+            let _kept = kept;
+            let inlet = inlet.ok_or_else(|| broken("there are too many streams"))?;
+            let mut all = Vec::new();
+            loop {
+                let next = tokio::time::timeout(STILL_MAX, inlet.next()).await;
+                let next = next.map_err(|_| broken("nothing has come for ten minutes"))?;
+                all.extend_from_slice(&next.ok_or_else(|| broken("its writer ended before the value did"))??);
+                match codec::decode_plain(&all.clone().into(), &ty) {
+                    Err(CodecError::Incomplete) => {}
+                    read => return read.map_err(|error| Problem::from(&error)),
+                }
+            }
+        })
+    }
+
+    /// Sends the value on a channel once it is there, in a task of its own.
+    pub(crate) fn send_later<K: Send + 'static>(
+        self: &Arc<Self>,
+        channel: String,
+        ty: Type,
+        later: Later,
+        kept: K,
+    ) {
+        let outlet = self.outlet(&channel);
+        let line = self.clone();
+        (self.spawn)(Box::pin(async move {
+            line.send_value(&channel, &outlet, &ty, later).await;
+            drop(kept);
+        }));
+    }
+
+    async fn send_value(&self, channel: &str, outlet: &Outlet, ty: &Type, later: Later) {
+        let Ok(Some(peer)) = tokio::time::timeout(ACCEPT_MAX, self.peer()).await else { return };
+        let subject = format!("{peer}.{channel}");
+        let value = tokio::select! {
+            value = later.into_future() => value,
+            () = outlet.stopped() => return,
+        };
+        let encoded =
+            value.and_then(|value| codec::encode_plain(value, ty).map_err(|error| Problem::from(&error)));
+        let mut bytes = match encoded {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(why) => {
+                let mut last = Message::new(subject, Bytes::new());
+                put_problem(&mut last.headers, &why);
+                let _ = self.lattice.publish(last).await;
+                return;
+            }
+        };
+        let piece = self.lattice.payload_bytes_max() / 2;
+        while !bytes.is_empty() {
+            let part = bytes.split_to(bytes.len().min(piece));
+            if self.lattice.publish(Message::new(subject.as_str(), part)).await.is_err() {
+                return;
+            }
+        }
+        if self.lock().window.is_none() {
+            self.close(channel).await;
+        }
     }
 
     /// Sends what is written to the result on a channel. The writing says when all of it has been sent.
@@ -143,7 +214,7 @@ impl Line {
     ) -> (Output, Arc<Writing>) {
         let (sender, receiver) = futures::channel::mpsc::channel(1);
         let writing = Arc::<Writing>::default();
-        let outlet = self.lock().outlets.entry(channel.clone()).or_default().clone();
+        let outlet = self.outlet(&channel);
         let (line, told) = (self.clone(), Told(writing.clone()));
         (self.spawn)(Box::pin(async move {
             line.pump(&channel, &outlet, receiver.map(Ok).boxed(), Some(&told.0)).await;
@@ -154,7 +225,7 @@ impl Line {
 
     /// Sends the stream on a channel, in a task of its own.
     pub(crate) fn send<K: Send + 'static>(self: &Arc<Self>, channel: String, stream: ByteStream, kept: K) {
-        let outlet = self.lock().outlets.entry(channel.clone()).or_default().clone();
+        let outlet = self.outlet(&channel);
         let line = self.clone();
         (self.spawn)(Box::pin(async move {
             line.pump(&channel, &outlet, stream, None).await;
@@ -251,17 +322,32 @@ impl Line {
         true
     }
 
-    /// Closes a channel of a peer of wasmCloud 1.x, and those above it.
+    /// The writing end of a channel.
+    fn outlet(&self, channel: &str) -> Arc<Outlet> {
+        let mut state = self.lock();
+        for above in above(channel) {
+            *state.below.entry(above.to_string()).or_default() += 1;
+        }
+        state.outlets.entry(channel.to_string()).or_default().clone()
+    }
+
+    /// Closes a channel of a peer of wasmCloud 1.x, and those above it that nothing else is sent below.
     async fn close(&self, channel: &str) {
-        let Some(peer) = self.lock().peer.clone() else { return };
-        let mut channel = channel;
-        loop {
-            let _ = self.lattice.publish(Message::new(format!("{peer}.{channel}"), Bytes::new())).await;
-            // `results` and `params` themselves are closed where their values have been sent.
-            match channel.rsplit_once('.') {
-                Some((above, _)) if above.contains('.') => channel = above,
-                _ => return,
-            }
+        let closed: Vec<String> = {
+            let mut state = self.lock();
+            let Some(peer) = state.peer.clone() else { return };
+            let is_last = |name: &&str| match state.below.get_mut(*name) {
+                Some(left @ 2..) => {
+                    *left -= 1;
+                    false
+                }
+                _ => true,
+            };
+            let above: Vec<&str> = above(channel).filter(is_last).collect();
+            std::iter::once(channel).chain(above).map(|name| format!("{peer}.{name}")).collect()
+        };
+        for subject in closed {
+            let _ = self.lattice.publish(Message::new(subject, Bytes::new())).await;
         }
     }
 
@@ -291,6 +377,15 @@ impl Line {
             let _ = self.lattice.publish(Message::new(format!("{peer}.{what}.{channel}"), payload)).await;
         }
     }
+}
+
+/// The channels above one, up to `results` and `params`, which are closed where their values have been sent.
+fn above(channel: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(parent(channel), |name| parent(name))
+}
+
+fn parent(channel: &str) -> Option<&str> {
+    channel.rsplit_once('.').map(|(parent, _)| parent).filter(|parent| parent.contains('.'))
 }
 
 /// Something that is written behind its writer's back. A call that follows has to find it as its writer left it.

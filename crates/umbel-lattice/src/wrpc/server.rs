@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use umbel_core::Problem;
 use umbel_core::code::{guest, wire};
-use umbel_wit::value::{Input, Output};
-use umbel_wit::{Call, Link, Resource, Serve, Value};
+use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::{Call, Link, Resource, Serve, Type, Value};
 
 /// Finds the link that a call comes over: by the caller, the link's name, and the interface without its version.
 pub type Links = Arc<dyn Fn(&str, &str, &str) -> Result<Arc<Link>, Problem> + Send + Sync>;
@@ -385,11 +385,12 @@ impl Inner {
             source: peer.source,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            laters: Vec::new(),
         };
         let encoded = codec::encode(value, &turn.signature.result, &mut giving);
         let bytes = encoded.map_err(|error| Problem::from(&error))?;
-        let Giving { inputs, outputs, .. } = giving;
-        let has_streams = !inputs.is_empty() || !outputs.is_empty();
+        let Giving { inputs, outputs, laters, .. } = giving;
+        let has_streams = !inputs.is_empty() || !outputs.is_empty() || !laters.is_empty();
         // Readers are there before the client can write to them.
         for (channel, output) in outputs {
             let filling = line.fill(channel, output, seat.clone());
@@ -398,6 +399,9 @@ impl Inner {
         self.send(line, &format!("{}.results", peer.reply), bytes.into(), peer.is_ours, has_streams).await?;
         for (channel, input) in inputs {
             line.send(channel, input.into_stream(), seat.clone());
+        }
+        for (channel, ty, later) in laters {
+            line.send_later(channel, ty, later, seat.clone());
         }
         Ok(())
     }
@@ -598,6 +602,10 @@ impl Take for Taking<'_> {
     fn output(&mut self, _: &[u32]) -> Result<Output, Problem> {
         Err(problem(guest::NOT_CARRIED, "an `output-stream` cannot be an argument of a call over the wire"))
     }
+
+    fn later(&mut self, path: &[u32], ty: &Type) -> Result<Later, Problem> {
+        Ok(self.line.later(&channel("params", path), ty, self.seat.clone()))
+    }
 }
 
 /// Gives a result away.
@@ -607,6 +615,7 @@ struct Giving<'c> {
     source: &'c str,
     inputs: Vec<(String, Input)>,
     outputs: Vec<(String, Output)>,
+    laters: Vec<(String, Type, Later)>,
 }
 
 impl Lend for Giving<'_> {
@@ -627,6 +636,11 @@ impl Lend for Giving<'_> {
 
     fn output(&mut self, path: &[u32], output: Output) -> Result<(), Problem> {
         self.outputs.push((channel("outputs", path), output));
+        Ok(())
+    }
+
+    fn later(&mut self, path: &[u32], ty: &Type, later: Later) -> Result<(), Problem> {
+        self.laters.push((channel("results", path), ty.clone(), later));
         Ok(())
     }
 }

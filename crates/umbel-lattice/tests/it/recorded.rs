@@ -11,22 +11,21 @@ use std::time::Duration;
 use umbel_core::Problem;
 use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Outgoing, Server, ServerLimits, ServerSpec};
 use umbel_lattice::{Lattice, Message, Subscription};
-use umbel_wit::value::Input;
+use umbel_wit::value::{Input, Later};
 use umbel_wit::{Call, Link, Serve, Value};
 
 const SOON: Duration = Duration::from_secs(20);
 
-// A future that is pending, and carries `none` on its channel, has the bytes of `none` in both places; here it is written as such.
 const WIT: &str = "
     package wrpc:http@0.1.0;
     interface incoming-handler {
       variant method { get, head, post, put, delete, connect, options, trace, patch, other(string) }
       variant scheme { http, https, other(string) }
       record request {
-        body: stream<u8>, trailers: option<u8>, method: method, path-with-query: option<string>,
+        body: stream<u8>, trailers: future<option<list<tuple<string, list<list<u8>>>>>>, method: method, path-with-query: option<string>,
         scheme: option<scheme>, authority: option<string>, headers: list<tuple<string, list<list<u8>>>>,
       }
-      record response { body: stream<u8>, trailers: option<u8>, status: u16, headers: list<tuple<string, list<list<u8>>>> }
+      record response { body: stream<u8>, trailers: future<option<list<tuple<string, list<list<u8>>>>>>, status: u16, headers: list<tuple<string, list<list<u8>>>> }
       handle: async func(request: request) -> result<response, string>;
     }";
 const KEYVALUE: &str = "
@@ -76,6 +75,10 @@ fn whole(text: &'static str) -> Input {
     Input::new(futures::stream::iter([Ok(Bytes::from(text))]).boxed())
 }
 
+fn no_trailers() -> Value {
+    Value::Later(Later::new(async { Ok(Value::none()) }))
+}
+
 async fn read(input: Input) -> String {
     let all: Vec<Bytes> = input.into_stream().map(|bytes| bytes.expect("whole")).collect().await;
     String::from_utf8(all.concat()).expect("text")
@@ -98,7 +101,10 @@ impl Serve for Original {
             let Some(Value::Record(fields)) = args.next() else { panic!("a request") };
             let mut fields = fields.into_iter();
             let Some(Value::Stream(body)) = fields.next() else { panic!("a body") };
-            let rest: Vec<String> = fields.map(|field| format!("{field:?}")).collect();
+            let Some(Value::Later(trailers)) = fields.next() else { panic!("trailers") };
+            let trailers = trailers.into_future().await.expect("a value");
+            let trailers = std::iter::once(trailers);
+            let rest: Vec<String> = trailers.chain(fields).map(|field| format!("{field:?}")).collect();
             let body = read(body).await;
             match &*body {
                 "" => {
@@ -115,7 +121,7 @@ impl Serve for Original {
             assert_eq!(rest[4], r#"Option(Some(String("127.0.0.1:18000")))"#);
             let response = vec![
                 Value::Stream(whole("Hello from Rust!\n")),
-                Value::none(),
+                no_trailers(),
                 Value::U16(200),
                 Value::List(vec![]),
             ];
@@ -193,14 +199,14 @@ async fn a_recorded_client_gets_the_recorded_answer_over_nats() {
 async fn answers_as_recorded(is_nats: bool) {
     for (name, id, channels) in [
         ("increment", "kv", &["C.results"][..]),
-        ("get", "hello", &["C.results", "C.results.0.0"]),
-        ("post", "hello", &["C.results", "C.results.0.0"]),
+        ("get", "hello", &["C.results", "C.results.0.0", "C.results.0.1"]),
+        ("post", "hello", &["C.results", "C.results.0.0", "C.results.0.1"]),
     ] {
         let bed = bed(is_nats).await;
         let _server = server(&bed, id).await;
         let flow = flow(name);
-        // The result and its end; a body, its end, and the closing of two channels.
-        let said = as_client(&bed.other().await, &flow, if channels.len() == 1 { 2 } else { 6 }).await;
+        // The result and its end; a body, its end, trailers, and the closing of three channels.
+        let said = as_client(&bed.other().await, &flow, if channels.len() == 1 { 2 } else { 8 }).await;
         for channel in channels {
             let ours: Vec<u8> =
                 said.iter().filter(|(on, _)| on == channel).flat_map(|(_, bytes)| bytes.to_vec()).collect();
@@ -276,7 +282,7 @@ async fn understands_as_recorded(is_nats: bool) {
     };
     let request = Value::Record(vec![
         Value::Stream(whole("")),
-        Value::none(),
+        no_trailers(),
         Value::Variant(0, None),
         text("/"),
         Value::some(Value::Variant(0, None)),
@@ -294,5 +300,7 @@ async fn understands_as_recorded(is_nats: bool) {
     let mut fields = fields.into_iter();
     let Some(Value::Stream(body)) = fields.next() else { panic!("a body") };
     assert_eq!(read(body).await, "Hello from Rust!\n");
-    assert!(matches!(fields.nth(1), Some(Value::U16(200))));
+    let Some(Value::Later(trailers)) = fields.next() else { panic!("trailers") };
+    assert!(matches!(trailers.into_future().await.expect("a value"), Value::Option(None)));
+    assert!(matches!(fields.next(), Some(Value::U16(200))));
 }

@@ -293,5 +293,6 @@ fn kind(value: &Value) -> &'static str {
         Value::Own(_) | Value::Borrow(_) => "a resource",
         Value::Input(_) | Value::Stream(_) => "a stream",
         Value::Output(_) => "a place to write to",
+        Value::Later(_) => "a future",
     }
 }

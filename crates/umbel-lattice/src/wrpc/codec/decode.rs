@@ -4,7 +4,8 @@ use super::leb::{signed, unsigned};
 use super::{BYTES_MAX, CodecError, DEPTH_MAX, INPUT, OUTPUT, Reader, STREAMS_MAX, VALUES_MAX};
 use bytes::Bytes;
 use umbel_core::Problem;
-use umbel_wit::value::{Input, Output};
+use umbel_core::code::guest;
+use umbel_wit::value::{Input, Later, Output};
 use umbel_wit::{Resource, Type, Value};
 
 /// Gives what is more than bytes.
@@ -17,6 +18,43 @@ pub trait Take {
 
     /// Where to write bytes that go to a channel of their own.
     fn output(&mut self, path: &[u32]) -> Result<Output, Problem>;
+
+    /// A plain value of the type that comes on a channel of its own.
+    fn later(&mut self, path: &[u32], ty: &Type) -> Result<Later, Problem>;
+}
+
+/// Reads one value that has neither resources nor streams.
+pub(crate) fn decode_plain(bytes: &Bytes, ty: &Type) -> Result<Value, CodecError> {
+    let values = decode(bytes, [ty], &mut Plain)?;
+    values.into_iter().next().ok_or(CodecError::Incomplete)
+}
+
+/// Gives nothing.
+struct Plain;
+
+fn not_plain<T>() -> Result<T, Problem> {
+    Err(Problem::new(
+        guest::NOT_CARRIED,
+        "a future of a resource, a stream or another future cannot be carried",
+    ))
+}
+
+impl Take for Plain {
+    fn resource(&mut self, _: &[u8], _: &str, _: bool) -> Result<Resource, Problem> {
+        not_plain()
+    }
+
+    fn input(&mut self, _: &[u32], _: Option<Bytes>) -> Result<Input, Problem> {
+        not_plain()
+    }
+
+    fn output(&mut self, _: &[u32]) -> Result<Output, Problem> {
+        not_plain()
+    }
+
+    fn later(&mut self, _: &[u32], _: &Type) -> Result<Later, Problem> {
+        not_plain()
+    }
 }
 
 /// Reads values of the types, one after another. All bytes must be used.
@@ -130,6 +168,7 @@ impl From<'_, '_> {
                 }
                 Value::Output(self.take.output(&self.path).map_err(CodecError::Refused)?)
             }
+            Type::Future(Some(ty)) => Value::Later(self.later(ty, depth)?),
             Type::Borrow(name) if name == INPUT || name == OUTPUT => return Err(CodecError::not_carried(ty)),
             Type::Own(name) => Value::Own(self.resource(name, true)?),
             Type::Borrow(name) => Value::Borrow(self.resource(name, false)?),
@@ -184,6 +223,15 @@ impl From<'_, '_> {
         let length = self.reader.length()?;
         let ready = if length == 0 { None } else { Some(self.reader.take(length)?) };
         self.take.input(&self.path, ready).map_err(CodecError::Refused)
+    }
+
+    fn later(&mut self, ty: &Type, depth: usize) -> Result<Later, CodecError> {
+        self.stream()?;
+        if !bool_of(self.reader.byte()?)? {
+            return self.take.later(&self.path, ty).map_err(CodecError::Refused);
+        }
+        let value = self.value(ty, depth + 1)?;
+        Ok(Later::new(async { Ok(value) }))
     }
 
     fn stream(&mut self) -> Result<(), CodecError> {

@@ -4,7 +4,8 @@ use super::leb::{put_signed, put_unsigned};
 use super::{BYTES_MAX, CodecError, DEPTH_MAX, INPUT, OUTPUT, STREAMS_MAX};
 use bytes::Bytes;
 use umbel_core::Problem;
-use umbel_wit::value::{Input, Output};
+use umbel_core::code::guest;
+use umbel_wit::value::{Input, Later, Output};
 use umbel_wit::{Resource, Type, Value};
 
 /// Takes over what is more than bytes. Paths say where a stream stands: the number of the argument, then of fields and elements.
@@ -17,6 +18,42 @@ pub trait Lend {
 
     /// Bytes that will come back on a channel of their own.
     fn output(&mut self, path: &[u32], output: Output) -> Result<(), Problem>;
+
+    /// A plain value of the type that will be sent on a channel of its own.
+    fn later(&mut self, path: &[u32], ty: &Type, later: Later) -> Result<(), Problem>;
+}
+
+/// Writes one value that has neither resources nor streams.
+pub(crate) fn encode_plain(value: Value, ty: &Type) -> Result<Vec<u8>, CodecError> {
+    encode([value], [ty], &mut Plain)
+}
+
+/// Takes over nothing.
+struct Plain;
+
+fn not_plain<T>() -> Result<T, Problem> {
+    Err(Problem::new(
+        guest::NOT_CARRIED,
+        "a future of a resource, a stream or another future cannot be carried",
+    ))
+}
+
+impl Lend for Plain {
+    fn lend(&mut self, _: Resource, _: &str, _: bool) -> Result<Bytes, Problem> {
+        not_plain()
+    }
+
+    fn input(&mut self, _: &[u32], _: Input) -> Result<(), Problem> {
+        not_plain()
+    }
+
+    fn output(&mut self, _: &[u32], _: Output) -> Result<(), Problem> {
+        not_plain()
+    }
+
+    fn later(&mut self, _: &[u32], _: &Type, _: Later) -> Result<(), Problem> {
+        not_plain()
+    }
 }
 
 /// Writes values of the types, one after another.
@@ -139,6 +176,10 @@ impl Writer<'_> {
             (Type::Own(name), Value::Output(output)) if name == OUTPUT => {
                 self.stream()?;
                 self.lend.output(&self.path, output).map_err(CodecError::Refused)
+            }
+            (Type::Future(Some(ty)), Value::Later(later)) => {
+                self.stream()?;
+                self.lend.later(&self.path, ty, later).map_err(CodecError::Refused)
             }
             (Type::Own(name) | Type::Borrow(name), Value::Own(_) | Value::Borrow(_))
                 if name == INPUT || name == OUTPUT =>

@@ -14,6 +14,7 @@
 //! | `own`, `borrow` | length and bytes that only their server understands |
 //! | `stream<u8>`, `own<input-stream>` | `00`: the bytes come on a channel of their own; else a length and all the bytes |
 //! | `own<output-stream>` | `00`: the bytes go back on a channel of their own |
+//! | `future<T>` of a plain `T` | `00`: the value comes on a channel of its own, and all of it is one message or several; `01`: the value follows |
 //!
 //! Types are known to both ends and do not travel. Nothing of what comes is believed: lengths, depth, text and the number of values are
 //! checked before memory is taken for them.
@@ -22,7 +23,9 @@ mod decode;
 mod encode;
 mod leb;
 
+pub(crate) use decode::decode_plain;
 pub use decode::{Take, decode};
+pub(crate) use encode::encode_plain;
 pub use encode::{Lend, encode};
 pub(crate) use leb::put_unsigned;
 

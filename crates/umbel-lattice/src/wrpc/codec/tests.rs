@@ -3,7 +3,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use umbel_core::code::guest;
 use umbel_core::{Coded, Problem};
-use umbel_wit::value::{Input, Output};
+use umbel_wit::value::{Input, Later, Output};
 use umbel_wit::{Resource, Type, Value};
 
 /// Resources are numbers; streams are noted by their paths.
@@ -26,6 +26,11 @@ impl Lend for Noted {
         self.streams.push(path.to_vec());
         Ok(())
     }
+
+    fn later(&mut self, path: &[u32], _: &Type, _: Later) -> Result<(), Problem> {
+        self.streams.push(path.to_vec());
+        Ok(())
+    }
 }
 
 impl Take for Noted {
@@ -43,6 +48,11 @@ impl Take for Noted {
     fn output(&mut self, path: &[u32]) -> Result<Output, Problem> {
         self.streams.push(path.to_vec());
         Ok(Output(futures::channel::mpsc::channel(1).0))
+    }
+
+    fn later(&mut self, path: &[u32], _: &Type) -> Result<Later, Problem> {
+        self.streams.push(path.to_vec());
+        Ok(Later::new(async { Ok(Value::U8(7)) }))
     }
 }
 
@@ -133,13 +143,15 @@ fn streams_are_named_by_their_places() {
         Type::Record(vec![
             ("a".into(), Type::Stream(Some(Box::new(Type::U8)))),
             ("b".into(), Type::Option(Box::new(Type::Own(INPUT.into())))),
+            ("c".into(), Type::Future(Some(Box::new(Type::U8)))),
         ]),
     ];
-    let values = [Value::U8(1), Value::Record(vec![stream(), Value::some(input())])];
+    let later = || Value::Later(Later::new(async { Ok(Value::U8(7)) }));
+    let values = [Value::U8(1), Value::Record(vec![stream(), Value::some(input()), later()])];
     let mut noted = Noted::default();
     let bytes = encode(values, &ty, &mut noted).expect("it is of its type");
-    assert_eq!(bytes, [1, 0, 1, 0]);
-    assert_eq!(noted.streams, [vec![1, 0], vec![1, 1]]);
+    assert_eq!(bytes, [1, 0, 1, 0, 0]);
+    assert_eq!(noted.streams, [vec![1, 0], vec![1, 1], vec![1, 2]]);
     let mut read = Noted::default();
     decode(&bytes.into(), &ty, &mut read).expect("it is of its type");
     assert_eq!(read.streams, noted.streams);
@@ -156,7 +168,7 @@ fn what_cannot_be_carried_names_its_type() {
     for ty in [
         Type::Stream(Some(Box::new(Type::String))),
         Type::Stream(None),
-        Type::Future(Some(Box::new(Type::U8))),
+        Type::Future(None),
         Type::ErrorContext,
         Type::Borrow(INPUT.into()),
     ] {

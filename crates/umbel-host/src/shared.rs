@@ -9,6 +9,7 @@ use crate::logs::{self, LogInbox, LogSender};
 use crate::parts::Parts;
 use crate::process::Processes;
 use crate::provider::ProviderSlot;
+use crate::registries::{self, Registries};
 use crate::slot::{Revision, Slot};
 use crate::state::StateDir;
 use crate::tables::{Records, Tables};
@@ -88,6 +89,8 @@ pub struct Shared {
     pub images: Images,
     /// Component bytes.
     pub store: Arc<Store>,
+    /// Where images come from.
+    pub registries: Registries,
     /// Builtin providers by name.
     pub factories: Vec<Arc<dyn Factory>>,
     /// What builtins serve, by their names.
@@ -140,6 +143,7 @@ impl Host {
         let (logs, log_inbox) = logs::channel(deps.clock.clone());
         let (event_asks, event_inbox) = mpsc::channel(256);
         let labels = labels(&config);
+        let registries = Registries::new(&config.registries)?;
         let host = Host(Arc::new(Shared {
             config,
             state,
@@ -148,6 +152,7 @@ impl Host {
             clock: deps.clock,
             images: deps.images,
             store: deps.store,
+            registries,
             factories: deps.factories,
             contracts: Contracts::default(),
             cores: deps.cores,
@@ -169,6 +174,7 @@ impl Host {
             records,
             root: OnceLock::new(),
         }));
+        registries::ask(&host.0).await;
         host.0.processes.sweep(&host.0).await?;
         Ok(host)
     }

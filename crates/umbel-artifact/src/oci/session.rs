@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
             let answer = self.send(method, &url, headers.clone(), empty()).await?;
             match answer.status() {
                 401 if self.is_home(&url) && !is_authenticated => {
-                    self.authenticate(&answer).await?;
+                    self.authenticate(answer.head.headers).await?;
                     is_authenticated = true;
                 }
                 301 | 302 | 303 | 307 | 308 if matches!(*method, Method::GET | Method::HEAD) => {
@@ -197,13 +197,13 @@ impl<'a> Session<'a> {
     }
 
     /// Gets what the registry wants to see, from what it says.
-    async fn authenticate(&mut self, answer: &Answer) -> Result<(), OciError> {
+    async fn authenticate(&mut self, said: HeaderMap) -> Result<(), OciError> {
         let denied = || OciError::Unauthenticated {
             host: self.registry.clone(),
             repository: self.repository.clone(),
             given: self.credentials.is_some(),
         };
-        let challenges = challenges(&answer.head.headers);
+        let challenges = challenges(&said);
         let bearer = challenges.iter().find(|challenge| challenge.is("bearer"));
         let value = match (self.credentials, bearer) {
             (Some(Credentials::Token(token)), _) => secret("Bearer ", token),

@@ -13,10 +13,10 @@ use crate::shared::Shared;
 use crate::slot::Slot;
 use std::fs::File;
 use std::io::Read;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use umbel_artifact::oci::Kind;
+use umbel_artifact::par;
 use umbel_core::code::host as code;
 use umbel_core::digest::Digest;
 use umbel_core::event::{ComponentScaled, Fact};
@@ -372,21 +372,16 @@ async fn kind_named(shared: &Shared, order: &StartProvider) -> Option<ProviderKi
 /// What the file is by its first bytes; if it cannot be read, by its name: whoever starts it says what is wrong with it.
 fn kind_of(path: &Path) -> Option<ProviderKind> {
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(TAR_MAGIC.end as u64).read_to_end(&mut head));
+    let read = File::open(path).and_then(|file| file.take(par::HEAD_BYTES).read_to_end(&mut head));
     let name = path.to_string_lossy();
     let is_named_archive = name.ends_with(".par") || name.ends_with(".par.gz");
     match read {
         Ok(_) if head.starts_with(b"\0asm") => Some(ProviderKind::Component),
-        Ok(_) if head.starts_with(b"\x1f\x8b") || head.get(TAR_MAGIC) == Some(b"ustar") => {
-            Some(ProviderKind::Process)
-        }
+        Ok(_) if par::is_archive(&head) => Some(ProviderKind::Process),
         Err(_) if name.ends_with(".wasm") => Some(ProviderKind::Component),
         _ => is_named_archive.then_some(ProviderKind::Process),
     }
 }
-
-/// Where a tar archive says that it is one.
-const TAR_MAGIC: Range<usize> = 257..262;
 
 /// What a reference to a builtin means.
 fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {

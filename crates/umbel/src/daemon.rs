@@ -202,6 +202,7 @@ async fn host(
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();
     (config.processes, config.adopt_grace) = (up.processes, up.adopt_grace);
+    config.registries = up.registries.config()?;
     config.own = Some(Own {
         path: program.clone(),
         guardian: vec![GUARDIAN_ARG.into()],

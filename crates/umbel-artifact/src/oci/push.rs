@@ -9,7 +9,7 @@ use super::image::{
 use super::pull::canonical;
 use super::session::{Right, Session};
 use super::{Client, blocking};
-use crate::{ARTIFACT_BYTES_MAX, source, store};
+use crate::{ARTIFACT_BYTES_MAX, par, source, store};
 use bytes::Bytes;
 use futures::stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -27,8 +27,6 @@ use umbel_core::reference::Image;
 
 /// What is read of a file at once, bytes.
 const PIECE_BYTES: usize = 256 << 10;
-/// Where a tar archive says that it is one.
-const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 /// The version byte and layer that tell a component from a core module.
 const COMPONENT_LAYER: [u8; 4] = [0x0d, 0, 1, 0];
 
@@ -93,10 +91,10 @@ fn look(path: &Path) -> Result<Artifact, OciError> {
     let mut file = source::open(path, ARTIFACT_BYTES_MAX)?;
     let unreadable = |error: io::Error| OciError::from(source::failed(path, error));
     let mut head = Vec::new();
-    (&mut file).take(TAR_MAGIC.end as u64).read_to_end(&mut head).map_err(unreadable)?;
+    (&mut file).take(par::HEAD_BYTES).read_to_end(&mut head).map_err(unreadable)?;
     let (kind, media_type) = match () {
         () if head.starts_with(b"\0asm") => (Kind::Component, WASM),
-        () if head.starts_with(b"\x1f\x8b") || head.get(TAR_MAGIC) == Some(b"ustar") => (Kind::Provider, PAR),
+        () if par::is_archive(&head) => (Kind::Provider, PAR),
         () => return Err(OciError::NotPushable { path: path.to_path_buf() }),
     };
     file.rewind().map_err(unreadable)?;

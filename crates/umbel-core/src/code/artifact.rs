@@ -116,7 +116,7 @@ codes! {
     341 REGISTRY_TIMEOUT Timeout {
         title: "the registry does not answer in time",
         why: "It accepted the connection and then said nothing, or sent too slowly for too long.",
-        help: "try again; if it stays slow, pull the image once with `umbel pull IMAGE -o FILE` and deploy the file",
+        help: "try again; if it stays slow, pull the image once with `umbel pull IMAGE --file FILE` and deploy the file",
     }
     342 REGISTRY_TLS Unavailable {
         title: "there is no secure connection to the registry",

@@ -1,5 +1,8 @@
 //! `umbel up`: the platform, in the foreground or in the background.
 
+pub(crate) mod registries;
+
+use self::registries::Registries;
 use crate::background::{self, Found};
 use crate::context::Context;
 use crate::daemon;
@@ -72,6 +75,8 @@ pub(crate) struct Args {
     /// How long they go on without a platform before they end, with `--processes adopt`
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     adopt_grace: Duration,
+    #[command(flatten)]
+    registries: registries::Args,
     /// How long to wait until it is ready
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
@@ -99,6 +104,8 @@ pub(crate) struct Up {
     pub(crate) processes: Policy,
     /// How long they go on without it.
     pub(crate) adopt_grace: Duration,
+    /// How registries are asked.
+    pub(crate) registries: Registries,
 }
 
 impl Up {
@@ -113,6 +120,7 @@ impl Up {
             compile: CompileLimits::default(),
             processes: Policy::End,
             adopt_grace: ADOPT_GRACE,
+            registries: Registries::default(),
         })
     }
 
@@ -138,6 +146,7 @@ impl Up {
             },
             processes: if args.processes == "adopt" { Policy::Adopt } else { Policy::End },
             adopt_grace: args.adopt_grace,
+            registries: Registries::new(&args.registries)?,
         })
     }
 
@@ -163,6 +172,7 @@ impl Up {
         for (key, value) in &self.labels {
             add("--label", format!("{key}={value}"));
         }
+        arguments.extend(self.registries.arguments());
         if self.api.is_none() {
             arguments.push("--no-api-port".into());
         }
@@ -322,7 +332,8 @@ mod tests {
     #[test]
     fn a_background_platform_is_told_everything() {
         let typed = "umbel up --http-port 0 --http-address ::1 --lattice edge --label zone=a --label rack=4 \
-                     --processes adopt --adopt-grace 5s";
+                     --processes adopt --adopt-grace 5s --insecure-registry localhost:5000 --registry-ca /ca.pem \
+                     --registry-credentials /keys.json --config-service";
         for api in ["--api-port=4000", "--no-api-port"] {
             let cli = Cli::try_parse_from(typed.split(' ').chain([api])).unwrap();
             let Command::Up(args) = cli.command else { panic!("not `up`") };

@@ -10,7 +10,10 @@ use umbel_testkit::{Platform, Registry};
 /// A command that knows the registry's password by its environment.
 fn run(platform: &Platform, registry: &str, arguments: &[&str]) -> Ran {
     let mut command = platform.command(arguments);
-    command.env("OCI_REGISTRY", registry).env("OCI_REGISTRY_USER", USER).env("OCI_REGISTRY_PASSWORD", PASSWORD);
+    command
+        .env("OCI_REGISTRY", registry)
+        .env("OCI_REGISTRY_USER", USER)
+        .env("OCI_REGISTRY_PASSWORD", PASSWORD);
     Ran::of(command.output().unwrap())
 }
 
@@ -26,7 +29,9 @@ fn up(platform: &mut Platform, registry: &str) {
     let text = format!(r#"{{"{registry}": {{"username": "{USER}", "password": "{PASSWORD}"}}}}"#);
     std::fs::write(&keys, text).unwrap();
     let keys = keys.to_str().unwrap();
-    platform.succeed(&["up", "--detach", "--insecure-registry", registry, "--registry-credentials", keys]).unwrap();
+    platform
+        .succeed(&["up", "--detach", "--insecure-registry", registry, "--registry-credentials", keys])
+        .unwrap();
     platform.read_endpoint().unwrap();
 }
 
@@ -103,7 +108,8 @@ fn images_are_pushed_pulled_and_looked_into_without_a_platform() {
     let hello = umbel_testkit::example("hello");
     let (image, path) = (format!("{host}/team/hello:1.0"), hello.to_str().unwrap());
     let license = "org.opencontainers.image.licenses=MIT";
-    let ran = run(&platform, &host, &["push", &image, path, "--insecure", "--annotation", license, "-o", "json"]);
+    let ran =
+        run(&platform, &host, &["push", &image, path, "--insecure", "--annotation", license, "-o", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let pushed: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let ran = run(&platform, &host, &["inspect", &image, "--insecure", "-o", "json"]);
@@ -128,7 +134,11 @@ fn images_are_pushed_pulled_and_looked_into_without_a_platform() {
     refused(&["push", &image, "hello.wasm", "--insecure"], 5, "UM0343");
     refused(&["pull", "hello:1"], 1, "UM0356");
     let ran = run(&platform, &host, &["pull", &image, "--insecure"]);
-    assert!(ran.code != 0 && ran.stderr.contains("--file"), "a file was replaced that nobody named: {}", ran.stderr);
+    assert!(
+        ran.code != 0 && ran.stderr.contains("--file"),
+        "a file was replaced that nobody named: {}",
+        ran.stderr
+    );
     let ran = run(&platform, &host, &["pull", &format!("{host}/none:1"), "--insecure"]);
     assert!(ran.code == 3 && ran.stderr.contains("UM0345"), "{}: {}", ran.code, ran.stderr);
     let left: Vec<_> = std::fs::read_dir(platform.folder()).unwrap().flatten().collect();

@@ -6,24 +6,29 @@
 //! ```text
 //!              ┌ file ──── opened without waiting, size-limited ──┐
 //! Reference ───┤ digest ── must be stored already                 ├──▶ Store ──▶ Artifact { digest, size, path }
-//!              └ image ─── refused: there is no registry client   ┘      │
+//!              └ image ─── asked for and fetched by [`oci::Client`]┘      │
 //!                                                                       ▼
 //!      FOLDER/sha256/<hex>     the blobs: complete, synced, named by what they are, read-only
+//!      FOLDER/images/              what images of registries meant when they were last looked up
 //!      FOLDER/partial/         what is being written; emptied when the store is opened
 //!      FOLDER/damaged/<hex>    what no longer was what its name says; never used again
 //! ```
 //!
-//! **Every function here waits for the disk.** Call them on a thread that may wait (`spawn_blocking`), never on a thread of the
-//! data path.
+//! **Every function here but the asynchronous ones waits for the disk.** Call them on a thread that may wait (`spawn_blocking`), never
+//! on a thread of the data path.
 //!
-//! Read in this order: [`Store`] · [`ArtifactError`] · [`par`].
+//! Read in this order: [`Store`] · [`Incoming`] · [`ArtifactError`] · [`par`] · [`oci`].
 
 mod error;
+mod images;
+mod incoming;
+pub mod oci;
 pub mod par;
 mod source;
 mod store;
 
 pub use error::ArtifactError;
+pub use incoming::Incoming;
 pub use store::{Artifact, Collected, Store};
 
 /// The largest artifact that a store takes unless it is told otherwise: 512 MiB.

@@ -1,5 +1,6 @@
 //! The content-addressed store.
 
+use crate::incoming::{Incoming, Partial};
 use crate::{ARTIFACT_BYTES_MAX, ArtifactError, source};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -82,8 +83,8 @@ impl Store {
         Ok(())
     }
 
-    fn make_folders(&self) -> io::Result<()> {
-        for folder in [self.blobs(), self.partial(), self.damaged()] {
+    pub(crate) fn make_folders(&self) -> io::Result<()> {
+        for folder in [self.blobs(), self.partial(), self.damaged(), self.images()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         Ok(())
@@ -101,11 +102,11 @@ impl Store {
         self.folder.join("damaged")
     }
 
-    fn blob(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(digest.hex())
     }
 
-    fn failed(&self, source: io::Error) -> ArtifactError {
+    pub(crate) fn failed(&self, source: io::Error) -> ArtifactError {
         ArtifactError::Store { folder: self.folder.clone(), source }
     }
 
@@ -197,11 +198,33 @@ impl Store {
         File::open(self.blobs())?.sync_all()
     }
 
-    fn new_partial(&self) -> io::Result<(Partial, File)> {
+    pub(crate) fn new_partial(&self) -> io::Result<(Partial, File)> {
         let name = self.partials.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.partial().join(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o400).open(&path)?;
-        Ok((Partial { path: Some(path) }, file))
+        Ok((Partial::new(path), file))
+    }
+
+    /// Begins an artifact that comes in pieces.
+    pub fn begin(&self) -> Result<Incoming, ArtifactError> {
+        let begun = self.make_folders().and_then(|()| self.new_partial());
+        let (partial, file) = begun.map_err(|source| self.failed(source))?;
+        Ok(Incoming::new(file, partial, self.folder.clone(), self.bytes_max))
+    }
+
+    /// Stores what has come whole, if `accept` takes it; what it refuses is gone.
+    pub fn complete<T, E: From<ArtifactError>>(
+        &self,
+        incoming: Incoming,
+        accept: impl FnOnce(&mut File) -> Result<T, E>,
+    ) -> Result<(Artifact, T), E> {
+        let (digest, size) = (incoming.digest(), incoming.size());
+        let Incoming { mut file, partial, .. } = incoming;
+        file.rewind().map_err(|source| self.failed(source))?;
+        let accepted = accept(&mut file)?;
+        let path = self.blob(&digest);
+        self.name(&file, partial, &digest, &path).map_err(|source| self.failed(source))?;
+        Ok((Artifact { digest, size, path }, accepted))
     }
 
     /// The artifact of a digest that is in the store, if its bytes are still what the digest says and `accept` takes them.
@@ -282,37 +305,20 @@ impl Store {
             collected.blobs += 1;
             collected.bytes += artifact.size;
         }
+        self.forget_images()?;
         Ok(collected)
-    }
-}
-
-/// A file that is being written. Dropped without a name, it is removed.
-struct Partial {
-    path: Option<PathBuf>,
-}
-
-impl Partial {
-    fn rename(mut self, path: &Path) -> io::Result<()> {
-        let partial = self.path.as_ref().expect("only this function takes the path");
-        fs::rename(partial, path)?;
-        self.path = None;
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // What cannot be removed now is removed when the store is opened again.
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
 /// What a file's bytes are.
 pub(crate) fn digest_of(path: &Path) -> io::Result<Digest> {
-    match copy(&mut File::open(path)?, &mut io::sink(), u64::MAX) {
-        Ok(copied) => Ok(copied.digest),
+    measure(&mut File::open(path)?).map(|(digest, _)| digest)
+}
+
+/// What a file's bytes are from here on, and how many.
+pub(crate) fn measure(file: &mut File) -> io::Result<(Digest, u64)> {
+    match copy(file, &mut io::sink(), u64::MAX) {
+        Ok(copied) => Ok((copied.digest, copied.size)),
         Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
         Err(CopyError::TooLarge) => Err(io::ErrorKind::FileTooLarge.into()),
     }

@@ -8,6 +8,7 @@
 use crate::fetch::blocking;
 use crate::inventory::inventory;
 use crate::process;
+use crate::registries;
 use crate::shared::Shared;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ async fn collect(shared: &Arc<Shared>, versions: &Client) {
 }
 
 /// What must stay, or why that is not known.
-async fn keep(shared: &Shared, versions: &Client) -> Result<HashSet<Digest>, String> {
+async fn keep(shared: &Arc<Shared>, versions: &Client) -> Result<HashSet<Digest>, String> {
     let reply = versions.digests().await.map_err(|error| error.to_string())?;
     if reply.result != GetResult::Success {
         return Err(reply.message);
@@ -93,5 +94,6 @@ async fn keep(shared: &Shared, versions: &Client) -> Result<HashSet<Digest>, Str
     let providers = shared.providers.all();
     let providers = providers.values().filter_map(|slot| Some(slot.component()?.digest.clone()));
     keep.extend(providers.filter_map(|digest| Digest::new(digest).ok()));
+    keep.extend(registries::ordered(shared).await.map_err(|problem| problem.to_string())?);
     Ok(keep)
 }

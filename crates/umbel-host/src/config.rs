@@ -1,6 +1,7 @@
 //! What a host is started with.
 
 use crate::process::Own;
+use crate::registries;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
@@ -29,6 +30,8 @@ pub struct Config {
     pub processes: Policy,
     /// How long they go on then, and wait for another host.
     pub adopt_grace: Duration,
+    /// How registries are asked, and who the host is there.
+    pub registries: registries::Config,
 }
 
 impl Config {
@@ -45,6 +48,7 @@ impl Config {
             own: None,
             processes: Policy::End,
             adopt_grace: Duration::from_secs(30),
+            registries: registries::Config::default(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Orders: the control subjects of wasmCloud 1.x (`facts/wasmcloud.md` §4.1, §4.2) and our own beside them.
 
 use crate::error::HostError;
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, fetch, image_of};
 use crate::order::{Said, check_host};
 use crate::provider::hand;
 use crate::shared::Shared;
 use crate::slot::{Slot, not_running};
-use crate::{component, event_log, explain, inventory, order, provider};
+use crate::{component, event_log, explain, inventory, order, provider, registries};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use umbel_core::digest::Digest;
 use umbel_core::event::{ConfigName, Fact, LabelsChanged, LinkdefDeleted, LinkdefSet};
 use umbel_core::link::{Link, LinkKey, Values};
 use umbel_core::{Coded, Problem};
@@ -153,9 +154,10 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
         ["config", "put", name] => reply(put_config(shared, message, name).await),
         ["config", "get", name] => get_config(shared, name).await,
         ["config", "del", name] => reply(del_config(shared, name).await),
-        ["registry", "put"] => {
-            reply(parse::<RegistryPut>(message).map(|_| "registry credentials are taken note of".into()))
-        }
+        ["registry", "put"] => reply(parse::<RegistryPut>(message).map(|put| {
+            let taken = shared.registries.take(&put);
+            format!("credentials of {taken} registries are known")
+        })),
         _ => CtlResponse::<()>::unsupported().to_bytes(),
     })
 }
@@ -390,8 +392,17 @@ async fn drain(shared: &Arc<Shared>) -> Said {
 
 async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem> {
     let request: ReferenceRequest = parse(message)?;
+    let pinned = |digest: Digest, size| Pinned { digest: Some(digest.to_string()), size: Some(size) };
+    if let Some(image) = image_of(&request.reference) {
+        if request.is_provider && order::stands_in(shared, &image) {
+            return Ok(Pinned::default());
+        }
+        // Its bytes come when it is started: that may take longer than anybody waits for an answer.
+        let kept = registries::look_up(shared, &image).await?;
+        return Ok(pinned(kept.artifact, kept.size));
+    }
     let Fetched { artifact, .. } = fetch(shared, request.reference, None).await?;
-    Ok(Pinned { digest: artifact.digest.to_string(), size: artifact.size })
+    Ok(pinned(artifact.digest, artifact.size))
 }
 
 async fn wit(shared: &Arc<Shared>, message: &Message) -> Result<WitReply, Problem> {

@@ -1,8 +1,9 @@
 //! From a reference to bytes in the store, refused where they can be no component.
 //!
 //! A bad file may be as large as the store takes: its beginning and the heads of its sections are looked at before anything is
-//! stored, and never is more of it in memory than a buffer.
+//! stored, and never is more of it in memory than a buffer. What is in a registry is [`crate::registries`]' business.
 
+use crate::registries;
 use crate::shared::Shared;
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use umbel_artifact::Artifact;
 use umbel_core::claims::{ClaimsError, Component, Token, verify_wasm};
 use umbel_core::digest::Digest;
-use umbel_core::reference::Reference;
+use umbel_core::reference::{Image, Location, Reference};
 use umbel_core::{Coded, Problem};
 use umbel_runtime::inspect;
 
@@ -29,16 +30,41 @@ pub async fn fetch(
     reference: String,
     digest: Option<String>,
 ) -> Result<Fetched, Problem> {
-    let (store, clock) = (shared.store.clone(), shared.clock.clone());
-    blocking(move || {
-        let accept = |file: &mut File| look(file, &reference, clock.unix_time());
-        let (artifact, claims) = match digest {
-            Some(digest) => store.check(&Digest::new(digest).map_err(problem)?, accept)?,
-            None => store.resolve(&Reference::new(&reference).map_err(problem)?, accept)?,
-        };
-        Ok(Fetched { artifact, claims })
+    let (named, clock) = (reference.clone(), shared.clock.clone());
+    let accept = move |file: &mut File| look(file, &named, clock.unix_time());
+    let (artifact, claims) = obtain(shared, &reference, digest, accept).await?;
+    Ok(Fetched { artifact, claims })
+}
+
+/// The same for bytes of any kind that `accept` takes.
+pub async fn obtain<T, F>(
+    shared: &Shared,
+    reference: &str,
+    digest: Option<String>,
+    accept: F,
+) -> Result<(Artifact, T), Problem>
+where
+    T: Send + 'static,
+    F: Fn(&mut File) -> Result<T, Problem> + Clone + Send + 'static,
+{
+    let digest = digest.map(|digest| Digest::new(digest).map_err(problem)).transpose()?;
+    if let Some(image) = image_of(reference) {
+        return registries::artifact(shared, &image, digest, accept).await;
+    }
+    let (store, reference) = (shared.store.clone(), reference.to_string());
+    blocking(move || match digest {
+        Some(digest) => store.check(&digest, accept),
+        None => store.resolve(&Reference::new(&reference).map_err(problem)?, accept),
     })
     .await
+}
+
+/// The image that a reference names, if it does.
+pub fn image_of(reference: &str) -> Option<Image> {
+    match Reference::new(reference).ok()?.location() {
+        Location::Oci(image) => Some(image.clone()),
+        _ => None,
+    }
 }
 
 fn look(file: &mut File, what: &str, unix_time: Duration) -> Result<Option<Token<Component>>, Problem> {

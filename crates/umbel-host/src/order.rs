@@ -8,18 +8,21 @@ use crate::parts::{Order, check_generation};
 use crate::process::{self, Program};
 use crate::provider::hand::{self, Hand};
 use crate::provider::{self, Maker, ProviderSlot};
+use crate::registries;
 use crate::shared::Shared;
 use crate::slot::Slot;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use umbel_artifact::oci::Kind;
+use umbel_artifact::par;
 use umbel_core::code::host as code;
+use umbel_core::digest::Digest;
 use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::HostId;
 use umbel_core::limits::{Isolation, Limits};
-use umbel_core::reference::{Location, Reference};
+use umbel_core::reference::{Image, Location, Reference};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{ProviderKind, Scale, StartProvider, StopProvider, Update};
 use umbel_supervisor::{Handle, SupervisorError};
@@ -160,7 +163,7 @@ pub async fn start_provider(shared: &Arc<Shared>, mut order: StartProvider) -> S
     }
     let hand = hand::of(shared, &order).await?;
     if let Some(hand) = &hand {
-        hand.apply(&mut order).await;
+        hand.apply(shared, &mut order).await;
     }
     let maker = maker_of(shared, &order).await?;
     if let Some(slot) = slot {
@@ -240,7 +243,7 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
 /// What a reference means: a component or an archive by its bytes, or a builtin by its name or because it stands in for an image of
 /// that name.
 pub async fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
-    let maker = match artifact(order).await? {
+    let maker = match artifact(shared, order).await? {
         Some(maker) => maker,
         None => builtin(shared, order)?,
     };
@@ -293,12 +296,26 @@ fn said(names: &[(&str, bool)]) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
+/// Whether a builtin provider stands in for the image: it has its name.
+pub fn stands_in(shared: &Shared, image: &Image) -> bool {
+    shared.factories.iter().any(|factory| factory.name() == image.name())
+}
+
 /// What a reference to bytes means.
-async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
+async fn artifact(shared: &Shared, order: &StartProvider) -> Result<Option<Maker>, Problem> {
     let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
     let kind = match parsed.location() {
-        Location::Builtin(_) | Location::Oci(_) => return Ok(None),
+        Location::Builtin(_) => return Ok(None),
+        Location::Oci(image) if stands_in(shared, image) => return Ok(None),
+        Location::Oci(image) => {
+            let digest =
+                order.digest.as_ref().map(|digest| Digest::new(digest).map_err(problem)).transpose()?;
+            match registries::kind(shared, image, digest.as_ref()).await? {
+                Kind::Component => Ok(ProviderKind::Component),
+                Kind::Provider => Ok(ProviderKind::Process),
+            }
+        }
         // Only components are kept by their digests.
         _ if order.digest.is_some() => return Ok(Some(component(order))),
         Location::Digest(_) => return Ok(Some(component(order))),
@@ -309,9 +326,13 @@ async fn artifact(order: &StartProvider) -> Result<Option<Maker>, Problem> {
     };
     match kind {
         Ok(ProviderKind::Component) => Ok(Some(component(order))),
-        Ok(_) => Ok(Some(Maker::Process(plan(Program::Archive(reference.clone()), order), None))),
+        Ok(_) => Ok(Some(Maker::Process(plan(archive(order), order), None))),
         Err(what) => Err(problem(HostError::NoProvider { reference: reference.clone(), what })),
     }
+}
+
+fn archive(order: &StartProvider) -> Program {
+    Program::Archive { reference: order.provider_ref.clone(), digest: order.digest.clone() }
 }
 
 fn plan(program: Program, order: &StartProvider) -> process::Plan {
@@ -323,11 +344,16 @@ fn component(order: &StartProvider) -> Maker {
 }
 
 /// Puts another reference into an order. What was said for what it named before is not said for this one, unless both are components.
-pub async fn put_instead(order: &mut StartProvider, reference: &str, isolation: Option<Isolation>) {
-    let was_process = kind_named(order).await == Some(ProviderKind::Process);
+pub async fn put_instead(
+    shared: &Shared,
+    order: &mut StartProvider,
+    reference: &str,
+    isolation: Option<Isolation>,
+) {
+    let was_process = kind_named(shared, order).await == Some(ProviderKind::Process);
     order.provider_ref = reference.into();
     (order.isolation, order.digest) = (isolation, None);
-    match kind_named(order).await {
+    match kind_named(shared, order).await {
         Some(ProviderKind::Component) if !was_process => {}
         Some(ProviderKind::Process) if was_process => {}
         _ => (order.limits, order.grants, order.containment) = (None, None, None),
@@ -335,8 +361,8 @@ pub async fn put_instead(order: &mut StartProvider, reference: &str, isolation: 
 }
 
 /// What kind of provider the order names, as far as that can be seen from here.
-async fn kind_named(order: &StartProvider) -> Option<ProviderKind> {
-    match (artifact(order).await, order.isolation) {
+async fn kind_named(shared: &Shared, order: &StartProvider) -> Option<ProviderKind> {
+    match (artifact(shared, order).await, order.isolation) {
         (Ok(Some(maker)), _) => Some(maker.kind()),
         (_, Some(Isolation::Process)) => Some(ProviderKind::Process),
         _ => None,
@@ -347,14 +373,12 @@ async fn kind_named(order: &StartProvider) -> Option<ProviderKind> {
 /// is instead of a provider.
 fn kind_of(path: &Path) -> Result<ProviderKind, String> {
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(TAR_MAGIC.end as u64).read_to_end(&mut head));
+    let read = File::open(path).and_then(|file| file.take(par::HEAD_BYTES).read_to_end(&mut head));
     let name = path.to_string_lossy();
     let is_named_archive = name.ends_with(".par") || name.ends_with(".par.gz");
     match read {
         Ok(_) if head.starts_with(b"\0asm") => Ok(ProviderKind::Component),
-        Ok(_) if head.starts_with(b"\x1f\x8b") || head.get(TAR_MAGIC) == Some(b"ustar") => {
-            Ok(ProviderKind::Process)
-        }
+        Ok(_) if par::is_archive(&head) => Ok(ProviderKind::Process),
         Err(error) if error.kind() == ErrorKind::IsADirectory => Err("it is a folder".into()),
         Err(_) if name.ends_with(".wasm") => Ok(ProviderKind::Component),
         _ if is_named_archive => Ok(ProviderKind::Process),
@@ -378,9 +402,6 @@ fn instead(head: &[u8], name: &str) -> String {
         _ => "it is neither a component nor an archive".into(),
     }
 }
-
-/// Where a tar archive says that it is one.
-const TAR_MAGIC: Range<usize> = 257..262;
 
 /// What a reference to a builtin means.
 fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {

@@ -51,8 +51,13 @@ pub struct Plan {
 /// What a provider process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
-    /// An archive that a reference names.
-    Archive(String),
+    /// An archive.
+    Archive {
+        /// What names it.
+        reference: String,
+        /// What it is, if that is known: what its name means may change.
+        digest: Option<String>,
+    },
     /// A provider of this build, in a process of its own.
     Builtin(&'static str),
 }

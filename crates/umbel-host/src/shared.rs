@@ -10,6 +10,7 @@ use crate::logs::{self, LogInbox, LogSender};
 use crate::parts::Parts;
 use crate::process::Processes;
 use crate::provider::ProviderSlot;
+use crate::registries::{self, Registries};
 use crate::slot::{Revision, Slot};
 use crate::state::StateDir;
 use crate::tables::{Records, Tables};
@@ -91,6 +92,8 @@ pub struct Shared {
     pub images: Images,
     /// Component bytes.
     pub store: Arc<Store>,
+    /// Where images come from.
+    pub registries: Registries,
     /// Builtin providers by name.
     pub factories: Vec<Arc<dyn Factory>>,
     /// What builtins serve, by their names.
@@ -154,6 +157,7 @@ impl Host {
         };
         let calls = Scope::new("calls between hosts");
         let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
+        let registries = Registries::new(&config.registries)?;
         let host = Host(Arc::new(Shared {
             config,
             state,
@@ -163,6 +167,7 @@ impl Host {
             clock: deps.clock,
             images: deps.images,
             store: deps.store,
+            registries,
             factories: deps.factories,
             contracts: Contracts::default(),
             cores: deps.cores,
@@ -186,6 +191,7 @@ impl Host {
             records,
             root: OnceLock::new(),
         }));
+        registries::ask(&host.0).await;
         host.0.processes.sweep(&host.0).await?;
         Ok(host)
     }

@@ -21,15 +21,21 @@ use zeroize::Zeroizing;
 pub struct ReferenceRequest {
     /// A path, `file://…`, `oci://…` or an image.
     pub reference: String,
+    /// Whether it is to be a provider: for some images a builtin stands in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_provider: bool,
 }
 
-/// The answer to a pin: the artifact is in the host's store and stays there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The answer to a pin: what the reference means at this moment. The artifact is in the host's store, or, if it is in a registry, can be
+/// fetched from there by its digest. Nothing, if there is no artifact: a builtin stands in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinned {
     /// `sha256:…` of the bytes.
-    pub digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Their number.
-    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// What a component is, without running it.

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use umbel_core::id::{HostId, new_ulid};
 use umbel_core::reference::{Location, Reference};
 use umbel_core::{Clock, Problem};
@@ -17,6 +18,9 @@ use umbel_manifest::{Application, PartKind, Source};
 
 /// Images fetched at once for one manifest.
 const PINS_AT_ONCE: usize = 8;
+
+/// How long a host may take to find out what an image means. It fetches only files then, not what is in registries.
+const PIN_TIME_MAX: Duration = Duration::from_secs(18);
 
 /// How often a put that met another one is tried again.
 const ATTEMPTS_MAX: usize = 3;
@@ -148,12 +152,17 @@ impl Putter {
     ) -> Result<BTreeMap<String, Pin>, ManagerError> {
         let mut pins = BTreeMap::new();
         let mut problems = Vec::new();
-        let mut to_fetch: BTreeMap<String, String> = BTreeMap::new();
+        let mut to_fetch: BTreeMap<String, (String, bool)> = BTreeMap::new();
         for part in &application.parts {
             let Source::Image(image) = &part.source else { continue };
             match resolve(file, image) {
                 Ok(reference) if is_kept(part.kind, &reference) => {
-                    to_fetch.insert(image.clone(), reference.as_str().to_owned());
+                    // What is a component as well is one, whatever stands in for a provider of its name.
+                    let is_provider = part.kind == PartKind::Provider;
+                    let (_, only) = to_fetch
+                        .entry(image.clone())
+                        .or_insert_with(|| (reference.as_str().to_owned(), is_provider));
+                    *only &= is_provider;
                 }
                 Ok(reference) => {
                     let pin = Pin { reference: reference.as_str().to_owned(), digest: None, size: None };
@@ -173,9 +182,10 @@ impl Putter {
             return Err(ManagerError::NoHost { name: application.name.to_string() });
         }
         let hosts: Arc<[HostId]> = hosts.into();
-        let fetches = to_fetch.into_iter().map(|(image, reference)| {
-            let (client, hosts) = (self.client.clone(), hosts.clone());
-            async move { (image, pin(client, hosts, reference).await) }
+        let client = self.client.with_timeout(PIN_TIME_MAX);
+        let fetches = to_fetch.into_iter().map(|(image, (reference, is_provider))| {
+            let (client, hosts) = (client.clone(), hosts.clone());
+            async move { (image, pin(client, hosts, reference, is_provider).await) }
         });
         let fetched: Vec<_> = futures::stream::iter(fetches).buffer_unordered(PINS_AT_ONCE).collect().await;
         for (image, fetched) in fetched {
@@ -188,26 +198,31 @@ impl Putter {
     }
 }
 
-/// Whether the store of artifacts keeps what the reference means now: all components, and providers that say by their names that they
-/// are some.
+/// Whether what the reference means now is to be known: all components, what is in registries, and providers that say by their names
+/// that they are components.
 fn is_kept(kind: PartKind, reference: &Reference) -> bool {
     match kind {
         PartKind::Component => reference.builtin().is_none(),
         PartKind::Provider => match reference.location() {
             Location::File(path) => path.extension().is_some_and(|extension| extension == "wasm"),
-            Location::Digest(_) => true,
-            Location::Builtin(_) | Location::Oci(_) => false,
+            Location::Digest(_) | Location::Oci(_) => true,
+            Location::Builtin(_) => false,
         },
     }
 }
 
-/// Asks one host after the other to fetch the image and keep it. Hosts that know no pins leave it unpinned.
-async fn pin(client: Client, hosts: Arc<[HostId]>, reference: String) -> Result<Pin, ControlError> {
+/// Asks one host after the other what the image means, and to keep it. Hosts that know no pins leave it unpinned.
+async fn pin(
+    client: Client,
+    hosts: Arc<[HostId]>,
+    reference: String,
+    is_provider: bool,
+) -> Result<Pin, ControlError> {
     let mut failure = None;
     for host in hosts.iter() {
-        match client.pin_artifact(host, &reference).await {
+        match client.pin_artifact(host, &reference, is_provider).await {
             Ok(pinned) => {
-                return Ok(Pin { reference, digest: Some(pinned.digest), size: Some(pinned.size) });
+                return Ok(Pin { reference, digest: pinned.digest, size: pinned.size });
             }
             Err(error) if is_unsupported(&error) => {}
             Err(error) => {

@@ -110,6 +110,26 @@ impl Module {
     }
 }
 
+/// The names of what a component imports and exports, in their order; nothing of anything else.
+pub fn names(bytes: &[u8]) -> Option<(Vec<String>, Vec<String>)> {
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_u32);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.ok()? {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return None,
+            Payload::ComponentSection { .. } | Payload::ModuleSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                imports.extend(section.into_iter().filter_map(Result::ok).map(|it| it.name.name.to_string()));
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                exports.extend(section.into_iter().filter_map(Result::ok).map(|it| it.name.name.to_string()));
+            }
+            _ => {}
+        }
+    }
+    Some((imports, exports))
+}
+
 /// Whether the bytes are a core module.
 pub(crate) fn is_module(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(&[1, 0, 0, 0])

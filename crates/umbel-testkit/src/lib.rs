@@ -9,10 +9,11 @@
 //! Load { rate: 500.0, … }.run(&stop)                         requests when they are due; failures and latencies
 //! Platform::up(program)                                      a state folder and a running platform, gone with the value
 //! NatsServer::start("")                                      a nats-server with JetStream, gone with the value
+//! Registry::start(Guard::None, None)                         a registry for images, gone with the value
 //! Proxy::start(address).await                                a connection that fails when it is told to
 //! ```
 //!
-//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`], [`nats`], [`proxy`].
+//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`], [`nats`], [`registry`], [`proxy`].
 
 pub mod fixture;
 pub mod http;
@@ -20,10 +21,12 @@ pub mod load;
 pub mod nats;
 pub mod platform;
 pub mod proxy;
+pub mod registry;
 pub mod wait;
 
 pub use fixture::{example, guest};
 pub use nats::NatsServer;
 pub use platform::Platform;
 pub use proxy::Proxy;
+pub use registry::Registry;
 pub use wait::{wait_for, wait_for_some};

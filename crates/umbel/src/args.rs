@@ -101,6 +101,10 @@ pub(crate) enum Command {
     Provider(cmd::provider::Args),
     /// Make, sign and look into provider archives
     Par(cmd::par::Args),
+    /// Fetch a component or provider archive from a registry into a file
+    Pull(cmd::pull::Args),
+    /// Put a component or provider archive into a registry
+    Push(cmd::push::Args),
     /// Check this machine and the platform
     Doctor(cmd::doctor::Args),
     /// Print help: of everything, of a verb, an error code or a concept
@@ -121,7 +125,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["launch", "deploy", "ps", "logs", "open", "down"]),
     (
         "Applications",
-        &["undeploy", "rollback", "inspect", "wit", "call", "link", "secret", "provider", "par"],
+        &[
+            "undeploy", "rollback", "inspect", "wit", "call", "link", "secret", "provider", "par", "pull",
+            "push",
+        ],
     ),
     ("The platform", &["up", "join", "host", "top", "tree", "events", "spy", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),

@@ -209,6 +209,7 @@ async fn host(
     config.friendly_name = name(up);
     config.heartbeat = up.heartbeat;
     (config.processes, config.adopt_grace) = (up.processes, up.adopt_grace);
+    config.registries = up.registries.config()?;
     config.own = Some(Own {
         path: program.clone(),
         guardian: vec![GUARDIAN_ARG.into()],

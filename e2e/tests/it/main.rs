@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `report`, `documents` and `links` (what it is for), `cli`, `update`,
 //! `durability` (what must not be lost), `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm),
-//! `languages`; `lattice` (several hosts); `processes` and `adoption` (what outlives a platform, and what must not).
+//! `languages`, `registries`; `lattice` (several hosts); `processes` and `adoption` (what outlives a platform, and what must not).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -25,6 +25,7 @@ mod machine;
 mod misbehaving;
 mod neighbours;
 mod processes;
+mod registries;
 mod report;
 mod shortener;
 mod spy;

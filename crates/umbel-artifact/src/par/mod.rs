@@ -37,6 +37,14 @@ pub use inspect::{Info, Packed, inspect, inspect_file};
 pub use limits::Limits;
 pub use name::Target;
 
+/// So many bytes of a file say whether it may be an archive.
+pub const HEAD_BYTES: u64 = 262;
+
+/// Whether a file that begins so may be an archive: compressed by gzip, or a tar file.
+pub fn is_archive(head: &[u8]) -> bool {
+    head.starts_with(b"\x1f\x8b") || head.get(257..262) == Some(b"ustar")
+}
+
 /// The file with the claims.
 const CLAIMS: &str = "claims.jwt";
 /// The file with the provider's WIT.

@@ -113,4 +113,99 @@ codes! {
         why: "Of Linux, an executable is an ELF file for the processor that its target names, or a script that begins with `#!`. It is looked at before it goes into an archive, because otherwise it would be found out where the provider is to run.",
         help: "build the provider for the target, or name the one that it was built for: `--binary TARGET=PATH`; `file PATH` shows it",
     }
+    340 REGISTRY_UNREACHABLE Unavailable {
+        title: "the registry cannot be reached",
+        why: "Its name is not known, nothing listens there, or the connection breaks again and again. What was pulled before goes on and starts again without it.",
+        help: "check the name and the way to it with `curl -v https://HOST/v2/`, then try again",
+    }
+    341 REGISTRY_TIMEOUT Timeout {
+        title: "the registry does not answer in time",
+        why: "It accepted the connection and then said nothing, or sent too slowly for too long.",
+        help: "try again; if it stays slow, pull the image once with `umbel pull IMAGE --file FILE` and deploy the file",
+    }
+    342 REGISTRY_TLS Unavailable {
+        title: "there is no secure connection to the registry",
+        why: "Its certificate is not of an authority that is trusted here, is for another name or has expired; or it speaks plain HTTP.",
+        help: "give the authority's certificate with `--registry-ca FILE` (`umbel pull` and `push`: `--ca`); if it speaks plain HTTP in a network that you trust, list it with `--insecure-registry HOST:PORT` (`--insecure`)",
+    }
+    343 REGISTRY_UNAUTHENTICATED Unauthenticated {
+        title: "the registry wants to know who you are",
+        why: "It was given no credentials, or takes those that it was given for wrong.",
+        help: "give them with `umbel up --registry-credentials FILE`, with OCI_REGISTRY, OCI_REGISTRY_USER and OCI_REGISTRY_PASSWORD, or with `docker login`",
+    }
+    344 REGISTRY_DENIED Denied {
+        title: "the registry does not allow this",
+        why: "It knows who asks, and that one may not do this with this repository.",
+        help: "ask its owner for the right to pull or push, or use other credentials",
+    }
+    345 IMAGE_UNKNOWN NotFound {
+        title: "there is no such image in the registry",
+        why: "The repository, the tag or the digest does not exist there; some registries also say so to whoever may not see it.",
+        help: "check the name and the tag; if the repository is not public, give credentials with `umbel up --registry-credentials FILE`",
+    }
+    346 REGISTRY_REFUSED Unavailable {
+        title: "the registry does not do what it is asked for",
+        why: "It answered with a status that means a fault of its own, or that it has too much to do.",
+        help: "try again later; if it stays so, look into the registry's log",
+    }
+    347 REGISTRY_ANSWER Invalid {
+        title: "this is no answer of a registry",
+        why: "What answers there does not speak the distribution protocol, or sends more than it may.",
+        help: "check the host and the port of the reference: `curl -v https://HOST/v2/` answers 200 or 401 at a registry",
+    }
+    348 IMAGE_MALFORMED Invalid {
+        title: "the image's manifest cannot be used",
+        why: "It is not JSON of the form that manifests and indexes have, is of another version, or says two things at once.",
+        help: "push the image again, for example with `umbel push IMAGE FILE`",
+    }
+    349 IMAGE_NOT_OURS Invalid {
+        title: "the image is neither a component nor a provider archive",
+        why: "One layer with the media type of WebAssembly or of provider archives is needed. Container images cannot be run.",
+        help: "look at it with `umbel inspect IMAGE`; `umbel push IMAGE FILE` makes one of a component or an archive",
+    }
+    350 INDEX_DIGEST Invalid {
+        title: "the index of the image is not what its digest says",
+        why: "The registry, or somebody on the way to it, sent other bytes than those that were asked for. Nothing of it was kept.",
+        help: "do not use this registry until it is known why; another one may have the image: `umbel inspect IMAGE@sha256:…`",
+    }
+    351 MANIFEST_DIGEST Invalid {
+        title: "the manifest of the image is not what its digest says",
+        why: "The registry, or somebody on the way to it, sent other bytes than those that were asked for. Nothing of it was kept.",
+        help: "do not use this registry until it is known why; another one may have the image: `umbel inspect IMAGE@sha256:…`",
+    }
+    352 CONFIG_DIGEST Invalid {
+        title: "the config of the image is not what its digest says",
+        why: "The registry, or somebody on the way to it, sent other bytes than those that the manifest names. Nothing of it was kept.",
+        help: "do not use this registry until it is known why; another one may have the image: `umbel inspect IMAGE@sha256:…`",
+    }
+    353 LAYER_DIGEST Invalid {
+        title: "the artifact in the image is not what its digest says",
+        why: "The registry, or somebody on the way to it, sent other bytes than those that the manifest names. Nothing of it was kept.",
+        help: "do not use this registry until it is known why; another one may have the image: `umbel inspect IMAGE@sha256:…`",
+    }
+    354 IMAGE_NO_PLATFORM NotFound {
+        title: "the image is not there for this platform",
+        why: "Its index lists an image for each operating system and CPU, and neither this machine's nor WebAssembly is among them.",
+        help: "`umbel inspect IMAGE` lists the platforms; `umbel pull IMAGE --platform linux/amd64` takes another one",
+    }
+    355 REDIRECT_DENIED Denied {
+        title: "the registry leads to a place that is not followed",
+        why: "Addresses of a link and of clouds' metadata are never asked, nor this machine's own by a registry elsewhere, nor plain HTTP where it is not allowed.",
+        help: "check what the registry redirects to with `curl -v`; a server for plain HTTP is allowed with `--insecure-registry HOST:PORT`",
+    }
+    356 IMAGE_WITHOUT_REGISTRY Invalid {
+        title: "the image names no registry",
+        why: "No registry is asked unless it is named: a name that was mistyped must not become a download from somewhere.",
+        help: "write the registry before it, for example `ghcr.io/TEAM/NAME:TAG` or `docker.io/TEAM/NAME:TAG`; if it is a file, write `./` before its name",
+    }
+    357 REGISTRY_SETTINGS Invalid {
+        title: "the settings of registries cannot be used",
+        why: "The file with credentials is not JSON of its form, or the file of an authority has no certificate in PEM form.",
+        help: "the file has `{\"HOST\": {\"username\": \"…\", \"password\": \"…\"}}`, or is the `config.json` of docker; authorities are in PEM form, with `-----BEGIN CERTIFICATE-----`",
+    }
+    358 NOT_PUSHABLE Invalid {
+        title: "this file is neither a component nor a provider archive",
+        why: "Only those two can be pushed, and what a file is its first bytes say.",
+        help: "build the component, or make an archive with `umbel par create`, and push that",
+    }
 }

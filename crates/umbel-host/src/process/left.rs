@@ -55,7 +55,7 @@ pub(super) struct Made {
 impl Made {
     pub(super) fn new(plan: &Plan, executable: &Executable) -> Made {
         let reference = match &plan.program {
-            Program::Archive(reference) => reference.clone(),
+            Program::Archive { reference, .. } => reference.clone(),
             Program::Builtin(name) => format!("builtin:{name}"),
         };
         let (what, args) = (executable.what.clone(), executable.args.clone());

@@ -2,7 +2,7 @@
 
 use super::{Plan, Program, coded};
 use crate::error::HostError;
-use crate::fetch::blocking;
+use crate::fetch::{blocking, obtain};
 use crate::provider::Maker;
 use crate::shared::Shared;
 use std::collections::HashSet;
@@ -43,9 +43,18 @@ pub(super) async fn executable(shared: &Arc<Shared>, program: &Program) -> Resul
             let what = build_of(&own.path)?;
             Ok(Executable { path: own.path.clone(), args, claims: None, what })
         }
-        Program::Archive(reference) => {
-            let (parsed, shared) = (Reference::new(reference).map_err(coded)?, shared.clone());
-            blocking(move || unpack(&shared, &parsed)).await
+        Program::Archive { reference, digest } => {
+            let parsed = Reference::new(reference).map_err(coded)?;
+            let path = match parsed.location() {
+                Location::File(path) => path.clone(),
+                Location::Oci(_) => obtain(shared, reference, digest.clone(), |_| Ok(())).await?.0.path,
+                _ => {
+                    let what = "archives are read from files and registries".into();
+                    return Err(Problem::from(&HostError::NoProvider { reference: reference.clone(), what }));
+                }
+            };
+            let shared = shared.clone();
+            blocking(move || unpack(&shared, &parsed, &path)).await
         }
     }
 }
@@ -60,11 +69,7 @@ fn build_of(path: &Path) -> Result<String, Problem> {
     Ok(format!("{}:{}:{}:{seconds}.{nanos}", metadata.dev(), metadata.ino(), metadata.len()))
 }
 
-fn unpack(shared: &Shared, reference: &Reference) -> Result<Executable, Problem> {
-    let Location::File(path) = reference.location() else {
-        let what = "archives are read from files".into();
-        return Err(Problem::from(&HostError::NoProvider { reference: reference.to_string(), what }));
-    };
+fn unpack(shared: &Shared, reference: &Reference, path: &Path) -> Result<Executable, Problem> {
     let file = File::open(path).map_err(|source| {
         Problem::new(code::PROVIDER_NOT_STARTED, format!("the archive `{}` cannot be read", path.display()))
             .with_cause(source.to_string())
@@ -108,7 +113,7 @@ fn needed(shared: &Shared) -> HashSet<Digest> {
     let references: HashSet<String> = makers
         .filter_map(|maker| match &*maker {
             Maker::Process(plan, _) => match &plan.program {
-                Program::Archive(reference) => Some(reference.clone()),
+                Program::Archive { reference, .. } => Some(reference.clone()),
                 Program::Builtin(_) => None,
             },
             _ => None,

@@ -59,9 +59,9 @@ impl Hand {
     }
 
     /// What the order comes to with it.
-    pub async fn apply(&self, order: &mut StartProvider) {
+    pub async fn apply(&self, shared: &Shared, order: &mut StartProvider) {
         if let Some(swapped) = &self.swapped {
-            order::put_instead(order, &swapped.reference, swapped.isolation).await;
+            order::put_instead(shared, order, &swapped.reference, swapped.isolation).await;
         }
     }
 
@@ -122,7 +122,7 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
     }
     let before = slot.ordered();
     let mut order = (*before.order).clone();
-    order::put_instead(&mut order, &request.reference, request.isolation).await;
+    order::put_instead(shared, &mut order, &request.reference, request.isolation).await;
     let maker = maker_of(shared, &order).await?;
     let view = look(shared, &slot, &order, &maker).await;
     if request.dry_run {

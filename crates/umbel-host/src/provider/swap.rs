@@ -112,7 +112,9 @@ async fn beside(
 ) -> Changed {
     let new = match ready(shared, slot, &ordered.maker, &ordered.order, &old, cx).await {
         Ok(new) => new,
-        Err(problem) => return Changed::Kept(old, refused(slot, &slot.ordered().order.provider_ref, &problem)),
+        Err(problem) => {
+            return Changed::Kept(old, refused(slot, &slot.ordered().order.provider_ref, &problem));
+        }
     };
     put_maker(shared, slot, &ordered.maker);
     let new = new.lead(slot);

@@ -250,13 +250,14 @@ async fn a_digest_that_is_not_in_the_store_or_not_of_the_bytes_is_refused() {
     bed.client.scale(&scale).await.unwrap();
     let view = bed.state_of("hello", PartState::Failed).await;
     assert!(view.problem.is_some());
-    let pinned = bed.client.pin_artifact(bed.host.id(), example("hello").to_str().unwrap()).await.unwrap();
-    scale.digest = Some(pinned.digest.clone());
+    let pinned =
+        bed.client.pin_artifact(bed.host.id(), example("hello").to_str().unwrap(), false).await.unwrap();
+    scale.digest = pinned.digest.clone();
     // The digest decides, whatever the reference says by now.
     scale.component_ref = "/gone/hello.wasm".into();
     scale.allow_update = true;
     bed.run_scale(&scale).await;
-    assert_eq!(bed.view("hello").await.unwrap().digest, Some(pinned.digest));
+    assert_eq!(bed.view("hello").await.unwrap().digest, pinned.digest);
 }
 
 #[tokio::test]

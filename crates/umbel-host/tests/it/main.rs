@@ -10,4 +10,5 @@ mod history;
 mod links;
 mod orders;
 mod processes;
+mod registries;
 mod swap;

@@ -149,13 +149,13 @@ async fn artifacts_are_pinned_and_inspected() {
     let bed = Bed::start().await;
     let host = bed.host.id().clone();
     let reference = guest("custom-import");
-    let pinned = bed.client.pin_artifact(&host, reference.to_str().unwrap()).await.unwrap();
+    let pinned = bed.client.pin_artifact(&host, reference.to_str().unwrap(), false).await.unwrap();
     let seen = bed.client.inspect(&host, reference.to_str().unwrap()).await.unwrap();
-    assert_eq!((&seen.digest, seen.size), (&pinned.digest, pinned.size));
+    assert_eq!((Some(&seen.digest), Some(seen.size)), (pinned.digest.as_ref(), pinned.size));
     assert_eq!(seen.kind, "http-p2");
     assert!(seen.imports.contains(&"acme:demo/greeter@1.0.0".to_string()));
     assert!(seen.claims.is_none());
-    assert!(code(bed.client.pin_artifact(&host, "/nowhere.wasm").await).starts_with("UM"));
+    assert!(code(bed.client.pin_artifact(&host, "/nowhere.wasm", false).await).starts_with("UM"));
     let library = bed.client.inspect(&host, guest("library").to_str().unwrap()).await.unwrap();
     assert_eq!(library.kind, "contracts");
 }

@@ -182,15 +182,15 @@ impl Client {
         self.command(umbel::drain(self.name(), host), Bytes::new()).await
     }
 
-    /// Ours: fetch the artifact into the host's store and keep it.
-    pub async fn pin_artifact(&self, host: &HostId, reference: &str) -> Result<Pinned> {
-        let body = ReferenceRequest { reference: reference.into() };
+    /// Ours: find out what the reference means now, and keep its artifact.
+    pub async fn pin_artifact(&self, host: &HostId, reference: &str, is_provider: bool) -> Result<Pinned> {
+        let body = ReferenceRequest { reference: reference.into(), is_provider };
         self.expect(umbel::artifact_pin(self.name(), host), to_json(&body)).await
     }
 
     /// Ours: what the component is, without running it.
     pub async fn inspect(&self, host: &HostId, reference: &str) -> Result<ComponentInspect> {
-        let body = ReferenceRequest { reference: reference.into() };
+        let body = ReferenceRequest { reference: reference.into(), is_provider: false };
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
     }
 

@@ -276,7 +276,7 @@ fn pin(state: &State, message: &Message) -> bytes::Bytes {
     let request: ReferenceRequest = parse_request(message).unwrap();
     match state.files.get(&request.reference) {
         Some(content) => {
-            let pinned = Pinned { digest: format!("sha256:{content}"), size: 1 };
+            let pinned = Pinned { digest: Some(format!("sha256:{content}")), size: Some(1) };
             CtlResponse::with(pinned).to_bytes()
         }
         None => {

@@ -22,6 +22,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("link", include_str!("../topics/link.md")),
     ("manifest", include_str!("../topics/manifest.md")),
     ("provider", include_str!("../topics/provider.md")),
+    ("registry", include_str!("../topics/registry.md")),
     ("state", include_str!("../topics/state.md")),
 ];
 

@@ -1,5 +1,7 @@
 //! `umbel inspect`: everything about one thing, be it a file or something that runs.
 
+use crate::cmd::par;
+use crate::cmd::registry::{self, Access, Shown};
 use crate::context::{Context, absolute};
 use crate::fail::Failure;
 use crate::names;
@@ -14,18 +16,27 @@ use umbel_api::document::{
     Application, ApplicationVersion, Component, Document, ExplainedLink, Inspection, Need, Part, Provider,
 };
 use umbel_api::query::ExplainQuery;
+use umbel_artifact::oci::Platform;
 use umbel_core::code::api;
+use umbel_core::reference::Image;
 use umbel_core::{Problem, limits::Limits};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   umbel inspect ./hello.wasm        what a file imports and exports
   umbel inspect hello               an application: versions and parts
-  umbel inspect hello-web           a component or provider that runs")]
+  umbel inspect hello-web           a component or provider that runs
+  umbel inspect ./acme-kv.par.gz    what is in a provider archive, and who vouches for it
+  umbel inspect ghcr.io/team/hello:1.0   an image in a registry; it is not fetched")]
 pub(crate) struct Args {
     /// A path or reference, or the name of an application, component or provider
     #[arg(value_name = "PATH|NAME")]
     what: String,
+    /// Which image of an index, if it is not for this machine: OS/ARCHITECTURE
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// An application with its versions and parts.
@@ -43,8 +54,14 @@ impl Document for ApplicationDetails {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let client = context.client()?;
     let what = args.what.as_str();
+    if par::is_archive(Path::new(what)) {
+        return par::inspect(context, Path::new(what));
+    }
+    if let Some(image) = image_in_registry(what) {
+        return show_image(context, &image, args).await;
+    }
+    let client = context.client()?;
     if is_reference(what) {
         return artifact(context, &client, what).await;
     }
@@ -71,6 +88,21 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Some(provider) => context.show(provider, render_provider, |provider| vec![provider.id.clone()]),
         None => Err(Problem::new(api::NO_SUCH_NAME, format!("`{name}` is gone")).into()),
     }
+}
+
+/// The image that is meant: one that names its registry. What is a file here, is that.
+fn image_in_registry(what: &str) -> Option<Image> {
+    let image = registry::image(what).ok()?;
+    let is_said = what.starts_with("oci://") || !Path::new(what).exists();
+    (image.registry.is_some() && is_said).then_some(image)
+}
+
+async fn show_image(context: &Context, image: &Image, args: Args) -> Result<(), Failure> {
+    let note = |problem: &Problem| context.progress.note(&format!("note: {problem}"));
+    let (client, credentials) = args.access.open(image, args.platform, note)?;
+    let finding = client.find(image, credentials.as_ref());
+    let found = context.progress.spin("asking the registry", finding).await.map_err(Problem::from)?;
+    context.show(&Shown::of(&found), registry::render, |shown| vec![shown.digest.clone()])
 }
 
 /// A component with its links.
@@ -150,10 +182,18 @@ async fn show_application(
 }
 
 /// Facts, one on a line.
-struct Facts(String, Style);
+pub(super) struct Facts(String, Style);
 
 impl Facts {
-    fn add(&mut self, name: &str, value: impl AsRef<str>) {
+    pub(super) fn new(style: Style) -> Facts {
+        Facts(String::new(), style)
+    }
+
+    pub(super) fn text(self) -> String {
+        self.0
+    }
+
+    pub(super) fn add(&mut self, name: &str, value: impl AsRef<str>) {
         if !value.as_ref().is_empty() {
             let name = self.1.paint(Tone::Faint, &format!("{name:12}"));
             self.0.push_str(&format!("{name} {}\n", neutral(value.as_ref())));
@@ -165,7 +205,7 @@ impl Facts {
         self.0.push_str(&format!("{name} {}\n", self.1.paint(tone_of(value), &neutral(value))));
     }
 
-    fn list(&mut self, name: &str, values: &[String]) {
+    pub(super) fn list(&mut self, name: &str, values: &[String]) {
         for (index, value) in values.iter().enumerate() {
             let name = if index == 0 { name } else { "" };
             let name = self.1.paint(Tone::Faint, &format!("{name:12}"));

@@ -18,7 +18,7 @@ use umbel_api::document::{ApplicationStatus, Document, Inspection};
 use umbel_core::Problem;
 use umbel_core::code::{api, artifact};
 use umbel_core::id::AppName;
-use umbel_core::reference::{Location, Reference};
+use umbel_core::reference::{Image, Location, Reference};
 use umbel_manifest::Application;
 
 /// The bundled examples: components that answer HTTP. `cargo xtask fixtures` builds them from `guests/`.
@@ -32,9 +32,10 @@ const BUNDLED_DEFAULT: &str = "hello";
   umbel launch ./hello.wasm         a component file
   umbel launch ./shop               a folder with umbel.yaml or wadm.yaml
   umbel launch app.yaml             a manifest
-  umbel launch a.wasm --name shop   under another name")]
+  umbel launch a.wasm --name shop   under another name
+  umbel launch ghcr.io/team/app:1   a component in a registry")]
 pub(crate) struct Args {
-    /// A component file, a manifest, a folder with umbel.yaml or wadm.yaml, or a bundled example (hello)
+    /// A component file, a manifest, a folder with umbel.yaml or wadm.yaml, an image in a registry, or a bundled example (hello)
     #[arg(value_name = "PATH|NAME", default_value = BUNDLED_DEFAULT)]
     what: PathBuf,
     /// The name of the application that is made of a component file
@@ -55,6 +56,8 @@ enum Target {
     Manifest(PathBuf),
     /// A component file, for which a manifest is made.
     Component(PathBuf),
+    /// A component in a registry, and the name of its image.
+    Image(String, String),
     /// An example that this program carries.
     Bundled(&'static str, &'static [u8]),
 }
@@ -132,8 +135,12 @@ impl Target {
     /// A path that exists is what it is; anything else is the name of an example.
     fn find(what: &Path) -> Result<Target, Failure> {
         let shown = what.display();
-        if let Some(problem) = elsewhere(&what.to_string_lossy()) {
+        let typed = what.to_string_lossy();
+        if let Some(problem) = on_the_network(&typed) {
             return Err(problem.into());
+        }
+        if let Some(image) = image(&typed) {
+            return Ok(Target::Image(typed.into(), image.name().into()));
         }
         let nothing = |why: String| Failure::from(Problem::new(api::NOTHING_TO_LAUNCH, why));
         let is_name =
@@ -177,33 +184,25 @@ fn is_manifest(path: &Path) -> bool {
     matches!(extension.as_deref(), Some("yaml" | "yml" | "json"))
 }
 
-/// What names something that is not on this machine: what is not supported is told as that, and not as a file that is missing.
-fn elsewhere(what: &str) -> Option<Problem> {
-    let is_url = ["http://", "https://"].iter().any(|scheme| what.starts_with(scheme));
-    let image = Reference::new(what).ok().and_then(|reference| match reference.location() {
-        Location::Oci(image) if what.starts_with("oci://") || image.registry.is_some() => Some(image.clone()),
-        _ => None,
-    });
-    let (message, fetch) = match image {
-        Some(image) if !Path::new(what).exists() && !is_manifest(Path::new(what)) => {
-            let file = format!("{}.wasm", image.name());
-            let from = what.trim_start_matches("oci://");
-            (
-                format!("`{what}` is an image in a registry"),
-                format!("wash pull {} --destination {file}` and `umbel launch ./{file}", shell_word(from)),
-            )
-        }
-        _ if is_url => {
-            let file =
-                what.rsplit('/').next().filter(|file| file.ends_with(".wasm")).unwrap_or("component.wasm");
-            (
-                format!("`{what}` is on the network"),
-                format!("curl -Lo {file} {}` and `umbel launch ./{file}", shell_word(what)),
-            )
-        }
-        _ => return None,
-    };
-    let message = format!("{message}; only files, folders and bundled examples can be launched yet");
+/// The image that is meant, if it is one that names its registry. What is a file here, is that.
+fn image(what: &str) -> Option<Image> {
+    let reference = Reference::new(what).ok()?;
+    let Location::Oci(image) = reference.location() else { return None };
+    let is_said = what.starts_with("oci://");
+    let is_here = Path::new(what).exists() || is_manifest(Path::new(what));
+    (is_said || (image.registry.is_some() && !is_here)).then(|| image.clone())
+}
+
+/// A URL is told as that, and not as a file that is missing.
+fn on_the_network(what: &str) -> Option<Problem> {
+    if !["http://", "https://"].iter().any(|scheme| what.starts_with(scheme)) {
+        return None;
+    }
+    let file = what.rsplit('/').next().filter(|file| file.ends_with(".wasm")).unwrap_or("component.wasm");
+    let fetch = format!("curl -Lo {file} {}` and `umbel launch ./{file}", shell_word(what));
+    let message = format!(
+        "`{what}` is on the network; files, folders, images in registries and bundled examples can be launched"
+    );
     Some(Problem::new(artifact::NO_REGISTRY_CLIENT, message).with_help(format!("fetch it first: `{fetch}`")))
 }
 
@@ -228,29 +227,45 @@ async fn manifest(
         Target::Bundled(bundled, bytes) => {
             let name =
                 name.map_or_else(|| AppName::new(bundled), Ok).map_err(|error| Problem::from(&error))?;
-            (unpack(context, bundled, bytes)?, name, true)
+            (local(&unpack(context, bundled, bytes)?), name, true)
         }
         Target::Component(path) => {
             let path = absolute(path)?;
             let name = name.map_or_else(|| name_of(&path), Ok)?;
-            // Looking into it compiles it, which takes a while where it was never run before.
-            let file = path.display().to_string();
-            let command = context.command(&format!("inspect {}", shell_word(&file)));
-            let looking = async {
-                let looked = tokio::time::timeout(patience, client.inspect(&file)).await;
-                looked.unwrap_or_else(|_| Err(still_compiling(&file, patience).into()))
-            };
-            let done = |_: &Inspection| "the component is compiled".to_string();
-            let inspection =
-                context.progress.step("compiling the component", Some(&command), looking, done).await?;
-            let serves_http = inspection.exports.iter().any(|export| serves_http(export));
-            (path, name, serves_http)
+            let serves_http = looked_into(context, client, &path.display().to_string(), patience).await?;
+            (local(&path), name, serves_http)
+        }
+        Target::Image(reference, image) => {
+            let name = name.map_or_else(|| name_of(Path::new(image)), Ok)?;
+            let serves_http = looked_into(context, client, reference, patience).await?;
+            (reference.clone(), name, serves_http)
         }
     };
-    let text = Application::for_component(&name, &format!("file://{}", image.display()), serves_http);
+    let text = Application::for_component(&name, &image, serves_http);
     let file = context.folder.root().join("launched").join(format!("{name}.yaml"));
     write(&file, text.as_bytes())?;
     Ok(Manifest::made(text, file.display().to_string()))
+}
+
+fn local(path: &Path) -> String {
+    format!("file://{}", path.display())
+}
+
+/// Whether a component serves HTTP. Looking into it compiles it, which takes a while where it was never run before.
+async fn looked_into(
+    context: &Context,
+    client: &Client,
+    reference: &str,
+    patience: Duration,
+) -> Result<bool, Failure> {
+    let command = context.command(&format!("inspect {}", shell_word(reference)));
+    let looking = async {
+        let looked = tokio::time::timeout(patience, client.inspect(reference)).await;
+        looked.unwrap_or_else(|_| Err(still_compiling(reference, patience).into()))
+    };
+    let done = |_: &Inspection| "the component is compiled".to_string();
+    let inspection = context.progress.step("compiling the component", Some(&command), looking, done).await?;
+    Ok(inspection.exports.iter().any(|export| serves_http(export)))
 }
 
 fn still_compiling(file: &str, patience: Duration) -> Problem {
@@ -392,14 +407,16 @@ mod tests {
         assert_eq!(Target::find(&at("x.yaml")).unwrap(), Target::Manifest(at("x.yaml")));
         assert_eq!(Target::find(&at("x.wasm")).unwrap(), Target::Component(at("x.wasm")));
         assert!(matches!(Target::find(Path::new("hello")).unwrap(), Target::Bundled("hello", _)));
+        for image in ["oci://ghcr.io/team/hello:1", "ghcr.io/team/hello:1"] {
+            let found = Target::find(Path::new(image)).unwrap();
+            assert_eq!(found, Target::Image(image.into(), "hello".into()));
+        }
         for (what, code) in [
             (at("empty"), api::NOTHING_TO_LAUNCH),
             (at("missing.wasm"), api::FILE_UNREADABLE),
             ("nothing-of-that-name".into(), api::NOTHING_TO_LAUNCH),
             ("/dev/null".into(), api::NOTHING_TO_LAUNCH),
             ("".into(), api::FILE_UNREADABLE),
-            ("oci://ghcr.io/team/hello:1".into(), artifact::NO_REGISTRY_CLIENT),
-            ("ghcr.io/team/hello:1".into(), artifact::NO_REGISTRY_CLIENT),
             ("https://example.com/hello.wasm".into(), artifact::NO_REGISTRY_CLIENT),
             ("missing/folder".into(), api::FILE_UNREADABLE),
             ("missing.d/app.yaml".into(), api::FILE_UNREADABLE),

@@ -18,6 +18,9 @@ pub(crate) mod open;
 pub(crate) mod par;
 pub(crate) mod provider;
 pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
+mod registry;
 pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod spy;
@@ -59,6 +62,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Provider(args) => provider::run(context, args).await,
         Command::Par(args) => par::run(context, args),
         Command::Spy(args) => spy::run(context, args).await,
+        Command::Pull(args) => pull::run(context, args).await,
+        Command::Push(args) => push::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Help(args) => help::run(context, &args),
         Command::Explain(args) => explain::run(context, args),

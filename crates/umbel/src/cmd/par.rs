@@ -8,7 +8,7 @@ use crate::text;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use umbel_api::document::Document;
 use umbel_artifact::par::{self, Archive, Compression, Limits, ParError, Signing, Target};
@@ -154,10 +154,29 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Verb::Sign(sign) => vouch(sign)?,
         Verb::Inspect { file } => look(&file)?,
     };
-    context.show(&contents, render, |contents| {
+    show(context, &contents)
+}
+
+fn show(context: &Context, contents: &Contents) -> Result<(), Failure> {
+    context.show(contents, render, |contents| {
         contents.executables.iter().map(|packed| packed.target.clone()).collect()
-    })?;
-    Ok(())
+    })
+}
+
+/// Whether the file is an archive, by its first bytes.
+pub(crate) fn is_archive(file: &Path) -> bool {
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let head = || -> std::io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        File::open(file)?.take(par::HEAD_BYTES).read_to_end(&mut head)?;
+        Ok(head)
+    };
+    is_file && head().is_ok_and(|head| par::is_archive(&head))
+}
+
+/// Shows what is in an archive.
+pub(crate) fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
+    show(context, &look(file)?)
 }
 
 fn look(file: &Path) -> Result<Contents, Problem> {

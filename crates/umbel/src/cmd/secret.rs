@@ -1,6 +1,6 @@
 //! `umbel secret`: what components may know and nobody else.
 
-mod value;
+pub(crate) mod value;
 
 use crate::context::Context;
 use crate::fail::Failure;

@@ -2,6 +2,9 @@
 
 pub(crate) mod lattice;
 
+pub(crate) mod registries;
+
+use self::registries::Registries;
 use crate::background::{self, Found};
 use crate::context::Context;
 use crate::daemon;
@@ -84,6 +87,8 @@ pub(crate) struct Args {
     /// How long they go on without a platform before they end, with `--processes adopt`
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     adopt_grace: Duration,
+    #[command(flatten)]
+    registries: registries::Args,
     /// How long to wait until it is ready
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
@@ -124,6 +129,8 @@ pub(crate) struct Up {
     pub(crate) adopt_grace: Duration,
     /// Between two heartbeats of the host.
     pub(crate) heartbeat: Duration,
+    /// How registries are asked.
+    pub(crate) registries: Registries,
 }
 
 impl Up {
@@ -141,6 +148,7 @@ impl Up {
             processes: Policy::End,
             adopt_grace: ADOPT_GRACE,
             heartbeat: HEARTBEAT,
+            registries: Registries::default(),
         })
     }
 
@@ -169,6 +177,7 @@ impl Up {
             processes: if args.processes == "adopt" { Policy::Adopt } else { Policy::End },
             adopt_grace: args.adopt_grace,
             heartbeat: HEARTBEAT,
+            registries: Registries::new(&args.registries)?,
         })
     }
 
@@ -197,6 +206,7 @@ impl Up {
         for (key, value) in &self.labels {
             add("--label", format!("{key}={value}"));
         }
+        arguments.extend(self.registries.arguments());
         if self.api.is_none() {
             arguments.push("--no-api-port".into());
         }
@@ -357,7 +367,8 @@ mod tests {
     #[test]
     fn a_background_platform_is_told_everything() {
         let typed = "umbel up --http-port 0 --http-address ::1 --lattice edge --label zone=a --label rack=4 \
-                     --processes adopt --adopt-grace 5s";
+                     --processes adopt --adopt-grace 5s --insecure-registry localhost:5000 --registry-ca /ca.pem \
+                     --registry-credentials /keys.json --config-service";
         for api in ["--api-port=4000", "--no-api-port"] {
             let cli = Cli::try_parse_from(typed.split(' ').chain([api])).unwrap();
             let Command::Up(args) = cli.command else { panic!("not `up`") };

@@ -28,7 +28,7 @@ pub(super) fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 /// What is piped in, or typed unseen. One line end at its end is not a part of it.
-pub(super) fn from_stdin(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn from_stdin(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let stdin = std::io::stdin();
     let unreadable = |error: std::io::Error| {
         Problem::new(api::FILE_UNREADABLE, "standard input cannot be read").with_cause(error.to_string())

@@ -67,7 +67,7 @@ impl SpyFeed {
     /// The next message that is wanted, or how many were missed; `None` when the lattice is closed. Cancel-safe.
     pub async fn follow(&mut self) -> Option<Result<SpyEntry, Lost>> {
         loop {
-            match self.listener.next().await? {
+            match self.listener.next(&self.spy).await? {
                 Heard::Lost(count) => {
                     return Some(Err(Lost { host_id: None, count: Some(count), reason: "slow".into() }));
                 }

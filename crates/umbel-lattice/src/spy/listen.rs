@@ -1,18 +1,23 @@
 //! Where messages come from: subscriptions to no more than the kinds that are wanted.
 
-use super::Kind;
+use super::{Kind, Spy};
 use crate::lattice::SubscribeOptions;
 use crate::subscription::{Attached, Pushed, Sink};
 use crate::{Lattice, Message, Result, subject};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use umbel_core::id::LatticeName;
 
 /// Messages that wait for their reader; more are counted and left out.
 const WAITING_MAX: usize = 8_192;
+
+/// How long an answer waits for its request.
+const HELD_MAX: Duration = Duration::from_millis(20);
+/// Answers that wait so.
+const HELD_LEN_MAX: usize = 1_024;
 
 /// What inboxes begin with unless somebody says otherwise.
 const USUAL_INBOXES: &str = "_INBOX";
@@ -40,6 +45,11 @@ struct Missed {
 pub struct Listener {
     messages: mpsc::Receiver<(u64, Message)>,
     missed: Arc<Missed>,
+    begun: Instant,
+    /// What inboxes begin with, with the dot.
+    inboxes: String,
+    /// Messages to inboxes whose request has not been heard yet.
+    held: VecDeque<(u64, Message)>,
     _attached: Vec<Attached>,
 }
 
@@ -49,25 +59,77 @@ impl Listener {
     /// Errors: those of subscribing; over NATS, `UM0624` for a subject that the credentials do not allow.
     pub async fn start(lattice: &dyn Lattice, kinds: &BTreeSet<Kind>) -> Result<Listener> {
         let (tell, messages) = mpsc::channel(WAITING_MAX);
-        let taker = Arc::new(Taker { begun: Instant::now(), tell, missed: Arc::default() });
+        let begun = Instant::now();
+        let taker = Arc::new(Taker { begun, tell, missed: Arc::default() });
         let mut attached = Vec::new();
-        for pattern in patterns(lattice.name(), kinds, &inboxes(&lattice.inbox())) {
+        let inboxes = inboxes(&lattice.inbox());
+        for pattern in patterns(lattice.name(), kinds, &inboxes) {
             let options = SubscribeOptions { observer: true, ..SubscribeOptions::default() };
             attached.push(lattice.subscribe_with(&pattern, options).await?.attach(taker.clone()));
         }
-        Ok(Listener { messages, missed: taker.missed.clone(), _attached: attached })
+        Ok(Listener {
+            messages,
+            missed: taker.missed.clone(),
+            begun,
+            inboxes: format!("{inboxes}."),
+            held: VecDeque::new(),
+            _attached: attached,
+        })
     }
 
     /// What comes next; `None` when the lattice is closed. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Heard> {
-        if self.missed.is_interrupted.swap(false, Ordering::Relaxed) {
-            return Some(Heard::Interrupted);
+    ///
+    /// Over NATS every subscription is read by itself, and an answer may overtake its request: one whose request `spy` does not know is held
+    /// for a moment.
+    pub async fn next(&mut self, spy: &Spy) -> Option<Heard> {
+        loop {
+            if self.missed.is_interrupted.swap(false, Ordering::Relaxed) {
+                return Some(Heard::Interrupted);
+            }
+            let lost = self.missed.count.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                return Some(Heard::Lost(lost));
+            }
+            if let Some((at_us, message)) = self.released(spy) {
+                return Some(Heard::Message(at_us, message));
+            }
+            let over = self.held.front().map(|(at_us, _)| HELD_MAX.saturating_sub(self.since(*at_us)));
+            let over = async {
+                match over {
+                    Some(left) => tokio::time::sleep(left).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let next = tokio::select! {
+                biased;
+                next = self.messages.recv() => next,
+                () = over => continue,
+            };
+            match next {
+                Some((at_us, message)) => {
+                    let is_early = message.subject.starts_with(&self.inboxes) && !spy.knows(&message.subject);
+                    if !is_early {
+                        return Some(Heard::Message(at_us, message));
+                    }
+                    self.held.push_back((at_us, message));
+                }
+                None => return self.held.pop_front().map(|(at_us, message)| Heard::Message(at_us, message)),
+            }
         }
-        let lost = self.missed.count.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            return Some(Heard::Lost(lost));
-        }
-        self.messages.recv().await.map(|(at_us, message)| Heard::Message(at_us, message))
+    }
+
+    /// A held message whose request is known by now, or that has waited long enough.
+    fn released(&mut self, spy: &Spy) -> Option<(u64, Message)> {
+        let has_waited = |at_us: u64| self.held.len() > HELD_LEN_MAX || self.since(at_us) >= HELD_MAX;
+        let next = self
+            .held
+            .iter()
+            .position(|(at_us, message)| has_waited(*at_us) || spy.knows(&message.subject))?;
+        self.held.remove(next)
+    }
+
+    fn since(&self, at_us: u64) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_micros(at_us))
     }
 }
 

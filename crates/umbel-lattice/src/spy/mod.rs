@@ -67,6 +67,11 @@ impl Spy {
         seen
     }
 
+    /// Whether a request is known whose answers go to this subject.
+    pub fn knows(&self, subject: &str) -> bool {
+        self.pending.find(subject).is_some()
+    }
+
     /// Forgets every request: those that are on their way when messages were lost may be answered unseen.
     pub fn forget(&mut self) {
         self.pending = Pending::default();

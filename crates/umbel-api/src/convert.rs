@@ -107,6 +107,7 @@ fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
         problem: view.problem,
         endpoints: endpoints.map(|e| doc::Endpoint { component: e.component, url: e.url }).collect(),
         restarts: view.restarts,
+        coming: view.coming.map(made),
         by_hand: view.by_hand.map(|by_hand| by_hand.to_string()),
         process: view.process.map(|process| doc::ProviderProcess {
             pid: process.pid,
@@ -115,6 +116,10 @@ fn provider(view: ProviderView, host_id: &str) -> doc::Provider {
             processes: process.processes,
         }),
     }
+}
+
+fn made(made: Made) -> doc::ProviderMade {
+    doc::ProviderMade { kind: provider_kind(Some(made.kind)).into(), reference: made.reference }
 }
 
 pub(crate) fn provider_details(shown: ProviderShow, host_id: &str) -> doc::ProviderDetails {
@@ -137,10 +142,6 @@ pub(crate) fn provider_details(shown: ProviderShow, host_id: &str) -> doc::Provi
 }
 
 pub(crate) fn provider_swap(view: SwapView, host_id: &str) -> doc::ProviderSwap {
-    let made = |made: Made| doc::ProviderMade {
-        kind: provider_kind(Some(made.kind)).into(),
-        reference: made.reference,
-    };
     let link = |moved: SwapLink| doc::SwapLink {
         link: link(moved.link),
         compared: moved.is_compared,

@@ -52,6 +52,11 @@ impl Event {
         Event::of_type(format!("{TYPE_PREFIX}{}", fact.name()), source, unix_time, fact.data())
     }
 
+    /// The event that says what was done by hand.
+    pub fn by_hand(source: &HostId, unix_time: Duration, deed: &Deed) -> Event {
+        Event::umbel(deed.name(), source, unix_time, deed.data())
+    }
+
     /// An event that only Umbel has, for its own event stream: wasmCloud 1.x tools never see it.
     pub fn umbel(name: &str, source: &HostId, unix_time: Duration, data: Value) -> Event {
         Event::of_type(format!("{UMBEL_TYPE_PREFIX}{name}"), source, unix_time, data)
@@ -78,31 +83,36 @@ impl Event {
     pub fn fact(&self) -> Option<Fact> {
         Fact::read(self.kind.strip_prefix(TYPE_PREFIX)?, &self.data)
     }
+
+    /// What was done by hand, if this is an event of that.
+    pub fn deed(&self) -> Option<Deed> {
+        Deed::read(self.kind.strip_prefix(UMBEL_TYPE_PREFIX)?, &self.data)
+    }
 }
 
 macro_rules! facts {
-    ($($(#[$doc:meta])* $variant:ident($data:ty) = $name:literal,)*) => {
-        /// Everything that hosts of wasmCloud 1.x tell.
+    ($(#[$about:meta])* $all:ident { $($(#[$doc:meta])* $variant:ident($data:ty) = $name:literal,)* }) => {
+        $(#[$about])*
         #[derive(Debug, Clone, PartialEq)]
-        pub enum Fact { $($(#[$doc])* $variant($data),)* }
+        pub enum $all { $($(#[$doc])* $variant($data),)* }
 
-        impl Fact {
-            /// The names of all facts.
+        impl $all {
+            /// All names.
             pub const NAMES: &'static [&'static str] = &[$($name),*];
 
             /// The name: the last part of the event's type and subject.
             pub fn name(&self) -> &'static str {
-                match self { $(Fact::$variant(_) => $name,)* }
+                match self { $($all::$variant(_) => $name,)* }
             }
 
             /// The event's data.
             pub fn data(&self) -> Value {
-                match self { $(Fact::$variant(data) => to_value(data),)* }
+                match self { $($all::$variant(data) => to_value(data),)* }
             }
 
-            fn read(name: &str, data: &Value) -> Option<Fact> {
+            fn read(name: &str, data: &Value) -> Option<$all> {
                 match name {
-                    $($name => from_value::<$data>(data).map(Fact::$variant),)*
+                    $($name => from_value::<$data>(data).map($all::$variant),)*
                     _ => None,
                 }
             }
@@ -111,40 +121,76 @@ macro_rules! facts {
 }
 
 facts! {
-    /// A host is up.
-    HostStarted(HostStarted) = "host_started",
-    /// A host is alive; the data is its inventory.
-    HostHeartbeat(Value) = "host_heartbeat",
-    /// A host has stopped.
-    HostStopped(HostStopped) = "host_stopped",
-    /// A component has as many instances as was asked for; 0 is a stop.
-    ComponentScaled(ComponentScaled) = "component_scaled",
-    /// A component could not be scaled.
-    ComponentScaleFailed(ComponentScaleFailed) = "component_scale_failed",
-    /// A provider runs.
-    ProviderStarted(ProviderStarted) = "provider_started",
-    /// A provider could not be started.
-    ProviderStartFailed(ProviderStartFailed) = "provider_start_failed",
-    /// A provider has stopped.
-    ProviderStopped(ProviderStopped) = "provider_stopped",
-    /// A provider has become healthy.
-    HealthCheckPassed(HealthCheck) = "health_check_passed",
-    /// A provider has become unhealthy.
-    HealthCheckFailed(HealthCheck) = "health_check_failed",
-    /// A provider is as healthy as before.
-    HealthCheckStatus(HealthCheck) = "health_check_status",
-    /// A link was put.
-    LinkdefSet(LinkdefSet) = "linkdef_set",
-    /// A link could not be put.
-    LinkdefSetFailed(LinkdefSetFailed) = "linkdef_set_failed",
-    /// A link was deleted.
-    LinkdefDeleted(LinkdefDeleted) = "linkdef_deleted",
-    /// A config was put.
-    ConfigSet(ConfigName) = "config_set",
-    /// A config was deleted.
-    ConfigDeleted(ConfigName) = "config_deleted",
-    /// The labels of a host have changed.
-    LabelsChanged(LabelsChanged) = "labels_changed",
+    /// What somebody has done to a provider by hand. Only Umbel tells it.
+    Deed {
+        /// Another was put in its place.
+        ProviderSwapped(ProviderDeed) = "provider_swapped",
+        /// It was stopped.
+        ProviderStopped(ProviderDeed) = "provider_stopped_by_hand",
+        /// It was started again.
+        ProviderStarted(ProviderDeed) = "provider_started_by_hand",
+        /// It was started anew.
+        ProviderRestarted(ProviderDeed) = "provider_restarted_by_hand",
+    }
+}
+
+/// Data of what was done to a provider by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderDeed {
+    /// The application that the provider is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The host.
+    pub host_id: String,
+    /// What it is made of, after that.
+    pub image_ref: String,
+    /// What it was made of before, if that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+    /// How it runs: `builtin`, `process` or `component`.
+    pub kind: String,
+    /// The provider.
+    pub provider_id: String,
+}
+
+facts! {
+    /// Everything that hosts of wasmCloud 1.x tell.
+    Fact {
+        /// A host is up.
+        HostStarted(HostStarted) = "host_started",
+        /// A host is alive; the data is its inventory.
+        HostHeartbeat(Value) = "host_heartbeat",
+        /// A host has stopped.
+        HostStopped(HostStopped) = "host_stopped",
+        /// A component has as many instances as was asked for; 0 is a stop.
+        ComponentScaled(ComponentScaled) = "component_scaled",
+        /// A component could not be scaled.
+        ComponentScaleFailed(ComponentScaleFailed) = "component_scale_failed",
+        /// A provider runs.
+        ProviderStarted(ProviderStarted) = "provider_started",
+        /// A provider could not be started.
+        ProviderStartFailed(ProviderStartFailed) = "provider_start_failed",
+        /// A provider has stopped.
+        ProviderStopped(ProviderStopped) = "provider_stopped",
+        /// A provider has become healthy.
+        HealthCheckPassed(HealthCheck) = "health_check_passed",
+        /// A provider has become unhealthy.
+        HealthCheckFailed(HealthCheck) = "health_check_failed",
+        /// A provider is as healthy as before.
+        HealthCheckStatus(HealthCheck) = "health_check_status",
+        /// A link was put.
+        LinkdefSet(LinkdefSet) = "linkdef_set",
+        /// A link could not be put.
+        LinkdefSetFailed(LinkdefSetFailed) = "linkdef_set_failed",
+        /// A link was deleted.
+        LinkdefDeleted(LinkdefDeleted) = "linkdef_deleted",
+        /// A config was put.
+        ConfigSet(ConfigName) = "config_set",
+        /// A config was deleted.
+        ConfigDeleted(ConfigName) = "config_deleted",
+        /// The labels of a host have changed.
+        LabelsChanged(LabelsChanged) = "labels_changed",
+    }
 }
 
 fn to_value<T: Serialize>(data: &T) -> Value {

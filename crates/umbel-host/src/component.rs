@@ -203,6 +203,7 @@ async fn install(
         image: loaded.image.clone(),
         host: Arc::downgrade(shared),
         logs: shared.logs.clone(),
+        trial: Arc::default(),
     };
     let component = Component::new(
         shared.images.engine(),

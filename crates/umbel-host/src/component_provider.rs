@@ -12,6 +12,7 @@
 use crate::component::{Loaded, load_image, open_grants};
 use crate::door::{Bindings, Door, Importer};
 use crate::fetch::blocking;
+use crate::logs::Trial;
 use crate::provider::is_inward;
 use crate::shared::Shared;
 use arc_swap::ArcSwap;
@@ -28,14 +29,11 @@ use umbel_core::link::{LinkKey, ResolvedLink, Values};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::StartProvider;
 use umbel_provider::Provider;
-use umbel_runtime::{Budget, Component, Image, Resident, Usage};
+use umbel_runtime::{Budget, Component, Image, Resident, Usage, Uses};
 use umbel_wit::{InterfaceName, Serve};
 
 /// Where a component finds the folder that every provider has.
 pub const DATA: &str = "/data";
-
-/// Between finding it and waiting for its turn.
-const FOUND_GRACE: Duration = Duration::from_millis(2);
 
 /// What decides what runs: another plan is another provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +86,7 @@ pub async fn start(
     plan: &Plan,
     order: Arc<StartProvider>,
     folder: PathBuf,
+    trial: Arc<Trial>,
 ) -> Result<ComponentProvider, Problem> {
     let id = &order.provider_id;
     // Whatever is a provider's id is one of a component as well.
@@ -106,6 +105,7 @@ pub async fn start(
         image: image.clone(),
         host: Arc::downgrade(shared),
         logs: shared.logs.clone(),
+        trial,
     };
     shared.bind_to(&bindings, importer(&order));
     let engine = shared.images.engine();
@@ -127,8 +127,8 @@ pub async fn start(
 }
 
 /// Makes sure that its bytes are there, compiled and a provider, without starting it.
-pub async fn prepare(shared: &Arc<Shared>, plan: &Plan) -> Result<(), Problem> {
-    load(shared, plan).await.map(drop)
+pub async fn prepare(shared: &Arc<Shared>, plan: &Plan) -> Result<Arc<Image>, Problem> {
+    Ok(load(shared, plan).await?.image)
 }
 
 async fn load(shared: &Arc<Shared>, plan: &Plan) -> Result<Loaded, Problem> {
@@ -222,12 +222,9 @@ impl ComponentProvider {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no call is under way and nobody has a resource of it, at most for `calls`; once only resources are left, at most for
-    /// `resources`. Says whether it is idle.
-    pub async fn idle(&self, calls: Duration, resources: Duration) -> bool {
-        // Whoever has just found it has yet to wait for its turn.
-        tokio::time::sleep(FOUND_GRACE).await;
-        self.resident.idle(calls, resources).await
+    /// Calls and resources of it.
+    pub fn uses(&self) -> &Uses {
+        self.resident.uses()
     }
 
     /// What of a link's contract it does not export, if that is all of it.

@@ -1,8 +1,8 @@
 //! What a component's calls reach: its links of that moment, its config, its log.
 
-use crate::logs::LogSender;
+use crate::logs::{LogSender, Trial};
 use crate::provider::ProviderSlot;
-use crate::provider::way::is_of_a_way;
+use crate::provider::way::{Found, WAIT_MAX, is_of_a_way};
 use crate::shared::Shared;
 use crate::slot;
 use crate::tables::Tables;
@@ -11,18 +11,17 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Weak;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
-use umbel_core::link::{DEFAULT_LINK_NAME, Link, LinkKey, Values};
+use umbel_core::link::{DEFAULT_LINK_NAME, Distance, Link, LinkKey, Values};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{OutgoingOptions, Request, Response};
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
 use umbel_runtime::{Component, Image, World};
-use umbel_wit::{InterfaceName, Resource};
+use umbel_wit::{Interface, InterfaceName, Resource, Serve};
 
 /// The interfaces under which guests send HTTP requests.
 pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/client"];
@@ -55,6 +54,8 @@ struct Bound {
     compared: ArcSwapOption<(Arc<Image>, Option<Problem>)>,
     // As long as it leads to the same target.
     times: Arc<Times>,
+    // Its target on another host, for imports of each interface that it was called for.
+    there: OnceLock<Arc<dyn Serve>>,
 }
 
 /// Whose links and config they are: a component, or a provider that is one.
@@ -105,6 +106,7 @@ impl Bindings {
                 provider: provider(&link.target),
                 compared: ArcSwapOption::empty(),
                 times: self.times(&link.key(), &link.target),
+                there: OnceLock::new(),
             };
             let bound = Arc::new(bound);
             let contract = &link.contract;
@@ -159,6 +161,7 @@ impl Bindings {
 }
 
 /// The way out of one component.
+#[derive(Clone)]
 pub struct Door {
     /// The component's id.
     pub id: ComponentId,
@@ -172,6 +175,8 @@ pub struct Door {
     pub host: Weak<Shared>,
     /// Where its lines go.
     pub logs: LogSender,
+    /// Whether it is a provider that is only tried yet.
+    pub trial: Arc<Trial>,
 }
 
 impl Door {
@@ -202,6 +207,58 @@ impl Door {
         self.checked(bound, import, revision.component.clone())
     }
 
+    /// Where the way to a provider leads at this moment.
+    fn over_way(
+        &self,
+        slot: &Arc<ProviderSlot>,
+        found: Found,
+        bound: &Arc<Bound>,
+        import: &InterfaceName,
+    ) -> Result<Target, Problem> {
+        match found {
+            Found::Served(true) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            Found::Served(false) => Err(self.away(bound, import)),
+            Found::Component(component, used) => {
+                self.checked(bound, import, component).map(|component| Target::Held(component, used))
+            }
+            Found::Moves => Ok(self.next(slot, bound, import)),
+            Found::Nobody => Err(not_running(slot)),
+        }
+    }
+
+    /// The provider that is about to serve.
+    fn next(&self, slot: &Arc<ProviderSlot>, bound: &Arc<Bound>, import: &InterfaceName) -> Target {
+        let (door, slot, bound, import) = (self.clone(), slot.clone(), bound.clone(), import.clone());
+        let served = async move {
+            let found = slot.way.arrive(WAIT_MAX).await?.found();
+            door.over_way(&slot, found, &bound, &import)
+        };
+        Target::Later(served.boxed())
+    }
+
+    /// What serves the link on another host, if its target is not here and may be there.
+    fn there(&self, bound: &Bound) -> Option<Arc<dyn Serve>> {
+        if bound.link.distance == Distance::Local {
+            return None;
+        }
+        let host = self.host.upgrade()?;
+        let elsewhere = host.elsewhere.as_ref()?;
+        if host.slot(&bound.link.target).is_some() {
+            return None;
+        }
+        let types = || {
+            let imports = self.image.imports().iter().filter(|import| bound.link.contract.covers(import));
+            let typed = |import: &String| Some((InterfaceName::new(import), self.types(import)?));
+            elsewhere.serve(&bound.link.target, imports.filter_map(typed).collect::<Vec<_>>())
+        };
+        Some(bound.there.get_or_init(types).clone())
+    }
+
+    /// The types of an import, as the component has them.
+    fn types(&self, import: &str) -> Option<Arc<Interface>> {
+        self.image.imported(import).cloned().map(Arc::new)
+    }
+
     /// The component, if it serves the contract as this one has it.
     fn checked(
         &self,
@@ -227,6 +284,14 @@ impl Door {
         let importer = (self.id.as_str(), &*self.image);
         let server = (server.id(), &**server.image());
         mismatch(importer, server, |name| link.contract.covers(name) || *name == import.to_string())
+    }
+}
+
+fn outgoing_options(options: &SendOptions) -> OutgoingOptions {
+    OutgoingOptions {
+        connect_timeout: options.connect_timeout,
+        first_byte_timeout: options.first_byte_timeout,
+        between_bytes_timeout: options.between_bytes_timeout,
     }
 }
 
@@ -318,6 +383,13 @@ impl HostCalls for Door {
             // A component that answers HTTP serves requests as well as the network does.
             return timed(times, slot.answer(request, within));
         }
+        if provider.is_none()
+            && let Some(host) = self.host.upgrade()
+            && let Some(elsewhere) = &host.elsewhere
+        {
+            let link = (key.source_id.as_str(), key.name.as_str(), target.as_str());
+            return timed(times, elsewhere.send(link, request, outgoing_options(&options)));
+        }
         let way = provider.as_ref().map(|slot| &slot.way);
         let served = way.map_or(Ok(false), |way| way.check_http());
         let Some(way) = way.filter(|_| matches!(served, Ok(true))) else {
@@ -332,12 +404,7 @@ impl HostCalls for Door {
             ));
             return async move { Err(problem) }.boxed();
         };
-        let options = OutgoingOptions {
-            connect_timeout: options.connect_timeout,
-            first_byte_timeout: options.first_byte_timeout,
-            between_bytes_timeout: options.between_bytes_timeout,
-        };
-        timed(times, way.send(key, request, options))
+        timed(times, way.send(key, request, outgoing_options(&options)))
     }
 
     fn config_get(&self, key: &str) -> Option<String> {
@@ -349,7 +416,8 @@ impl HostCalls for Door {
     }
 
     fn log(&self, level: Level, stream: Stream, context: &str, message: &str) {
-        self.logs.send(&self.id, self.application.as_deref(), level, stream, context, message);
+        let context = self.trial.context(context);
+        self.logs.send(&self.id, self.application.as_deref(), level, stream, &context, message);
     }
 
     fn target(
@@ -382,16 +450,11 @@ impl HostCalls for Door {
             return Err(problem);
         };
         match &bound.provider {
-            Some(slot) => match slot.way.check()?.then(|| slot.component()) {
-                None if slot.running().is_none() => Err(not_running(slot)),
-                None => Err(self.away(bound, import)),
-                // While another takes its place, calls wait on the way.
-                Some(Some(provider)) if slot.way.now().is_some() => {
-                    self.checked(bound, import, provider.component().clone()).map(Target::Component)
-                }
-                Some(_) => Ok(Target::Server(slot.calls.clone(), bound.told.clone())),
+            Some(slot) => self.over_way(slot, slot.way.find()?, bound, import),
+            None => match self.there(bound) {
+                Some(there) => Ok(Target::Server(there, bound.told.clone())),
+                None => self.component(bound, import).map(Target::Component),
             },
-            None => self.component(bound, import).map(Target::Component),
         }
     }
 

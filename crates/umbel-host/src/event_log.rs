@@ -140,8 +140,11 @@ fn rotated(path: &Path) -> PathBuf {
 /// The child that owns the log. Heartbeats are left out: they are the inventory, again and again.
 pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut asks: tokio::sync::MutexGuard<'_, mpsc::Receiver<Ask>> = shared.event_inbox.lock().await;
-    let subject = subjects::evt::any(&shared.config.lattice);
-    let mut events = shared.lattice.observe(&subject).await.map_err(|e| Problem::from(&e))?;
+    let name = &shared.config.lattice;
+    let subjects = [subjects::evt::any(name), subjects::umbel::event_any(name)];
+    let [told, own] = subjects.each_ref().map(|subject| shared.lattice.observe(subject));
+    let mut events = told.await.map_err(|e| Problem::from(&e))?;
+    let mut own = own.await.map_err(|e| Problem::from(&e))?;
     let path = shared.state.join("events.jsonl");
     // Megabytes to read and to parse, which others must not wait for.
     let mut log = blocking(move || Ok(Log::open(path))).await?;
@@ -152,13 +155,17 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
                 None => return Err(Problem::from(&HostError::Away { part: "events" })),
                 Some(message) => take(&shared, &mut log, &message).await,
             },
+            message = own.next() => match message {
+                None => return Err(Problem::from(&HostError::Away { part: "events" })),
+                Some(message) => take(&shared, &mut log, &message).await,
+            },
             ask = asks.recv() => match ask {
                 None => return Ok(()),
                 // The asker may have gone; then nobody misses the answer.
                 Some((request, answer)) => drop(answer.send(log.answer(&request))),
             },
             () = cx.stop.requested() => {
-                while let Some(message) = events.try_next() {
+                while let Some(message) = events.try_next().or_else(|| own.try_next()) {
                     take(&shared, &mut log, &message).await;
                 }
                 return Ok(());

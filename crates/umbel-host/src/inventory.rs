@@ -47,13 +47,13 @@ pub fn inventory(shared: &Shared) -> Inventory {
 pub fn host(shared: &Shared) -> Host {
     let uptime = shared.uptime().as_secs();
     Host {
-        rpc_host: "in-process".into(),
-        ctl_host: "in-process".into(),
+        rpc_host: shared.lattice.address(),
+        ctl_host: shared.lattice.address(),
         friendly_name: shared.config.friendly_name.clone(),
         id: shared.id.clone(),
         labels: shared.labels.load().as_ref().clone(),
         lattice: shared.config.lattice.clone(),
-        js_domain: None,
+        js_domain: shared.lattice.js_domain(),
         uptime_human: human(uptime),
         uptime_seconds: uptime,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -157,8 +157,9 @@ pub(crate) fn provider(slot: &ProviderSlot, node: Option<&Tree>) -> ProviderView
         });
     }
     view.state = seen(own, node);
-    view.restarts = node.map_or(0, |node| node.restarts);
+    view.restarts = slot.restarts(node.map_or(0, |node| node.restarts));
     view.is_moving = slot.is_moving();
+    view.coming = slot.coming();
     view.by_hand = slot.hand.load().as_ref().map(|hand| hand.view());
     view.problem = problem;
     view.application = order.application.clone();

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
-//! configs) · [`fetch`] and [`registries`], [`component`] and [`slot`] · [`provider`], [`process`] and [`component_provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach) ·
+//! configs) · [`fetch`] and [`registries`], [`component`] and [`slot`] · [`provider`], [`process`] and [`component_provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach), [`elsewhere`] and [`exports`] (other hosts) ·
 //! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
@@ -21,9 +21,11 @@ pub mod component_provider;
 pub mod config;
 pub mod control;
 pub mod door;
+pub mod elsewhere;
 pub mod error;
 pub mod event_log;
 pub mod explain;
+pub mod exports;
 pub mod fetch;
 pub mod heartbeat;
 pub mod inventory;

@@ -4,9 +4,10 @@
 
 use crate::error::HostError;
 use crate::shared::Shared;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use umbel_core::id::ComponentId;
 use umbel_core::{Clock, Problem};
@@ -130,6 +131,34 @@ impl LogSender {
     }
 }
 
+/// What the lines of a provider that is only tried yet are marked with, where the context of others is.
+pub const CANDIDATE: &str = "candidate";
+
+/// Whether a provider is only tried yet: another one serves meanwhile, or is to serve again.
+#[derive(Debug, Default)]
+pub struct Trial(AtomicBool);
+
+impl Trial {
+    /// Of one that is tried.
+    pub fn begun() -> Arc<Trial> {
+        Arc::new(Trial(AtomicBool::new(true)))
+    }
+
+    /// It serves from now on.
+    pub fn over(&self) {
+        self.0.store(false, Relaxed);
+    }
+
+    /// The context of a line of it, of which it has said this itself.
+    pub fn context<'a>(&self, own: &'a str) -> Cow<'a, str> {
+        match (self.0.load(Relaxed), own) {
+            (false, own) => own.into(),
+            (true, "") => CANDIDATE.into(),
+            (true, own) => format!("{CANDIDATE}: {own}").into(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Kept {
     lines: VecDeque<LogLine>,
@@ -210,4 +239,17 @@ fn history(kept: &BTreeMap<ComponentId, Kept>, request: &LogsRequest) -> Vec<Log
     lines.sort_by_key(|line| line.seq);
     let limit = if request.limit == 0 { ANSWER_MAX } else { request.limit.min(ANSWER_MAX) };
     lines.split_off(lines.len().saturating_sub(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trial;
+
+    #[test]
+    fn lines_of_what_is_only_tried_say_so() {
+        let trial = Trial::begun();
+        assert_eq!((&*trial.context(""), &*trial.context("db")), ("candidate", "candidate: db"));
+        trial.over();
+        assert_eq!((&*trial.context(""), &*trial.context("db")), ("", "db"));
+    }
 }

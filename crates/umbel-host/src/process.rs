@@ -12,7 +12,7 @@ mod contain;
 mod left;
 mod log;
 mod program;
-mod reach;
+pub(crate) mod reach;
 mod run;
 
 pub use left::{forgo, leftovers};
@@ -209,7 +209,7 @@ impl Ground {
         let (home, executables) = opened.await?;
         let tasks = Scope::new("provider connections");
         let socket = home.folder().join("lattice.sock");
-        let gate = Gate::open(shared.lattice.clone(), &socket, spawn_in(&tasks)).map_err(|source| {
+        let gate = Gate::open(shared.local.clone(), &socket, spawn_in(&tasks)).map_err(|source| {
             Problem::new(code::PROVIDER_NOT_STARTED, "the socket of provider processes cannot be opened")
                 .with_cause(format!("{}: {source}", socket.display()))
         })?;
@@ -234,7 +234,7 @@ impl Ground {
             is_quick: false,
             limits: ServerLimits::default(),
         };
-        let server = Server::start(shared.lattice.clone(), spawn_in(&self.tasks), spec).await;
+        let server = Server::start(shared.local.clone(), spawn_in(&self.tasks), spec).await;
         let server = Arc::new(server.map_err(coded)?);
         called.insert(component.to_string(), Arc::downgrade(&server));
         Ok(server)

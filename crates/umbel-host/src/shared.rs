@@ -3,6 +3,7 @@
 use crate::component;
 use crate::config::Config;
 use crate::door::{Bindings, Importer};
+use crate::elsewhere::Elsewhere;
 use crate::error::HostError;
 use crate::event_log::Ask;
 use crate::logs::{self, LogInbox, LogSender};
@@ -21,13 +22,13 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 use umbel_artifact::Store;
-use umbel_core::event::{Event, Fact};
+use umbel_core::event::{Deed, Event, Fact};
 use umbel_core::id::{ComponentId, HostId};
 use umbel_core::link::LinkKey;
 use umbel_core::nkey::KeyPair;
 use umbel_core::{Clock, Problem};
 use umbel_lattice::control::PartState;
-use umbel_lattice::{Lattice, Message, subjects};
+use umbel_lattice::{InProcess, Lattice, Message, subjects};
 use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::calls::{Level, Stream};
@@ -83,6 +84,8 @@ pub struct Shared {
     pub id: HostId,
     /// The lattice.
     pub lattice: Arc<dyn Lattice>,
+    /// What it has in this process alone, where others share it: provider processes of this host are reached over it.
+    pub local: Arc<dyn Lattice>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Compiled components.
@@ -127,6 +130,10 @@ pub struct Shared {
     pub processes: Processes,
     /// Providers that were replaced, until they have answered.
     pub retiring: Scope,
+    /// The way to other hosts, where there may be any.
+    pub elsewhere: Option<Elsewhere>,
+    /// What calls from and to other hosts do beside the data path.
+    pub calls: Scope,
     records: Records,
     root: OnceLock<Handle>,
 }
@@ -144,11 +151,19 @@ impl Host {
         let (event_asks, event_inbox) = mpsc::channel(256);
         let labels = labels(&config);
         let registries = Registries::new(&config.registries)?;
+        let local: Arc<dyn Lattice> = if deps.lattice.is_shared() {
+            Arc::new(InProcess::ephemeral(config.lattice.clone()))
+        } else {
+            deps.lattice.clone()
+        };
+        let calls = Scope::new("calls between hosts");
+        let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
         let host = Host(Arc::new(Shared {
             config,
             state,
             id,
             lattice: deps.lattice,
+            local,
             clock: deps.clock,
             images: deps.images,
             store: deps.store,
@@ -171,6 +186,8 @@ impl Host {
             compared: Compared::default(),
             processes: Processes::default(),
             retiring: Scope::new("replaced providers"),
+            elsewhere,
+            calls,
             records,
             root: OnceLock::new(),
         }));
@@ -301,6 +318,15 @@ impl Shared {
         }
     }
 
+    /// Tells what somebody has done by hand. Tools of wasmCloud do not hear of it.
+    pub async fn tell_by_hand(&self, deed: &Deed) {
+        let event = Event::by_hand(&self.id, self.clock.unix_time(), deed);
+        let subject = subjects::umbel::event(&self.config.lattice, deed.name());
+        if let Err(error) = self.lattice.publish(Message::json(subject, &event)).await {
+            tracing::warn!(%error, event = deed.name(), "an event was not published");
+        }
+    }
+
     /// Fails when the host takes nothing new.
     pub fn check_open(&self) -> Result<(), HostError> {
         if self.draining.load(Relaxed) { Err(HostError::Stopping) } else { Ok(()) }
@@ -333,12 +359,17 @@ pub struct HostTargets {
 
 impl Targets for HostTargets {
     fn http(&self, component: &str) -> Option<Arc<dyn Handler>> {
-        let slot = self.shared.slot(component)?;
-        Some(slot)
+        match (self.shared.slot(component), &self.shared.elsewhere) {
+            (Some(slot), _) => Some(slot),
+            (None, elsewhere) => Some(elsewhere.as_ref()?.handler(self.provider.id.as_str(), component)),
+        }
     }
 
     fn export(&self, component: &str, interface: &str) -> Option<Arc<dyn Serve>> {
-        let slot = self.shared.slot(component)?;
+        let Some(slot) = self.shared.slot(component) else {
+            let types = self.provider.interfaces(&self.shared);
+            return Some(self.shared.elsewhere.as_ref()?.serve(component, types.iter().cloned()));
+        };
         let revision = slot.current.load_full()?;
         let exports = revision.component.image().contracts().any(|(name, _)| name.unversioned == interface);
         drop(revision);

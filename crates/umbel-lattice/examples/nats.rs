@@ -62,7 +62,7 @@ async fn answer(url: String) {
         id: "echo".into(),
         catalog: Arc::new(move || catalog.clone()),
         serve: Arc::new(Echo(vec![7; 100].into())),
-        links: Arc::new(|_, _, _| Ok(Arc::new(Link::default()))),
+        links: Arc::new(|_| Ok(Arc::new(Link::default()))),
         lent: Lent::new(),
         group: Some("echo".into()),
         is_quick: true,
@@ -115,6 +115,7 @@ async fn ask(url: String, calls: usize) {
         target: "echo".into(),
         source: "bench".into(),
         link: "default".into(),
+        application: None,
         patience: Some(LONG),
     };
     while client.call(&outgoing, &signature, vec!["a-key".into()]).await.is_err() {

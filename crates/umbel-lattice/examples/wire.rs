@@ -54,7 +54,7 @@ async fn provide(path: std::path::PathBuf, token: String) {
         id: "echo".into(),
         catalog: Arc::new(move || catalog.clone()),
         serve: Arc::new(Echo(vec![7; 100].into())),
-        links: Arc::new(|_, _, _| Ok(Arc::new(Link::default()))),
+        links: Arc::new(|_| Ok(Arc::new(Link::default()))),
         lent: Lent::new(),
         group: Some("echo".into()),
         is_quick: true,
@@ -71,6 +71,7 @@ async fn measure(client: Client, calls: usize, name: &str) {
         target: "echo".into(),
         source: "bench".into(),
         link: "default".into(),
+        application: None,
         patience: Some(Duration::from_secs(30)),
     };
     let mut times = Vec::with_capacity(calls);

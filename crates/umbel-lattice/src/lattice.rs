@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
+use zeroize::Zeroizing;
 
 /// How many messages a subscription queues unless said otherwise.
 pub const QUEUE_LEN_MAX_DEFAULT: usize = 4_096;
@@ -53,6 +54,27 @@ pub trait Lattice: Send + Sync + 'static {
     /// answers sends an empty message with the header `Status: 503` to the reply subject (`429` where all queues are full), as NATS does.
     async fn publish_request(&self, message: Message) -> Result<()> {
         self.publish(message).await
+    }
+
+    /// Whether other hosts may be on it. Where none can be, nobody need be asked whether they are there, and
+    /// [`Lattice::request_all`] returns as soon as all have answered.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Where it is carried, for people and for tools: `nats://127.0.0.1:4222`, or `in-process`.
+    fn address(&self) -> String {
+        "in-process".into()
+    }
+
+    /// What a provider process of wasmCloud 1.x connects with, if something is needed.
+    fn login(&self) -> Option<Login> {
+        None
+    }
+
+    /// The JetStream domain that has its state, if one was chosen.
+    fn js_domain(&self) -> Option<String> {
+        None
     }
 
     /// Longest payload of a message here, in bytes.
@@ -108,6 +130,15 @@ pub trait Lattice: Send + Sync + 'static {
             None => Ok(()),
         }
     }
+}
+
+/// Credentials of a NATS user.
+#[derive(Clone)]
+pub struct Login {
+    /// Its JWT; empty where a seed is enough.
+    pub jwt: String,
+    /// Its seed, `SU…`.
+    pub seed: Zeroizing<String>,
 }
 
 /// The header with which an implementation says that a request has no answer: `503` nobody is there, `429` all queues are full.

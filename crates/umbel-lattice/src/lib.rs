@@ -37,7 +37,7 @@ pub mod wrpc;
 pub use bucket::{Bucket, Entry, Watch, WatchEvent};
 pub use error::{LatticeError, Result};
 pub use inprocess::InProcess;
-pub use lattice::{Lattice, Spawn, SubscribeOptions};
+pub use lattice::{Lattice, Login, Spawn, SubscribeOptions};
 pub use message::{Headers, Message};
 pub use nats::{Nats, NatsSpec};
 pub use subscription::Subscription;

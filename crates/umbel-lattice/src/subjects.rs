@@ -310,6 +310,14 @@ pub mod umbel {
     pub fn log_any(lattice: &LatticeName) -> String {
         format!("umbel.v1.{lattice}.log.>")
     }
+    /// Where an event is told that only Umbel has.
+    pub fn event(lattice: &LatticeName, name: &str) -> String {
+        format!("umbel.v1.{lattice}.evt.{name}")
+    }
+    /// All of them: a pattern.
+    pub fn event_any(lattice: &LatticeName) -> String {
+        format!("umbel.v1.{lattice}.evt.*")
+    }
     /// Where numbered events are published.
     pub fn events(lattice: &LatticeName) -> String {
         format!("umbel.v1.{lattice}.events")

@@ -150,7 +150,9 @@ impl Holder<'_> {
             // The problem of a provider that runs is a link that it does not take: changing that link may be the cure.
             PartKind::Provider => {
                 let view = inventory.provider(&part.id);
-                view.is_some_and(|view| self.is_ours(&view.annotations) && is_up(view.state))
+                view.is_some_and(|view| {
+                    self.is_ours(&view.annotations) && is_up(view.state) && !view.is_moving
+                })
             }
         }
     }

@@ -15,6 +15,8 @@ pub struct Site {
     pub load: usize,
     /// Whether the part to place runs there already.
     pub has_part: bool,
+    /// How many parts of the same application run there, or were just placed there: calls between them stay in the host.
+    pub kin: usize,
 }
 
 /// Instances by host; only hosts that get some.
@@ -36,16 +38,33 @@ pub fn place<'s>(
     }
 }
 
-/// The host that has it, else the one with the fewest parts.
+/// The host that has it, else the one with the most parts of its application, else the one with the fewest parts.
 fn single(kind: PartKind, limits: Option<&Limits>, sites: &BTreeMap<HostId, Site>) -> Placement {
-    let instances = match kind {
+    let instances = unscaled(kind, limits);
+    let best = sites
+        .iter()
+        .min_by_key(|(host, site)| (!site.has_part, std::cmp::Reverse(site.kin), site.load, *host));
+    best.map(|(host, _)| (host.clone(), instances)).into_iter().collect()
+}
+
+/// How many instances a part has that says none.
+fn unscaled(kind: PartKind, limits: Option<&Limits>) -> u32 {
+    match kind {
         PartKind::Component => {
             limits.map_or_else(|| Limits::default().instances_max, |limits| limits.instances_max)
         }
         PartKind::Provider => 1,
-    };
-    let best = sites.iter().min_by_key(|(host, site)| (!site.has_part, site.load, *host));
-    best.map(|(host, _)| (host.clone(), instances)).into_iter().collect()
+    }
+}
+
+/// On each of the hosts, because what links to it by a local link is there.
+pub fn beside<'h>(
+    kind: PartKind,
+    limits: Option<&Limits>,
+    hosts: impl IntoIterator<Item = &'h HostId>,
+) -> Placement {
+    let instances = unscaled(kind, limits);
+    hosts.into_iter().map(|host| (host.clone(), instances)).collect()
 }
 
 /// All hosts in an order of the part's own (rendezvous hashing): parts meet different hosts first, and the order of two hosts

@@ -10,18 +10,18 @@
 //! Which of them have to wait until others have had their effect is decided by [`crate::hold`].
 
 use crate::desired::{Annotations, Desired, DesiredPart, is_ours};
-use crate::place::{Placement, Site, place};
+use crate::place::{Placement, Site, beside, place};
 use crate::store::Owned;
 use crate::world::{HostView, World};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use umbel_core::Problem;
 use umbel_core::code::host::SWAP_REFUSED;
 use umbel_core::code::manager as code;
-use umbel_core::id::{ComponentId, HostId, ProviderId};
-use umbel_core::link::{Link, LinkKey, Values};
+use umbel_core::id::{AppName, ComponentId, HostId, ProviderId};
+use umbel_core::link::{Distance, Link, LinkKey, Values};
 use umbel_lattice::control::{PartState, Scale, StartProvider, StopProvider};
-use umbel_manifest::PartKind;
+use umbel_manifest::{PartKind, Scale as Scaling};
 
 /// One thing to do. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +165,7 @@ struct Planner<'a> {
     plan: Plan,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     fn configs(&mut self) {
         for (name, values) in &self.desired.configs {
             let is_owned = self.desired.owned.configs.contains(name);
@@ -196,28 +196,19 @@ impl Planner<'_> {
     }
 
     fn parts(&mut self) {
-        let mut loads: BTreeMap<&HostId, usize> = BTreeMap::new();
-        for (host, inventory) in self.world.hosts.iter() {
-            loads.insert(host, inventory.components.len() + inventory.providers.len());
-        }
-        for part in &self.desired.parts {
-            let sites = self.sites(part, &loads);
-            let (placement, unmatched) =
-                place(&part.id, part.kind, &part.scale, part.limits.as_ref(), &sites);
-            if self.world.hosts.is_empty() {
-                let problem =
-                    Problem::new(code::NO_HOST, format!("no host answers that could run `{}`", part.name));
-                self.plan.problems.insert(part.name.clone(), problem);
-            } else if !unmatched.is_empty() {
-                let message =
-                    format!("no host has the labels of `{}` for `{}`", unmatched.join("`, `"), part.name);
-                self.plan.problems.insert(part.name.clone(), Problem::new(code::NO_HOST_MATCHES, message));
-            }
+        let mut crowd = Crowd::of(self.world, &self.desired.name);
+        let parts: Vec<&DesiredPart> = self.in_order();
+        for part in parts {
+            let sites = self.sites(part, &crowd);
+            let beside = self.importers_here(part).filter(|_| part.scale == Scaling::Single);
+            let (placement, unmatched) = match beside {
+                Some(hosts) => (beside_of(part, &hosts), Vec::new()),
+                None => place(&part.id, part.kind, &part.scale, part.limits.as_ref(), &sites),
+            };
+            self.check_placed(part, &placement, &unmatched);
             for (host, count) in &placement {
-                if !sites[host].has_part
-                    && let Some(load) = loads.get_mut(host)
-                {
-                    *load += 1;
+                if !sites.get(host).is_some_and(|site| site.has_part) {
+                    crowd.add(host);
                 }
                 match part.kind {
                     PartKind::Component => self.component(part, host, *count),
@@ -228,14 +219,77 @@ impl Planner<'_> {
         }
     }
 
-    fn sites(&self, part: &DesiredPart, loads: &BTreeMap<&HostId, usize>) -> BTreeMap<HostId, Site> {
+    /// Parts that others have local links to come after those, whose hosts are theirs.
+    fn in_order(&self) -> Vec<&'a DesiredPart> {
+        let desired = self.desired;
+        let mut placed: BTreeSet<&str> = BTreeSet::new();
+        let (mut order, mut left): (Vec<&DesiredPart>, Vec<&DesiredPart>) =
+            (Vec::new(), desired.parts.iter().collect());
+        while !left.is_empty() {
+            let waits = |part: &&DesiredPart| {
+                let mut importers = importers(desired, part);
+                part.scale == Scaling::Single && importers.any(|importer| !placed.contains(importer))
+            };
+            let (later, mut now): (Vec<&DesiredPart>, Vec<&DesiredPart>) =
+                left.iter().partition(|part| waits(part));
+            let mut later = later;
+            if now.is_empty() {
+                // They wait for one another in a circle: somewhere it begins.
+                now.push(later.remove(0));
+            }
+            placed.extend(now.iter().map(|part| part.id.as_str()));
+            order.append(&mut now);
+            left = later;
+        }
+        order
+    }
+
+    /// The hosts of what has a local link to the part, if anything has.
+    fn importers_here(&self, part: &DesiredPart) -> Option<BTreeSet<HostId>> {
+        let mut importers = importers(self.desired, part).peekable();
+        importers.peek()?;
+        let hosts = importers.filter_map(|importer| self.plan.placements.get(importer)).flatten();
+        let hosts: BTreeSet<HostId> = hosts.map(|(host, _)| host.clone()).collect();
+        // In a circle nobody is placed yet.
+        (!hosts.is_empty()).then_some(hosts)
+    }
+
+    fn check_placed(&mut self, part: &DesiredPart, placement: &Placement, unmatched: &[&str]) {
+        let problem = if self.world.hosts.is_empty() {
+            Problem::new(code::NO_HOST, format!("no host answers that could run `{}`", part.name))
+        } else if !unmatched.is_empty() {
+            let message =
+                format!("no host has the labels of `{}` for `{}`", unmatched.join("`, `"), part.name);
+            Problem::new(code::NO_HOST_MATCHES, message)
+        } else if let Some(importer) = self.torn_apart(part, placement) {
+            let message = format!(
+                "`{importer}` has a local link to `{}`, which its scaler does not put on every host of `{importer}`",
+                part.name
+            );
+            Problem::new(code::LOCAL_LINK_APART, message)
+        } else {
+            return;
+        };
+        self.plan.problems.insert(part.name.clone(), problem);
+    }
+
+    /// Who has a local link to the part, and is on a host where the part is not.
+    fn torn_apart(&self, part: &DesiredPart, placement: &Placement) -> Option<&'a str> {
+        importers(self.desired, part).find(|importer| {
+            let hosts = self.plan.placements.get(*importer);
+            hosts.is_some_and(|hosts| hosts.keys().any(|host| !placement.contains_key(host)))
+        })
+    }
+
+    fn sites(&self, part: &DesiredPart, crowd: &Crowd) -> BTreeMap<HostId, Site> {
         let site = |(host, inventory): (&HostId, &Arc<HostView>)| {
             let annotations = match part.kind {
                 PartKind::Component => inventory.component(&part.id).map(|view| view.annotations.as_ref()),
                 PartKind::Provider => inventory.provider(&part.id).map(|view| view.annotations.as_ref()),
             };
             let has_part = annotations.is_some_and(|found| is_ours(found, &self.desired.name));
-            (host.clone(), Site { labels: inventory.labels.clone(), load: loads[host], has_part })
+            let (load, kin) = crowd.on(host);
+            (host.clone(), Site { labels: inventory.labels.clone(), load, has_part, kin })
         };
         self.world.hosts.iter().map(site).collect()
     }
@@ -391,6 +445,45 @@ impl Planner<'_> {
                 self.plan.owned.links.insert(key.clone());
                 self.plan.steps.push(Step::DelLink(key.clone()));
             }
+        }
+    }
+}
+
+/// Who has a local link to the part.
+fn importers<'d>(desired: &'d Desired, part: &DesiredPart) -> impl Iterator<Item = &'d str> {
+    let id = part.id.clone();
+    let is_local =
+        move |link: &&Link| link.distance == Distance::Local && link.target == id && link.source_id != id;
+    let known = |source: &&str| desired.parts.iter().any(|part| part.id == *source);
+    desired.links.iter().filter(is_local).map(|link| link.source_id.as_str()).filter(known)
+}
+
+fn beside_of(part: &DesiredPart, hosts: &BTreeSet<HostId>) -> Placement {
+    beside(part.kind, part.limits.as_ref(), hosts)
+}
+
+/// How many parts are on each host: of all applications, and of this one.
+struct Crowd(BTreeMap<HostId, (usize, usize)>);
+
+impl Crowd {
+    fn of(world: &World, name: &AppName) -> Crowd {
+        let ours = |annotations: Option<&Annotations>| usize::from(is_ours(annotations, name));
+        let on = |inventory: &HostView| {
+            let components = inventory.components.iter().map(|view| ours(view.annotations.as_ref()));
+            let providers = inventory.providers.iter().map(|view| ours(view.annotations.as_ref()));
+            let kin: usize = components.chain(providers).sum();
+            (inventory.components.len() + inventory.providers.len(), kin)
+        };
+        Crowd(world.hosts.iter().map(|(host, inventory)| (host.clone(), on(inventory))).collect())
+    }
+
+    fn on(&self, host: &HostId) -> (usize, usize) {
+        self.0.get(host).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, host: &HostId) {
+        if let Some((load, kin)) = self.0.get_mut(host) {
+            (*load, *kin) = (*load + 1, *kin + 1);
         }
     }
 }

@@ -55,6 +55,17 @@ struct Seen {
     endpoints: Vec<Endpoint>,
 }
 
+impl Seen {
+    /// What is told of the part, if it is not as it should be.
+    fn message(&self, name: &str) -> String {
+        match &self.problem {
+            Some(problem) => problem.message.clone(),
+            None if self.is_moving => format!("another is about to take the place of `{name}`"),
+            None => self.state.to_string(),
+        }
+    }
+}
+
 /// How far a link or config is.
 struct Done {
     /// It is there as it is wanted.
@@ -88,8 +99,7 @@ impl Viewer<'_> {
             let mut add = |this: &mut Self, host: Option<&HostId>, seen: Seen, kind: StatusType| {
                 if severity(kind) > severity(worst) {
                     worst = kind;
-                    message =
-                        seen.problem.as_ref().map_or_else(|| seen.state.to_string(), |p| p.message.clone());
+                    message = seen.message(&part.name);
                 }
                 endpoints.extend(seen.endpoints.iter().map(|endpoint| endpoint.url.clone()));
                 this.status.parts.push(PartStatus {

@@ -32,6 +32,8 @@ pub struct Options {
     pub ping_wait: Duration,
     /// A host that is silent for less is taken to be as it was.
     pub host_grace: Duration,
+    /// How often hosts are asked whether they are there, where a lattice has several. One that is silent twice is gone.
+    pub roll_every: Duration,
     /// Activations within this time become one round.
     pub coalesce: Duration,
     /// The slow timer.
@@ -57,6 +59,7 @@ impl Default for Options {
             fetch_timeout: Duration::from_secs(120),
             ping_wait: Duration::from_secs(1),
             host_grace: Duration::from_secs(30),
+            roll_every: Duration::from_secs(1),
             coalesce: Duration::from_millis(10),
             tick: Duration::from_secs(15),
             resend_after: Duration::from_secs(5),

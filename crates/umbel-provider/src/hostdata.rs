@@ -114,6 +114,9 @@ pub struct OwnData {
     /// take it over. 0: it ends.
     #[serde(skip_serializing_if = "is_zero")]
     pub reconnect_ms: u64,
+    /// Where to connect, where `lattice_rpc_url` is for those that do not know what is ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -170,6 +173,9 @@ impl HostData {
     ///
     /// Errors: the connection is of another kind.
     pub fn socket(&self) -> Result<&Path, Problem> {
+        if let Some(socket) = self.umbel.as_ref().and_then(|own| own.socket.as_deref()) {
+            return Ok(socket);
+        }
         let path = self.lattice_rpc_url.strip_prefix(UNIX).filter(|path| path.starts_with('/'));
         path.map(Path::new).ok_or_else(|| {
             let scheme = self.lattice_rpc_url.split("://").next().unwrap_or_default();

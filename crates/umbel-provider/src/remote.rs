@@ -88,14 +88,19 @@ impl Remote {
     /// Errors: what it could not start for, or `UM0646` if it says nothing in time. Dropping the future is enough when its process ends.
     pub async fn connect(spec: RemoteSpec, within: Duration) -> Result<Remote, Problem> {
         let subjects = Subjects::new(spec.lattice.name(), &spec.address);
-        let client =
-            Client::new(spec.lattice.clone(), spec.spawn.clone(), Lent::new(), ClientLimits::default());
-        let client = client.await.map_err(|error| Problem::from(&error))?;
         let ready = ready(&*spec.lattice, &subjects);
         let description = tokio::time::timeout(within, ready).await.map_err(|_| {
             let message = format!("the provider `{}` was not ready within {within:?}", spec.id);
             Problem::new(wire::PROVIDER_SILENT, message)
         })??;
+        Remote::with(spec, description).await
+    }
+
+    async fn with(spec: RemoteSpec, description: Option<Description>) -> Result<Remote, Problem> {
+        let subjects = Subjects::new(spec.lattice.name(), &spec.address);
+        let client =
+            Client::new(spec.lattice.clone(), spec.spawn.clone(), Lent::new(), ClientLimits::default());
+        let client = client.await.map_err(|error| Problem::from(&error))?;
         let is_ours = description.is_some();
         let description =
             description.unwrap_or_else(|| Description { serves: true, ..Description::default() });
@@ -116,6 +121,28 @@ impl Remote {
         let state = State { endpoints: description.endpoints, links: links.collect(), problem: None };
         let serves = description.serves;
         Ok(Remote { spec, subjects, client, server, is_ours, serves, state: Mutex::new(state) })
+    }
+
+    /// Waits until a provider of wasmCloud 1.x is ready, which says no more of itself than that it is healthy.
+    ///
+    /// Errors: `UM0646` if it says nothing in time.
+    pub async fn connect_plain(spec: RemoteSpec, within: Duration) -> Result<Remote, Problem> {
+        let subjects = Subjects::new(spec.lattice.name(), &spec.address);
+        let healthy = async {
+            while spec.lattice.request(&subjects.health(), bytes::Bytes::new(), ANSWER_MAX).await.is_err() {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(within, healthy).await.map_err(|_| {
+            let message = format!("the provider `{}` was not ready within {within:?}", spec.id);
+            Problem::new(wire::PROVIDER_SILENT, message)
+        })?;
+        Remote::with(spec, None).await
+    }
+
+    /// Whether it speaks wasmCloud 1.x alone.
+    pub fn is_plain(&self) -> bool {
+        !self.is_ours
     }
 
     /// The types that the provider says it serves and calls.
@@ -306,6 +333,7 @@ impl Serve for Calls {
             target: self.address.clone(),
             source: call.link.source_id.clone(),
             link: call.link.name.clone(),
+            application: call.link.application.clone(),
             patience: call.patience,
         };
         Box::pin(async move { client.call(&outgoing, &*signature?, call.args).await })

@@ -87,7 +87,12 @@ impl Harness {
         let gate = Gate::open(lattice.clone(), &folder.path().join("gate"), spawn.clone()).map_err(failed)?;
         let (door, token) = gate.expect(door_of(&name)?);
         let reconnect_ms = u64::try_from(reconnect.as_millis()).unwrap_or(u64::MAX);
-        let own = OwnData { token: token.reveal().into(), folder: folder.path().join("data"), reconnect_ms };
+        let own = OwnData {
+            token: token.reveal().into(),
+            folder: folder.path().join("data"),
+            reconnect_ms,
+            socket: None,
+        };
         let mut data = HostData::unix(HOST, name.as_str(), PROVIDER, gate.path(), own);
         data.config = values(config);
         // Through the line, as a process gets it.
@@ -205,9 +210,12 @@ impl Harness {
             id: id.into(),
             catalog: Arc::new(move || catalog.clone()),
             serve,
-            links: Arc::new(|source, name, _| {
-                let link =
-                    umbel_wit::Link { source_id: source.into(), name: name.into(), ..Default::default() };
+            links: Arc::new(|caller| {
+                let link = umbel_wit::Link {
+                    source_id: caller.source.into(),
+                    name: caller.link.into(),
+                    ..Default::default()
+                };
                 Ok(Arc::new(link))
             }),
             lent: Lent::new(),

@@ -3,6 +3,7 @@
 use crate::body::Body;
 use crate::component::Component;
 use crate::guest::Call;
+use crate::uses::Use;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,12 +82,15 @@ pub struct SendOptions {
 pub struct Within(pub(crate) Arc<Call>);
 
 /// Where a link leads at this moment.
-#[derive(Clone)]
 pub enum Target {
     /// To a component in this host.
     Component(Component),
+    /// To one that may be replaced, and then is there until the call is over.
+    Held(Component, Use),
     /// To whatever serves the contract otherwise.
     Server(Arc<dyn Serve>, Arc<Link>),
+    /// To whoever serves next: the call waits for that.
+    Later(BoxFuture<'static, Result<Target, Problem>>),
 }
 
 /// One component's way out. Implemented by the host; every call finds the links of that moment.

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 use umbel_core::code::guest::{CONTRACT_MISMATCH, NOT_CARRIED, UNLINKED, UNSUPPORTED_CALL};
+use umbel_core::code::host::PROVIDER_STOPPED;
 use umbel_core::{Coded, Problem};
 use umbel_wit::{Call, Function, InterfaceName, Type, Value};
 use wasmtime::component::{Accessor, LinkerInstance, ResourceType};
@@ -220,9 +221,12 @@ impl Gate {
         };
         let target = if self.has_handles { self.of_maker(ctx, target, &mut args, name) } else { target };
         let session = match &target {
-            Target::Component(component) if component.needs_session(&self.import) => {
+            Target::Component(component) | Target::Held(component, _)
+                if component.needs_session(&self.import) =>
+            {
                 Some(ctx.sessions.with(component))
             }
+            // What is waited for is a provider: one that is a component has its one session.
             _ => None,
         };
         let parent = ctx.call.clone();
@@ -230,37 +234,43 @@ impl Gate {
         let (import, interface, function) =
             (self.import.clone(), self.interface.clone(), self.function.clone());
         Ok(Ok(async move {
-            match target {
-                Target::Component(component) => {
-                    let parent = Some(parent);
-                    let invocation = Invocation { import, function, args, parent, session, is_apart };
-                    let outcome = match is_apart {
-                        false => component.invoke(invocation).await,
-                        true => invoke_apart(component, invocation).await,
-                    };
-                    outcome.map_err(|error| Problem::from(&error as &dyn Coded))
-                }
-                Target::Server(server, link) => {
-                    let version = import.version;
-                    let patience = parent.left();
-                    server.call(Call { link, interface, version, function, args, patience }).await
-                }
-            }
+            let mut target = target;
+            let (component, _used) = loop {
+                target = match target {
+                    Target::Component(component) => break (component, None),
+                    Target::Held(component, used) => break (component, Some(used)),
+                    Target::Server(server, link) => {
+                        let (version, patience) = (import.version, parent.left());
+                        return server
+                            .call(Call { link, interface, version, function, args, patience })
+                            .await;
+                    }
+                    Target::Later(later) => later.await?,
+                };
+            };
+            let invocation = Invocation { import, function, args, parent: Some(parent), session, is_apart };
+            let outcome = match is_apart {
+                false => component.invoke(invocation).await,
+                true => invoke_apart(component, invocation).await,
+            };
+            outcome.map_err(|error| Problem::from(&error as &dyn Coded))
         }))
     }
 
     /// A call that brings a resource is for whoever made it, also when the link has come to lead to another since.
     fn of_maker(&self, ctx: &Ctx, target: Target, args: &mut [Value], name: Option<&str>) -> Target {
-        match &target {
-            Target::Server(..) => {
-                remote::maker(&self.import, &self.function, args).map_or(target, Target::Component)
-            }
-            Target::Component(_) => {
-                let resource = remote::of_a_server(args);
-                let maker = resource.and_then(|it| ctx.shared().calls.maker(&self.import, name, &it));
-                maker.unwrap_or(target)
-            }
-        }
+        let made_by_component =
+            |args: &mut [Value]| remote::maker(&self.import, &self.function, args).map(Target::Component);
+        let made_by_server = |args: &mut [Value]| {
+            let resource = remote::of_a_server(args)?;
+            ctx.shared().calls.maker(&self.import, name, &resource)
+        };
+        let maker = match &target {
+            Target::Server(..) => made_by_component(args),
+            Target::Component(_) | Target::Held(..) => made_by_server(args),
+            Target::Later(_) => made_by_component(args).or_else(|| made_by_server(args)),
+        };
+        maker.unwrap_or(target)
     }
 
     /// Hands the outcome to the importer.
@@ -281,8 +291,9 @@ impl Gate {
 
     /// The contract's own error, where it has one that fits; otherwise the importer's call ends with the problem.
     fn failed(&self, ctx: &Ctx, problem: Problem) -> Result<Value> {
-        // What only a change of links or of a component can mend is not the importer's to handle.
-        let wrong = [UNLINKED, CONTRACT_MISMATCH, NOT_CARRIED, UNSUPPORTED_CALL].contains(&problem.code);
+        // What only a change of links or of a component can mend, or somebody's hand, is not the importer's to handle.
+        let wrong = [UNLINKED, CONTRACT_MISMATCH, NOT_CARRIED, UNSUPPORTED_CALL, PROVIDER_STOPPED]
+            .contains(&problem.code);
         match self.failure.filter(|_| !wrong) {
             Some(failure) => {
                 let text = format!("{}: {problem}; {}", self.function, problem.help);

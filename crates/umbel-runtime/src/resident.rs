@@ -15,12 +15,13 @@ use crate::guest::Call;
 use crate::handler;
 use crate::lane;
 use crate::session::{Lasting, Session};
+use crate::uses::Uses;
 use crate::warm::Warm;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use umbel_core::code::guest::NOT_RUNNING;
 use umbel_core::{Coded, Problem};
@@ -28,14 +29,13 @@ use wasmtime::component::Instance;
 
 /// What a call that is ended gets to notice it: calls that wait are looked at once in a second.
 const END_GRACE: Duration = Duration::from_millis(1_500);
-/// How often it is looked whether nothing is left to do.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A component with its one instance. Cheap to clone; the instance goes when it is stopped, or when nobody holds it.
 #[derive(Clone)]
 pub struct Resident {
     component: Component,
     session: Arc<Session>,
+    uses: Uses,
 }
 
 impl Resident {
@@ -44,7 +44,8 @@ impl Resident {
     /// # Errors
     /// Instantiation traps, takes too long, or there is no room for it.
     pub async fn start(component: Component) -> Result<Resident, CallError> {
-        let session = Session::of(&component, Some(Seat::default()));
+        let uses = Uses::default();
+        let session = Session::of(&component, Some(Seat::new(uses.clone())));
         let inner = &component.inner;
         let (shared, limit_ms) = (&inner.shared, inner.shared.limits().call_ms_max);
         let call = Call::new(&inner.engine, shared, limit_ms, Outbox::closed(), None)?;
@@ -61,7 +62,8 @@ impl Resident {
         let warm = lane::place(shared, &call, work).await?;
         session.begin_anew();
         *session.instance().lock().await = Some(Lasting { warm, place });
-        Ok(Resident { component: Component { resident: Some(session.clone()), ..component }, session })
+        let component = Component { resident: Some(session.clone()), ..component };
+        Ok(Resident { component, session, uses })
     }
 
     /// What calls go to, as to any component.
@@ -83,26 +85,9 @@ impl Resident {
         }
     }
 
-    /// Waits until no call has its turn or waits for it, and nobody has a resource of it, at most for `calls`; once only resources are
-    /// left, at most for `resources`. Says whether it is idle.
-    pub async fn idle(&self, calls: Duration, resources: Duration) -> bool {
-        let begun = Instant::now();
-        let mut calls_over: Option<Instant> = None;
-        loop {
-            let is_free = self.session.instance().try_lock_owned().is_ok();
-            if is_free && self.session.held() == 0 {
-                return true;
-            }
-            if !is_free {
-                calls_over = None;
-            } else if calls_over.get_or_insert_with(Instant::now).elapsed() >= resources {
-                return false;
-            }
-            if begun.elapsed() >= calls {
-                return false;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+    /// Calls that have their turn or wait for it, and resources that somebody has.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Lets the calls that are there finish within `deadline`, and ends the instance. Calls that come later are refused.
@@ -136,15 +121,15 @@ pub(crate) struct Seat {
     fate: watch::Sender<Fate>,
     /// Whether a call has the instance; it stays so when that does not come back.
     is_out: AtomicBool,
-}
-
-impl Default for Seat {
-    fn default() -> Seat {
-        Seat { fate: watch::Sender::new(Fate::Serves), is_out: AtomicBool::new(false) }
-    }
+    /// Calls that have their turn or wait for it, and resources that somebody has.
+    pub(crate) uses: Uses,
 }
 
 impl Seat {
+    fn new(uses: Uses) -> Seat {
+        Seat { fate: watch::Sender::new(Fate::Serves), is_out: AtomicBool::new(false), uses }
+    }
+
     /// Whether the call whose turn it is finds what it came for.
     pub(crate) fn check(&self, id: &str, is_there: bool) -> Result<(), CallError> {
         let component = id.to_string();

@@ -207,7 +207,8 @@ impl Component {
             }
             return Ok(result);
         };
-        let Turn { session, mut instance, place } = turn;
+        // Used until the instance is back in its place.
+        let Turn { used: _used, session, mut instance, place } = turn;
         let epoch = instance.as_ref().map(|_| session.epoch());
         let callee = Callee { session: Some(&session), epoch, ..callee };
         if session.seat.is_some() && !function.takes(&invocation.args) {

@@ -12,6 +12,7 @@ use crate::component::Component;
 use crate::error::CallError;
 use crate::guest::Call;
 use crate::resident::Seat;
+use crate::uses::Use;
 use crate::warm::Warm;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) struct Turn {
     pub instance: OwnedMutexGuard<Option<Lasting>>,
     /// For the instance that it does not have yet.
     pub place: Option<OwnedSemaphorePermit>,
+    /// That of a resident is used from when the call waits for it.
+    pub used: Option<Use>,
 }
 
 /// What is known of an instance's handles outside of it.
@@ -50,8 +53,6 @@ struct Handles {
     epoch: u64,
     /// Resources of this instance that nobody holds any more; the next call ends them.
     dropped: Vec<ResourceAny>,
-    /// Resources that somebody has.
-    held: usize,
 }
 
 impl Session {
@@ -88,6 +89,7 @@ impl Session {
         if call.is_awaited_in(address) {
             return Err(shared.budget.ring());
         }
+        let used = self.seat.as_ref().map(|seat| seat.uses.call());
         let instance = match self.instance.clone().try_lock_owned() {
             Ok(instance) => instance,
             Err(_) => {
@@ -107,22 +109,12 @@ impl Session {
             (None, None) => Some(call.admit_session().await?),
         };
         call.runs_in(address);
-        Ok(Turn { session: self, instance, place })
+        Ok(Turn { session: self, instance, place, used })
     }
 
-    /// Notes that somebody has a resource more.
-    pub(crate) fn hold(&self) {
-        self.handles().held += 1;
-    }
-
-    /// Notes that somebody has a resource less.
-    pub(crate) fn let_go(&self) {
-        self.handles().held -= 1;
-    }
-
-    /// How many resources of it somebody has, of whichever instance.
-    pub(crate) fn held(&self) -> usize {
-        self.handles().held
+    /// Counts a resource that somebody has, where that matters: a resident may be waited for until nobody has any.
+    pub(crate) fn hold(&self) -> Option<Use> {
+        self.seat.as_ref().map(|seat| seat.uses.resource())
     }
 
     /// Notes that a resource of that instance is not held any more.

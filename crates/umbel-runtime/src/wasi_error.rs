@@ -2,7 +2,7 @@
 //! travels along where a code has room for one.
 
 use crate::body::BodyError;
-use umbel_core::code::{Code, call, guest};
+use umbel_core::code::{Code, call, guest, host};
 use umbel_core::{Kind, Problem};
 use wasmtime_wasi_http::Error;
 
@@ -11,7 +11,9 @@ pub(crate) fn of(problem: &Problem) -> Error {
     // Guests retry some of these and not others, and expect what the engine's own client says: both waits for bytes are one code.
     let is = |code: Code| problem.code == code;
     match problem.kind {
-        _ if is(guest::UNLINKED) => Error::InternalError(Some(format!("{problem}; {}", problem.help))),
+        _ if is(guest::UNLINKED) || is(host::PROVIDER_STOPPED) => {
+            Error::InternalError(Some(format!("{problem}; {}", problem.help)))
+        }
         _ if is(call::OUT_URI) => Error::HttpRequestUriInvalid,
         _ if is(call::OUT_DNS) => Error::DnsError { rcode: None, info_code: None },
         _ if is(call::OUT_CONNECT) => Error::ConnectionRefused,

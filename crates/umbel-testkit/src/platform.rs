@@ -62,7 +62,12 @@ impl Platform {
 
     /// Starts it in its folder, with what it had.
     pub fn start(&mut self) -> Result<()> {
-        self.succeed(&["up", "--detach"])?;
+        self.start_with(&[])
+    }
+
+    /// The same with further arguments of `umbel up`.
+    pub fn start_with(&mut self, more: &[&str]) -> Result<()> {
+        self.succeed(&[&["up", "--detach"], more].concat())?;
         self.read_endpoint()
     }
 

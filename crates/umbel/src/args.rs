@@ -61,7 +61,11 @@ pub(crate) enum Command {
     /// Start the platform if none runs, deploy a component or application, and print its URL
     Launch(cmd::launch::Args),
     /// Start the platform
-    Up(cmd::up::Args),
+    Up(Box<cmd::up::Args>),
+    /// Start the platform on a lattice that other hosts share
+    Join(Box<cmd::join::Args>),
+    /// Run as a host of wasmCloud 1.x does, configured by its variables and flags
+    Host(Box<cmd::host::Args>),
     /// Stop the platform
     Down(cmd::down::Args),
     /// Deploy an application from its manifest
@@ -125,7 +129,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "push",
         ],
     ),
-    ("The platform", &["up", "top", "tree", "events", "doctor"]),
+    ("The platform", &["up", "join", "host", "top", "tree", "events", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];
 
@@ -158,6 +162,11 @@ pub(crate) fn command() -> clap::Command {
 /// answer than that one is missing.
 pub(crate) fn parse(typed: impl ExactSizeIterator<Item = OsString>) -> Result<Cli, ExitCode> {
     let mut command = command();
+    if cmd::host::is_meant() {
+        let words = typed.chain([OsString::from("host")]);
+        let matches = command.try_get_matches_from_mut(words).unwrap_or_else(|error| error.exit());
+        return Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()));
+    }
     if typed.len() <= 1 {
         let help = command.render_help();
         let text = if Style::of_stderr().colour { help.ansi().to_string() } else { help.to_string() };

@@ -4,6 +4,7 @@
 //! deadline, so no signal can be missed.
 
 use crate::cmd::up::Up;
+use crate::cmd::up::lattice::NATS;
 use crate::context::Context;
 use crate::fail::Failure;
 use std::io::{Read, Seek, SeekFrom};
@@ -198,7 +199,12 @@ fn spawn(folder: &StateFolder, up: &Up, log: &Log) -> Result<Child, Failure> {
         Problem::new(api::START_FAILED, "the platform cannot be started").with_cause(error.to_string())
     };
     let program = std::env::current_exe().map_err(failed)?;
-    let child = std::process::Command::new(program)
+    let mut command = std::process::Command::new(program);
+    match up.on.variable() {
+        Some(address) => command.env(NATS, address),
+        None => command.env_remove(NATS),
+    };
+    let child = command
         .args(up.arguments(folder))
         .stdin(Stdio::null())
         .stdout(log.writer()?)

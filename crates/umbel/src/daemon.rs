@@ -3,7 +3,9 @@
 //! build: folder and lock → state → engine → host, manager and API as one tree · run: until a signal, a request or the end of the
 //! tree · drain: the tree stops in reverse, then the data path, then the state is closed.
 
+use crate::carrier::Carried;
 use crate::cmd::up::Up;
+use crate::cmd::up::lattice::Carrier;
 use crate::files;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::path::PathBuf;
@@ -30,7 +32,7 @@ use umbel_core::{Coded, Problem, SystemClock};
 use umbel_host::process::Own;
 use umbel_host::worker::CompileProcesses;
 use umbel_host::{Config as HostConfig, Deps, Host, StateDir, tree};
-use umbel_lattice::{InProcess, Lattice};
+use umbel_lattice::Lattice;
 use umbel_manager::Options as ManagerOptions;
 use umbel_provider::Factory;
 use umbel_runtime::{Engine, Images};
@@ -86,7 +88,7 @@ async fn stopped(
 struct Platform {
     tree: Handle,
     host: Host,
-    lattice: Arc<dyn Lattice>,
+    carried: Carried,
     cores: Arc<Cores>,
     background: Background,
     http: HttpServer,
@@ -124,17 +126,20 @@ impl Platform {
             }),
         };
         Api::check(&api).await?;
-        let opened = InProcess::open(state.join("lattice.redb"), up.lattice.clone()).await;
-        let lattice: Arc<dyn Lattice> = Arc::new(opened.map_err(coded)?);
+        let carried = Carried::open(folder.root(), &up.lattice, &up.on).await?;
+        let lattice = carried.lattice.clone();
         let host = host(state, &key, lattice.clone(), up, &http, (&cores, &background)).await?;
         let mut spec = tree::root();
         spec.children = tree::children(&host);
         let clock = Arc::new(SystemClock);
-        spec.children.push(umbel_manager::child_spec(lattice.clone(), clock, ManagerOptions::default()));
-        spec.children.push(Api::child_spec(api, lattice.clone()));
+        if up.on.manages {
+            let (holder, options) = (host.id().as_str(), ManagerOptions::default());
+            spec.children.push(umbel_manager::child_spec(lattice.clone(), clock, holder, options));
+        }
+        spec.children.push(Api::child_spec(api, lattice));
         let tree = Supervisor::start("umbel", spec, Env::system());
         host.attach(tree.clone());
-        Ok(Platform { tree, host, lattice, cores, background, http, listens, asked_to_stop })
+        Ok(Platform { tree, host, carried, cores, background, http, listens, asked_to_stop })
     }
 
     /// Waits until everything serves, then tells where.
@@ -175,7 +180,7 @@ impl Platform {
         self.cores.shutdown(CORES_DEADLINE).await;
         // Whoever waited for a call there has gone.
         drop(self.background);
-        self.lattice.close().await;
+        self.carried.close().await;
     }
 }
 
@@ -201,6 +206,8 @@ async fn host(
     let program = PathBuf::from("/proc/self/exe");
     let mut config = HostConfig::new(up.lattice.clone());
     config.labels = up.labels.clone();
+    config.friendly_name = name(up);
+    config.heartbeat = up.heartbeat;
     (config.processes, config.adopt_grace) = (up.processes, up.adopt_grace);
     config.registries = up.registries.config()?;
     config.own = Some(Own {
@@ -253,6 +260,16 @@ fn keep_memory_private() -> Result<(), Problem> {
 fn not_private(error: &dyn std::error::Error) -> Problem {
     let message = "the platform cannot keep its memory to itself";
     Problem::new(umbel_core::code::host::NOT_PRIVATE, message).with_cause(error.to_string())
+}
+
+/// What people call the host.
+fn name(up: &Up) -> String {
+    let of_machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match (&up.name, &up.on.carrier) {
+        (Some(name), _) => name.clone(),
+        (None, Carrier::Own) => "umbel".into(),
+        (None, Carrier::Nats(_) | Carrier::Started(_)) => of_machine(),
+    }
 }
 
 fn available_cores() -> usize {

@@ -4,10 +4,11 @@
 //! nothing else; `umbel up` is that platform.
 //!
 //! Read in this order: [`args`] what can be typed · [`context`] what it means · [`cmd`] one file per verb · [`render`] how
-//! results and failures look · [`progress`] what is shown while one waits · `daemon` what `umbel up` runs.
+//! results and failures look · [`progress`] what is shown while one waits · `daemon` what `umbel up` runs, `carrier` what carries its lattice.
 
 mod args;
 mod background;
+mod carrier;
 mod cmd;
 mod context;
 mod daemon;
@@ -67,7 +68,9 @@ fn keep_errors_cheap() {
 fn run(context: &Context, command: args::Command) -> Result<(), Failure> {
     // A command waits for one thing at a time; the platform has a control plane that must not.
     let mut builder = match command {
-        args::Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
+        args::Command::Up(_) | args::Command::Join(_) | args::Command::Host(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder

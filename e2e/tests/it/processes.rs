@@ -118,7 +118,8 @@ fn a_provider_that_is_killed_comes_back_with_its_links_and_its_callers_are_told(
             assert!(asked.elapsed() < Duration::from_secs(10), "a caller hung");
             match answer.status {
                 200 => break killed.elapsed(),
-                500..=504 => {}
+                // Also when it ended under a call that was under way.
+                503 => {}
                 status => panic!("{status}: {}", answer.text()),
             }
             assert!(killed.elapsed() < Duration::from_secs(20), "it did not come back: {}", answer.text());

@@ -5,7 +5,7 @@ use crate::{umbel, up};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use umbel_testkit::Platform;
-use umbel_testkit::load::Load;
+use umbel_testkit::load::{Load, Outcome};
 use umbel_testkit::wait::block_until;
 
 const KEYVALUE: &str = "counter-keyvalue";
@@ -20,11 +20,8 @@ fn ask(platform: &Platform) -> (u16, String) {
     (answer.status, answer.text())
 }
 
-#[test]
-fn a_swap_under_load_fails_no_request_and_loses_no_count() {
-    let platform = up();
-    platform.deploy(&counter("v1", "builtin:keyvalue", "")).unwrap();
-    platform.wait_for_answer("counter").unwrap();
+/// What a load on the counter comes to while that is done to its store.
+fn under_load(platform: &Platform, doing: impl FnOnce()) -> Outcome {
     let load = Load {
         address: platform.address,
         host: "counter.localhost".to_owned(),
@@ -34,22 +31,55 @@ fn a_swap_under_load_fails_no_request_and_loses_no_count() {
         duration: Duration::from_secs(300),
     };
     let over = AtomicBool::new(false);
-    let outcome = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let load = scope.spawn(|| load.run(&over));
+        doing();
+        over.store(true, Ordering::Relaxed);
+        load.join().unwrap()
+    })
+}
+
+/// Every answer counted one, whoever served it.
+fn is_counted(platform: &Platform, outcome: &Outcome) {
+    assert_eq!(outcome.failed, 0, "{:?}", outcome.examples);
+    let (_, text) = ask(platform);
+    let counted: u64 = text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+    assert!(counted > outcome.succeeded, "{counted} after {}", outcome.succeeded);
+}
+
+#[test]
+fn a_swap_under_load_fails_no_request_and_loses_no_count() {
+    let platform = up();
+    platform.deploy(&counter("v1", "builtin:keyvalue", "")).unwrap();
+    platform.wait_for_answer("counter").unwrap();
+    let outcome = under_load(&platform, || {
         for round in 0..6 {
             let to: &[&str] = if round % 2 == 0 { &["--isolation", "process"] } else { &[] };
             let swap = [&["provider", "swap", KEYVALUE, "builtin:keyvalue"], to].concat();
             platform.succeed(&swap).unwrap();
             assert_eq!(kind(&platform), ["process", "builtin"][round % 2]);
         }
-        over.store(true, Ordering::Relaxed);
-        load.join().unwrap()
     });
-    assert_eq!(outcome.failed, 0, "{:?}", outcome.examples);
-    // Every answer counted one, and the data is the same behind both kinds.
-    let (_, text) = ask(&platform);
-    let counted: u64 = text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
-    assert!(counted > outcome.succeeded, "{counted} after {}", outcome.succeeded);
+    is_counted(&platform, &outcome);
+}
+
+#[test]
+fn a_component_that_is_restarted_and_replaced_under_load_fails_no_request() {
+    let platform = up();
+    let image = umbel_testkit::guest("keyvalue-component").display().to_string();
+    platform.deploy(&counter("v1", &image, "")).unwrap();
+    platform.wait_for_answer("counter").unwrap();
+    let outcome = under_load(&platform, || {
+        for round in 0..4 {
+            platform.succeed(&["provider", "restart", KEYVALUE]).unwrap();
+            let limits = format!(", limits: {{memory: {}MiB}}", 64 + round);
+            // It is deployed when the new one serves, and not before.
+            platform.deploy(&counter(&format!("v{}", round + 2), &image, &limits)).unwrap();
+            let shown = platform.json(&["provider", "show", KEYVALUE]).unwrap();
+            assert!(shown["provider"]["coming"].is_null(), "{shown}");
+        }
+    });
+    is_counted(&platform, &outcome);
 }
 
 #[test]
@@ -95,6 +125,10 @@ fn a_swap_that_cannot_be_leaves_the_old_one_serving() {
         assert!(ran.code != 0 && ran.stderr.contains(code), "{to}: {}", ran.stderr);
         assert_eq!(ask(&platform).0, 200, "after {to}");
     }
+    // What it said while it was tried is not taken for what the one that serves has said.
+    block_until("the log tells of whom it is", || {
+        platform.succeed(&["provider", "logs", KEYVALUE]).unwrap().contains("[candidate]  I cannot go on")
+    });
     let ran = platform.run(&["provider", "swap", KEYVALUE, "builtin:blobstore", "--dry-run"]).unwrap();
     assert!(
         ran.code != 0 && ran.stderr.contains("UM0570") && ran.stdout.contains("would be swapped"),
@@ -169,7 +203,8 @@ fn a_provider_is_stopped_started_and_restarted() {
     platform.wait_for_answer("counter").unwrap();
     platform.succeed(&["provider", "stop", KEYVALUE]).unwrap();
     let (status, text) = ask(&platform);
-    assert!(status >= 500 && text.contains("UM0830"), "{status} {text}");
+    assert!(status == 503 && text.contains("UM0830"), "{status} {text}");
+    assert!(text.contains("umbel provider start counter-keyvalue"), "{text}");
     let ps = platform.succeed(&["ps"]).unwrap();
     assert!(ps.contains("stopped") && ps.contains("umbel provider start counter-keyvalue"), "{ps}");
     platform.succeed(&["provider", "start", KEYVALUE]).unwrap();
@@ -197,9 +232,13 @@ fn a_provider_that_ends_again_and_again_is_given_up_with_the_reason() {
     block_until("it is given up", || state() == "crash-loop");
     let tree = platform.succeed(&["tree"]).unwrap();
     let line = tree.lines().find(|line| line.contains(KEYVALUE)).unwrap();
-    assert!(line.contains("crash-loop") && line.contains("status 3") && line.contains("restarts"), "{line}");
+    assert!(line.contains("crash-loop") && line.contains("restarts"), "{line}");
+    let list = platform.succeed(&["provider", "list"]).unwrap();
     let ps = platform.succeed(&["ps"]).unwrap();
-    assert!(ps.contains("crash-loop") && ps.contains("status 3"), "{ps}");
+    for shown in [line, &list, &ps] {
+        let is_told = shown.contains("status 3") && shown.contains("its last line was `I cannot go on`");
+        assert!(shown.contains("crash-loop") && is_told, "{shown}");
+    }
     block_until("the events tell it", || {
         let events = platform.succeed(&["events", "-o", "jsonl"]).unwrap();
         events.contains("UM0834") && events.contains("status 3")

@@ -26,8 +26,9 @@ impl Guest for Counter {
         let answer = answer(&request).unwrap_or_else(|error| match error {
             Error::NoSuchStore => text(500, "the store is not there\n"),
             Error::AccessDenied => text(500, "the store may not be used\n"),
-            // The store says what was wrong, such as a path that is too long for a key.
-            Error::Other(why) => text(if why.starts_with("UM1100") { 414 } else { 500 }, &format!("{why}\n")),
+            // The store says what was wrong. A path that is too long for a key stays so; anything else may pass, such as a store that is
+            // away.
+            Error::Other(why) => text(if why.starts_with("UM1100") { 414 } else { 503 }, &format!("{why}\n")),
         });
         send(out, &answer);
     }

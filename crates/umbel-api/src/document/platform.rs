@@ -168,9 +168,12 @@ pub struct Provider {
     pub problem: Option<Problem>,
     /// Addresses under which it brings calls from outside.
     pub endpoints: Vec<Endpoint>,
-    /// How often it was started again.
+    /// How often what serves was started again.
     #[serde(default)]
     pub restarts: u32,
+    /// What is about to take its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coming: Option<super::ProviderMade>,
     /// What was changed of it by hand, until its application is deployed again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_hand: Option<String>,

@@ -154,4 +154,9 @@ codes! {
         why: "The reason is the server's own: a limit of storage or of the account, a permission, or a server without a leader.",
         help: "look at the reason, and at the server's log; `nats account info` shows limits",
     }
+    650 NATS_SERVER_MISSING Invalid {
+        title: "there is no nats-server to start",
+        why: "`--with-nats` and `--leaf` start a nats-server beside the platform, and the program was not found.",
+        help: "install nats-server, or name the program with `--nats-server FILE`; without it, `--nats URL` uses a server that runs",
+    }
 }

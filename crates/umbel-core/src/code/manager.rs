@@ -78,4 +78,9 @@ codes! {
         why: "1,000 versions are kept; all of them are deployed or needed for rollbacks.",
         help: "delete versions that are no longer needed",
     }
+    916 LOCAL_LINK_APART Invalid {
+        title: "a local link leads to another host",
+        why: "The link's distance is `local`: importer and server must be on the same host, and the server's scaler puts it elsewhere.",
+        help: "give the server the same spread as its importer, or no scaler: then it is put beside it; or let the link be of any distance",
+    }
 }

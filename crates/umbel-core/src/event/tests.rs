@@ -114,3 +114,22 @@ fn unknown_events_and_data_are_no_facts() {
     assert_eq!((event.fact(), event.name()), (None, "something_newer"));
     assert_eq!(Fact::NAMES.len(), 17);
 }
+
+#[test]
+fn what_is_done_by_hand_is_no_fact_of_wasmcloud() {
+    let source = HostId::new("N").expect("an id");
+    let deed = Deed::ProviderSwapped(ProviderDeed {
+        application: Some("shop".into()),
+        host_id: "N".into(),
+        image_ref: "builtin:keyvalue".into(),
+        instead_of: Some("./kv.wasm".into()),
+        kind: "builtin".into(),
+        provider_id: "shop-kv".into(),
+    });
+    let event = Event::by_hand(&source, Duration::ZERO, &deed);
+    assert_eq!(event.kind, "umbel.lattice.provider_swapped");
+    assert_eq!((event.name(), event.fact(), event.deed()), ("provider_swapped", None, Some(deed)));
+    assert!(Deed::NAMES.iter().all(|name| !Fact::NAMES.contains(name)), "each name is of one of them");
+    let fact = Fact::ConfigSet(ConfigName { config_name: "a".into() });
+    assert_eq!(Event::new(&source, Duration::ZERO, &fact).deed(), None);
+}

@@ -104,7 +104,7 @@ impl Left {
         shared: &Arc<Shared>,
         ground: &Ground,
         cx: &StartContext,
-        log: Log,
+        log: Arc<Log>,
     ) -> Result<Connected, Problem> {
         let Left { record, held, .. } = self;
         let on_line = Arc::new(move |stream, line: &[u8]| log.line(stream, line));

@@ -1,14 +1,19 @@
 //! What provider processes print.
 
+use crate::logs::Trial;
 use crate::shared::Shared;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use umbel_core::Problem;
+use umbel_core::code::host::PROVIDER_EXITED;
 use umbel_core::id::{ComponentId, ProviderId};
 use umbel_runtime::calls::{Level, Stream};
 use umbel_supervisor::process::Stream as Output;
 
 /// Bytes of its log that are kept in a second; what is above is counted and dropped.
 const LOG_BYTES_PER_S: usize = 64 << 10;
+/// Of its last line, what is told with its end.
+const LAST_CHARS: usize = 200;
 
 /// The log of a process: its lines, as many bytes in a second as components have.
 pub(super) struct Log {
@@ -16,16 +21,25 @@ pub(super) struct Log {
     id: Option<ComponentId>,
     application: Option<String>,
     second: Mutex<(Instant, usize, usize)>,
+    trial: Arc<Trial>,
+    last: Mutex<String>,
 }
 
 impl Log {
-    pub(super) fn new(shared: &Arc<Shared>, id: &ProviderId, application: Option<String>) -> Log {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        id: &ProviderId,
+        application: Option<String>,
+        trial: Arc<Trial>,
+    ) -> Log {
         Log {
             shared: Arc::downgrade(shared),
             // Whatever is a provider's id is one of a component as well.
             id: ComponentId::new(id.as_str()).ok(),
             application,
             second: Mutex::new((Instant::now(), 0, 0)),
+            trial,
+            last: Mutex::default(),
         }
     }
 
@@ -34,7 +48,8 @@ impl Log {
         let (is_kept, is_first, dropped) = self.take(line.len());
         let send = |level, text: &str| {
             let stream = if stream == Output::Stdout { Stream::Stdout } else { Stream::Stderr };
-            shared.logs.send(id, self.application.as_deref(), level, stream, "", text);
+            let context = self.trial.context("");
+            shared.logs.send(id, self.application.as_deref(), level, stream, &context, text);
         };
         if dropped > 0 {
             send(
@@ -50,8 +65,27 @@ impl Log {
             );
         }
         if is_kept {
-            send(Level::Info, &String::from_utf8_lossy(line));
+            let text = String::from_utf8_lossy(line);
+            send(Level::Info, &text);
+            self.is_last(&text);
         }
+    }
+
+    fn is_last(&self, line: &str) {
+        let line = line.trim();
+        if !line.is_empty() {
+            let shown = line.chars().filter(|c| !c.is_control()).take(LAST_CHARS).collect();
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        }
+    }
+
+    /// Why the process has ended, with what it has said last: for those who run it, not for its callers.
+    pub(super) fn explain(&self, mut why: Problem) -> Problem {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if why.code == PROVIDER_EXITED && !last.is_empty() {
+            why.message = format!("{}; its last line was `{last}`", why.message);
+        }
+        why
     }
 
     /// Whether so many bytes are kept, whether they are the first of their second that are not, and how many of the second before were

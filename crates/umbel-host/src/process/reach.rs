@@ -8,7 +8,7 @@ use umbel_core::code::guest;
 use umbel_core::id::ProviderId;
 use umbel_lattice::wrpc::Catalog;
 use umbel_runtime::Image;
-use umbel_wit::{Call, Serve, Value};
+use umbel_wit::{Call, InterfaceName, Serve, Value};
 
 /// A component that processes call: whichever revision of it runs.
 pub(super) struct Called {
@@ -18,11 +18,24 @@ pub(super) struct Called {
 
 impl Serve for Called {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
-        let slot = self.shared.upgrade().and_then(|shared| shared.slot(&self.component));
+        let shared = self.shared.upgrade();
+        let slot = shared.as_ref().and_then(|shared| shared.slot(&self.component));
+        let there = || {
+            let shared = shared.as_ref()?;
+            let types = types(shared);
+            let name =
+                InterfaceName { unversioned: call.interface.to_string(), version: call.version.clone() };
+            let interface = types(&call.interface, call.version.as_ref())?;
+            Some(shared.elsewhere.as_ref()?.serve(&self.component, [(name, interface)]))
+        };
+        let serve = match slot {
+            Some(slot) => Some(slot as Arc<dyn Serve>),
+            None => there(),
+        };
         let component = self.component.clone();
         Box::pin(async move {
-            match slot {
-                Some(slot) => slot.call(call).await,
+            match serve {
+                Some(serve) => serve.call(call).await,
                 None => {
                     Err(Problem::new(guest::NOT_RUNNING, format!("`{component}` does not run on this host")))
                 }
@@ -53,21 +66,21 @@ pub(super) fn catalog_of(
 }
 
 /// The link that a call of a process comes over.
-pub(super) fn links_of(shared: &Arc<Shared>, component: &str) -> umbel_lattice::wrpc::Links {
+pub(crate) fn links_of(shared: &Arc<Shared>, component: &str) -> umbel_lattice::wrpc::Links {
     let (shared, component) = (Arc::downgrade(shared), component.to_string());
-    Arc::new(move |source, name, interface| {
+    Arc::new(move |caller| {
         let values = shared.upgrade().and_then(|shared| {
             let tables = shared.tables.borrow().clone();
             let is_it = |link: &&umbel_core::link::Link| {
-                link.name == name && link.target == component && link.contract.covers(interface)
+                link.name == caller.link && link.target == component && link.contract.covers(caller.interface)
             };
-            let link = tables.links_of(source).iter().find(is_it)?;
+            let link = tables.links_of(caller.source).iter().find(is_it)?;
             Some(tables.merged(&link.target_config))
         });
         let values = values.unwrap_or_default();
         Ok(Arc::new(umbel_wit::Link {
-            source_id: source.into(),
-            name: name.into(),
+            source_id: caller.source.into(),
+            name: caller.link.into(),
             application: None,
             values,
         }))

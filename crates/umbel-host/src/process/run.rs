@@ -6,6 +6,7 @@ use super::log::Log;
 use super::program::{Executable, executable};
 use super::reach::{application_of, may_call, types};
 use super::{Ground, Place, Plan, coded};
+use crate::logs::Trial;
 use crate::shared::Shared;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use umbel_core::digest::Digest;
 use umbel_core::event::ProviderClaims;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
+use umbel_lattice::Lattice;
 use umbel_lattice::unix::{Door, DoorSpec, ProviderRules, Token};
 use umbel_lattice::wrpc::Server;
 use umbel_provider::hostdata::{HostData, OwnData};
@@ -61,6 +63,7 @@ pub async fn start(
     plan: &Plan,
     application: Option<String>,
     cx: StartContext,
+    trial: Arc<Trial>,
 ) -> Result<ProcessProvider, Problem> {
     let ground = shared.processes.ground(shared).await?;
     // First of all, so that there is nothing that it does not guard.
@@ -75,9 +78,9 @@ pub async fn start(
         Some(left) => {
             // It runs already: nobody needs to keep its executable for it, nor to wait until it has come back.
             drop(starting);
-            let log = Log::new(shared, &cx.id, application.clone());
-            match left.adopt(shared, ground, &cx, log).await {
-                Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable)),
+            let log = Arc::new(Log::new(shared, &cx.id, application.clone(), trial.clone()));
+            match left.adopt(shared, ground, &cx, log.clone()).await {
+                Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable, log)),
                 Err(problem) => {
                     tracing::warn!(provider = %cx.id, %problem, "a process of an earlier host was not taken over");
                 }
@@ -96,17 +99,21 @@ pub async fn start(
         .grace(GRACE)
         .limits(Limits { nofile: Some(20_000), ..Limits::default() });
     spec.sandbox = sandbox;
-    let log = Log::new(shared, &cx.id, application);
+    let log = Arc::new(Log::new(shared, &cx.id, application, trial));
     let kept = Kept::new(&cx.id, &place.address, &token, made);
     let service = Service::new(place.name.clone(), spec)
         .policy(shared.config.processes)
         .limits(limits)
-        .on_line(move |stream, line| log.line(stream, line))
+        .on_line({
+            let log = log.clone();
+            move |stream, line| log.line(stream, line)
+        })
         .data(kept.data(shared.config.processes));
     let running = ground.home.start(&service).await.map_err(coded)?;
     drop(starting);
-    let connected = Connected::new(shared, ground, &cx.id, running, (door, place)).await?;
-    Ok(connected.drive(shared, ground, cx.id, executable))
+    let connected = Connected::new(shared, ground, &cx.id, running, (door, place)).await;
+    let connected = connected.map_err(|why| log.explain(why))?;
+    Ok(connected.drive(shared, ground, cx.id, executable, log))
 }
 
 /// What a process may hear and say.
@@ -122,9 +129,17 @@ fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token)
         Policy::End => Duration::ZERO,
     };
     let reconnect_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone(), reconnect_ms };
+    let socket = Some(ground.gate.path().to_path_buf());
+    let own = OwnData { token: token.reveal().into(), folder: cx.folder.clone(), reconnect_ms, socket };
     let (host, lattice) = (shared.id.to_string(), shared.config.lattice.to_string());
     let mut data = HostData::unix(&host, &lattice, cx.id.as_str(), ground.gate.path(), own);
+    if shared.lattice.is_shared() {
+        data.lattice_rpc_url = shared.lattice.address();
+        if let Some(login) = shared.lattice.login() {
+            data.lattice_rpc_user_jwt = login.jwt;
+            data.lattice_rpc_user_seed = login.seed.to_string();
+        }
+    }
     data.config = cx.config.clone();
     data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
     data.log_level = Some("info".into());
@@ -147,8 +162,8 @@ impl Connected {
         running: Running,
         (door, place): (Door, Place),
     ) -> Result<Connected, Problem> {
-        let spec = RemoteSpec {
-            lattice: shared.lattice.clone(),
+        let spec = |lattice: &Arc<dyn Lattice>| RemoteSpec {
+            lattice: lattice.clone(),
             spawn: spawn_in(&ground.tasks),
             id: id.clone(),
             address: place.address.clone(),
@@ -157,8 +172,16 @@ impl Connected {
             application_of: application_of(shared),
             xkey: None,
         };
+        // One of wasmCloud 1.x does not know the socket, and comes to the server that all hosts share.
+        let plain = async {
+            if !shared.lattice.is_shared() {
+                return std::future::pending().await;
+            }
+            Remote::connect_plain(spec(&shared.lattice), READY_MAX).await
+        };
         let remote = tokio::select! {
-            remote = Remote::connect(spec, READY_MAX) => remote,
+            remote = Remote::connect(spec(&shared.local), READY_MAX) => remote,
+            remote = plain => remote,
             why = over(&running, &door) => Err(why),
         };
         match remote {
@@ -184,12 +207,13 @@ impl Connected {
         ground: &Ground,
         id: ProviderId,
         executable: Executable,
+        log: Arc<Log>,
     ) -> ProcessProvider {
         let Connected { running, remote, held } = self;
         let (pid, meter) = (running.pid(), running.meter());
         let (stop, asked) = watch::channel(None);
         let (tell, ended) = watch::channel(None);
-        ground.tasks.spawn(drive(running, held, remote.clone(), asked, tell));
+        ground.tasks.spawn(drive(running, held, remote.clone(), asked, tell, log));
         ProcessProvider {
             shared: Arc::downgrade(shared),
             id,
@@ -233,6 +257,7 @@ async fn drive(
     remote: Arc<Remote>,
     mut asked: watch::Receiver<Option<Duration>>,
     tell: watch::Sender<Option<Problem>>,
+    log: Arc<Log>,
 ) {
     let (why, grace) = tokio::select! {
         why = over(&running, &door) => (why, Duration::ZERO),
@@ -252,7 +277,7 @@ async fn drive(
     if let Err(error) = stopped {
         tracing::error!(%error, "a provider process was not ended as it should");
     }
-    tell.send_replace(Some(why));
+    tell.send_replace(Some(log.explain(why)));
 }
 
 /// Waits until the provider has failed to say how it is for several times in a row.
@@ -280,6 +305,11 @@ impl ProcessProvider {
     /// What it says that it serves, with its types.
     pub fn interfaces(&self) -> &[(InterfaceName, Arc<Interface>)] {
         self.remote.interfaces()
+    }
+
+    /// Whether it is one of wasmCloud 1.x that is on the shared lattice itself, and hears its calls there.
+    pub fn is_plain(&self) -> bool {
+        self.remote.is_plain()
     }
 
     /// The pid of its process.

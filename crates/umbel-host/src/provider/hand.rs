@@ -3,10 +3,9 @@
 //! It holds until somebody changes it back or the provider's application is deployed again: a later deploy has a greater generation than
 //! the one that the change was made in. It is kept with the links, so that it holds over a restart of the host too.
 
-use super::swap::{Manner, Why, manner, word};
-use super::{BRANCH, Body, Maker, ProviderSlot, child, way};
+use super::look::look;
+use super::{BRANCH, Body, ProviderSlot, child, told, way};
 use crate::error::HostError;
-use crate::explain::compare;
 use crate::inventory;
 use crate::order::{self, maker_of, wake};
 use crate::provider::Taken;
@@ -14,13 +13,13 @@ use crate::shared::Shared;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use umbel_core::code::{guest, host as code};
+use umbel_core::code::host as code;
+use umbel_core::event::Deed;
 use umbel_core::id::ProviderId;
-use umbel_core::link::Link;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{PartState, StartProvider};
 use umbel_lattice::extension::provider::{
-    ByHand, Made, ProviderLink, ProviderShow, SwapLink, SwapRequest, SwapView, Swapped,
+    ByHand, ProviderLink, ProviderShow, SwapRequest, SwapView, Swapped,
 };
 use umbel_provider::Health;
 use umbel_supervisor::{State, SupervisorError};
@@ -125,7 +124,7 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
     let mut order = (*before.order).clone();
     order::put_instead(shared, &mut order, &request.reference, request.isolation).await;
     let maker = maker_of(shared, &order).await?;
-    let view = look(shared, &slot, &order, &maker);
+    let view = look(shared, &slot, &order, &maker).await;
     if request.dry_run {
         return Ok(view);
     }
@@ -146,15 +145,21 @@ pub async fn swap(shared: &Arc<Shared>, request: SwapRequest) -> Result<SwapView
         isolation: request.isolation,
     });
     keep(shared, &slot, hand).await?;
+    let refused_before = slot.not_moved();
     let Some(turn) = slot.set_order(order, maker) else { return Ok(view) };
     wake(&branch, slot.id.as_str()).await;
     match moved(&slot, turn).await {
         Err(problem) if problem.code != code::PROVIDER_MOVES => {
-            slot.take_back(turn, before);
+            slot.take_back(turn, before, refused_before);
             keep(shared, &slot, hand_before).await?;
             Err(problem)
         }
-        moved => moved.map(|()| view),
+        Err(problem) => Err(problem),
+        Ok(()) => {
+            let deed = told::deed(shared, &slot, Some(view.from.reference.clone()));
+            shared.tell_by_hand(&Deed::ProviderSwapped(deed)).await;
+            Ok(view)
+        }
     }
 }
 
@@ -166,112 +171,6 @@ async fn moved(slot: &ProviderSlot, turn: u64) -> Result<(), Problem> {
             Err(Problem::new(code::PROVIDER_MOVES, message))
         }
     }
-}
-
-/// What putting a provider of the maker in its place would do.
-fn look(shared: &Shared, slot: &ProviderSlot, order: &StartProvider, maker: &Maker) -> SwapView {
-    let (old, current) = (slot.maker(), slot.order());
-    let tables = shared.tables.borrow().clone();
-    let resolved = tables.links_with(slot.id.as_str());
-    let links: Vec<SwapLink> =
-        resolved.into_iter().map(|resolved| moves(shared, slot, resolved.link, order, maker)).collect();
-    let manner = manner(shared, slot, &old, maker);
-    let in_the_way = match slot.hand.load().as_ref().is_some_and(|hand| hand.is_stopped) {
-        true => Some(way::stopped(&slot.id)),
-        false if manner == Manner::InTurn(Why::Same) => {
-            let message =
-                format!("`{}` is `{}` ({}) already", slot.id, current.provider_ref, word(old.kind()));
-            let help = format!("`umbel provider restart {}` starts it anew", slot.id);
-            Some(Problem::new(code::SWAP_REFUSED, message).with_help(help))
-        }
-        false => links.iter().find_map(|link| link.problem.clone()),
-    };
-    SwapView {
-        provider: slot.id.clone(),
-        from: Made { kind: old.kind(), reference: slot.runs().provider_ref.clone() },
-        to: Made { kind: maker.kind(), reference: order.provider_ref.clone() },
-        beside: manner == Manner::Beside,
-        notes: notes(maker, manner, &links),
-        links,
-        config: tables.merged(&order.config).into_keys().collect(),
-        problem: in_the_way,
-    }
-}
-
-fn notes(new: &Maker, manner: Manner, links: &[SwapLink]) -> Vec<String> {
-    let mut notes = Vec::new();
-    match manner {
-        Manner::Beside => {
-            notes.push("calls go to the new one when it is ready; the old one ends when it is idle".into());
-        }
-        Manner::InTurn(Why::SameData) => notes.push(
-            "both open the same data, which only one can: calls wait while the old one ends and the new one starts".into(),
-        ),
-        Manner::InTurn(Why::BringsCalls) => notes.push(
-            "it brings calls to components, which must not come twice: the old one ends before the new one starts".into(),
-        ),
-        Manner::InTurn(Why::Same) => {}
-    }
-    if manner != Manner::InTurn(Why::SameData) {
-        notes.push("data is not copied: the new one serves what it finds in its own store".into());
-    }
-    if new.factory().is_none() && links.iter().any(|link| !link.is_compared) {
-        notes.push(
-            "what the new one serves is known when it runs; if it refuses a link, the old one stays".into(),
-        );
-    }
-    notes
-}
-
-/// Whether the link can go to the new one.
-fn moves(shared: &Shared, slot: &ProviderSlot, link: Link, order: &StartProvider, maker: &Maker) -> SwapLink {
-    let (problem, is_compared) = match fits(shared, slot, &link, order, maker) {
-        Ok(is_compared) => (None, is_compared),
-        Err(problem) => (Some(problem), false),
-    };
-    SwapLink { link, problem, is_compared }
-}
-
-fn fits(
-    shared: &Shared,
-    slot: &ProviderSlot,
-    link: &Link,
-    order: &StartProvider,
-    maker: &Maker,
-) -> Result<bool, Problem> {
-    let mismatch = |text: String| {
-        Problem::new(guest::CONTRACT_MISMATCH, text)
-            .with_help("choose a provider of the same contract: `umbel explain capabilities`")
-    };
-    let Some(factory) = maker.factory() else { return Ok(false) };
-    let contract = &link.contract;
-    let names =
-        contract.interfaces.iter().map(|name| format!("{}:{}/{name}", contract.namespace, contract.package));
-    if link.source_id == slot.id.as_str() {
-        // What it calls of the component.
-        let has = |name: &String| factory.contracts().iter().any(|contract| contract.covers(name));
-        return match names.clone().find(|name| !has(name)) {
-            Some(name) => Err(mismatch(format!("`{}` brings no calls of `{name}`", order.provider_ref))),
-            None => Ok(true),
-        };
-    }
-    if let Some(name) = names.clone().find(|name| !maker.serves(name)) {
-        return Err(mismatch(format!(
-            "`{}` does not serve `{name}`, which {} is linked for",
-            order.provider_ref, link.source_id
-        )));
-    }
-    let importer = shared.slot(&link.source_id).and_then(|slot| slot.current.load_full());
-    let Some(importer) = importer else { return Ok(false) };
-    let image = importer.component.image();
-    let served = shared.contracts.of(&**factory);
-    let server = format!("`{}`", order.provider_ref);
-    let mut is_compared = true;
-    for import in image.needs_link().iter().filter(|import| contract.covers(import)) {
-        let Some(wanted) = image.imported(import) else { continue };
-        is_compared &= compare((&link.source_id, import, wanted), (&server, &served))?;
-    }
-    Ok(is_compared)
 }
 
 /// Stops it, until it is started by hand or by a later deploy.
@@ -287,6 +186,7 @@ pub async fn stop(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Probl
     }
     rest(&slot);
     shared.parts_changed();
+    shared.tell_by_hand(&Deed::ProviderStopped(told::deed(shared, &slot, None))).await;
     Ok(format!("provider {id} is stopped; a later deploy or `umbel provider start {id}` starts it again"))
 }
 
@@ -308,6 +208,7 @@ pub async fn start(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Prob
     }
     keep(shared, &slot, Hand { is_stopped: false, ..now(&slot) }).await?;
     begin(shared, &slot).await?;
+    shared.tell_by_hand(&Deed::ProviderStarted(told::deed(shared, &slot, None))).await;
     Ok(format!("provider {id} runs"))
 }
 
@@ -320,6 +221,7 @@ pub async fn restart(shared: &Arc<Shared>, id: &ProviderId) -> Result<String, Pr
         return Err(way::stopped(id));
     }
     begin(shared, &slot).await?;
+    shared.tell_by_hand(&Deed::ProviderRestarted(told::deed(shared, &slot, None))).await;
     Ok(format!("provider {id} was started anew"))
 }
 

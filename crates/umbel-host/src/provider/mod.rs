@@ -1,10 +1,11 @@
 //! One provider of the host: its slot, which every call and every order goes to, and what makes it.
 //!
 //! Read in this order: here the slot · `run` its task · [`way`] who serves its calls · `links` what it has been told · [`swap`] how another
-//! takes its place · [`hand`] what is changed by hand · `told` the events.
+//! takes its place · [`hand`] what is changed by hand · `look` what that would do · `told` the events.
 
 pub mod hand;
 mod links;
+mod look;
 mod run;
 pub mod swap;
 mod told;
@@ -19,15 +20,17 @@ use crate::shared::{Served, Shared};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hand::Hand;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink};
 use umbel_lattice::control::{PartState, ProviderKind, StartProvider};
+use umbel_lattice::extension::provider::Made;
 use umbel_provider::{Factory, Provider};
 use umbel_wit::{InterfaceName, Serve};
-use way::Way;
+use way::{Serving, Way};
 
 /// The id of the providers' supervisor.
 pub const BRANCH: &str = "providers";
@@ -134,6 +137,8 @@ pub struct ProviderSlot {
     moved: watch::Sender<(u64, Option<Problem>)>,
     // Written by the provider's task alone; read by inventory.
     status: Mutex<(PartState, Option<Problem>)>,
+    // Restarts of those that were here before what runs.
+    restarts_before: AtomicU32,
     // The links that it was offered last, and why it did not take them.
     offered: Mutex<HashMap<LinkKey, (ResolvedLink, Option<Problem>)>>,
 }
@@ -169,6 +174,7 @@ impl ProviderSlot {
             body: ArcSwap::default(),
             moved: watch::Sender::new((0, None)),
             status: Mutex::new((PartState::Starting, None)),
+            restarts_before: AtomicU32::new(0),
             offered: Mutex::default(),
         }
     }
@@ -209,13 +215,14 @@ impl ProviderSlot {
         turn
     }
 
-    /// Takes an order back that came to nothing, unless there is a newer one.
-    pub fn take_back(&self, turn: u64, before: Ordered) {
+    /// Takes an order back that came to nothing, unless there is a newer one. What was ordered before is not tried again: it runs, or has
+    /// been refused, and why is shown on.
+    pub fn take_back(&self, turn: u64, before: Ordered, refused: Option<Problem>) {
         self.ordered.send_if_modified(|ordered| {
             let is_it = ordered.turn == turn;
             if is_it {
-                ordered.turn += 1;
                 (ordered.order, ordered.maker) = (before.order, before.maker);
+                self.moved.send_replace((turn, refused));
             }
             is_it
         });
@@ -238,15 +245,32 @@ impl ProviderSlot {
         problem.filter(|_| last == turn && is_other)
     }
 
-    /// The order of what runs, or is started: the newest one, unless that was refused.
+    /// The order of what runs, or is started: the newest one, unless that was refused or has not taken its place yet.
     pub fn runs(&self) -> Arc<StartProvider> {
-        let served = self.served.load_full().filter(|_| self.not_moved().is_some());
+        let served = self.served.load_full().filter(|_| self.is_behind() || self.not_moved().is_some());
         served.unwrap_or_else(|| self.order())
     }
 
-    /// Whether another provider is about to take the place of what runs.
+    /// Whether another provider is about to take the place of what runs, also while neither serves.
     pub fn is_moving(&self) -> bool {
-        self.running().is_some() && self.ordered.borrow().turn > self.moved.borrow().0
+        self.is_behind() && self.status().0 == PartState::Running
+    }
+
+    /// What is about to take the place of what runs, if that is something else.
+    pub fn coming(&self) -> Option<Made> {
+        let Ordered { order, maker, .. } = self.ordered();
+        let is_other = self.is_moving() && !self.maker.load().is(&maker);
+        is_other.then(|| Made { kind: maker.kind(), reference: order.provider_ref.clone() })
+    }
+
+    /// Whether a turn is not taken yet.
+    fn is_behind(&self) -> bool {
+        self.ordered.borrow().turn > self.moved.borrow().0
+    }
+
+    /// How often what serves was started again, of so many restarts of all that had its id.
+    pub fn restarts(&self, of_all: u32) -> u32 {
+        of_all.saturating_sub(self.restarts_before.load(Relaxed))
     }
 
     /// What makes what runs, or is started.
@@ -287,6 +311,12 @@ impl ProviderSlot {
     /// Lets go of what it ran as: one that did not end in time ends with this.
     pub fn end(&self) {
         self.set_body(Body::Code);
+    }
+
+    /// Leads calls to the provider. Returns who served until now.
+    fn lead_to(&self, provider: Arc<dyn Provider>, body: Body) -> Option<Arc<Serving>> {
+        self.set_body(body);
+        self.way.lead_to(provider, &self.body.load())
     }
 
     fn set_body(&self, body: Body) {

@@ -2,10 +2,12 @@
 
 use super::links::Links;
 use super::swap::{self, Changed};
-use super::{Body, Maker, Ordered, ProviderSlot, told, way};
+use super::{BRANCH, Body, Maker, Ordered, ProviderSlot, told, way};
+use crate::logs::Trial;
 use crate::shared::{COALESCE, HostTargets, Shared};
 use crate::{component_provider, process};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::event::Fact;
@@ -115,17 +117,16 @@ async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext
     let order = match &kept {
         Some(served) => served.clone(),
         None => {
-            slot.maker.store(wanted.maker.clone());
+            put_maker(shared, slot, &wanted.maker);
             wanted.order.clone()
         }
     };
     let maker = slot.maker();
     let context = start_context(shared, slot, &order);
     let config = context.config.clone();
-    match make(shared, &order, &maker, context, cx).await {
+    match make(shared, &order, &maker, context, Arc::default(), cx).await {
         Ok((provider, body)) => {
-            slot.set_body(body);
-            slot.way.lead_to(provider.clone());
+            slot.lead_to(provider.clone(), body);
             if kept.is_none() {
                 slot.served.store(Some(wanted.order));
                 slot.moved.send_replace((wanted.turn, None));
@@ -147,6 +148,16 @@ async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext
             Err(problem)
         }
     }
+}
+
+/// Notes what makes what runs from now on. Restarts of what another made are not those of this one.
+pub(super) fn put_maker(shared: &Shared, slot: &ProviderSlot, maker: &Arc<Maker>) {
+    if !slot.maker.load().is(maker) {
+        let tree = shared.root().map(|root| root.tree());
+        let node = tree.as_ref().and_then(|tree| tree.find(&[BRANCH, slot.id.as_str()]));
+        slot.restarts_before.store(node.map_or(0, |node| node.restarts), Relaxed);
+    }
+    slot.maker.store(maker.clone());
 }
 
 /// Puts what is ordered in the place of what runs.
@@ -187,6 +198,7 @@ pub(super) async fn make(
     order: &Arc<StartProvider>,
     maker: &Maker,
     start: StartContext,
+    trial: Arc<Trial>,
     cx: &ChildContext,
 ) -> Result<Made, Problem> {
     let made = async {
@@ -197,11 +209,12 @@ pub(super) async fn make(
             Maker::Builtin(factory) => (factory.start(start).await?, Body::Code),
             Maker::Process(plan, _) => {
                 let application = order.application.clone();
-                let process = Arc::new(process::start(shared, plan, application, start).await?);
+                let process = Arc::new(process::start(shared, plan, application, start, trial).await?);
                 (process.clone(), Body::Process(process))
             }
             Maker::Component(plan) => {
-                let component = component_provider::start(shared, plan, order.clone(), start.folder).await?;
+                let folder = start.folder;
+                let component = component_provider::start(shared, plan, order.clone(), folder, trial).await?;
                 let component = Arc::new(component);
                 (component.clone(), Body::Component(component))
             }

@@ -10,10 +10,11 @@
 //! the old one goes on, in turn after it was started again.
 
 use super::links::{Links, Told};
-use super::run::{make, start_context};
+use super::run::{make, put_maker, start_context};
 use super::way::Serving;
 use super::{Body, Maker, Ordered, ProviderSlot};
-use crate::component_provider::{self, ComponentProvider};
+use crate::component_provider;
+use crate::logs::Trial;
 use crate::process;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -113,24 +114,20 @@ async fn beside(
         Ok(new) => new,
         Err(problem) => return Changed::Kept(old, refused(slot, &problem)),
     };
-    slot.maker.store(ordered.maker.clone());
-    let component = slot.component();
+    put_maker(shared, slot, &ordered.maker);
     let new = new.lead(slot);
     if let Some(before) = new.1 {
         let drain = shared.config.drain;
         // Not a task of this provider: its successor may end before it has answered.
-        shared.retiring.spawn(retire(before, component, drain));
+        shared.retiring.spawn(retire(before, drain));
     }
     Changed::Done(new.0)
 }
 
 /// Ends one that calls do not lead to any more, as soon as it is idle.
-async fn retire(before: Arc<Serving>, component: Option<Arc<ComponentProvider>>, drain: Duration) {
+async fn retire(before: Arc<Serving>, drain: Duration) {
     let begun = Instant::now();
     before.idle(drain, drain).await;
-    if let Some(component) = component {
-        component.idle(drain.saturating_sub(begun.elapsed()), drain).await;
-    }
     before.end();
     before.provider.stop(drain.saturating_sub(begun.elapsed()).max(REJECTED)).await;
 }
@@ -146,7 +143,7 @@ async fn in_turn(
     let prepared = match &*ordered.maker {
         Maker::Builtin(_) => Ok(()),
         Maker::Process(plan, _) => process::prepare(shared, plan).await,
-        Maker::Component(plan) => component_provider::prepare(shared, plan).await,
+        Maker::Component(plan) => component_provider::prepare(shared, plan).await.map(drop),
     };
     if let Err(problem) = prepared {
         return Changed::Kept(old, refused(slot, &problem));
@@ -155,9 +152,6 @@ async fn in_turn(
     let begun = Instant::now();
     if let Some(before) = &before {
         before.idle(CALLS_MAX, RESOURCES_MAX).await;
-        if let Some(component) = slot.component() {
-            component.idle(CALLS_MAX.saturating_sub(begun.elapsed()), RESOURCES_MAX).await;
-        }
         before.end();
     }
     // Others wait, and not for ever.
@@ -166,7 +160,7 @@ async fn in_turn(
     slot.set_body(Body::Code);
     let failure = match ready(shared, slot, &ordered.maker, &ordered.order, &old, cx).await {
         Ok(new) => {
-            slot.maker.store(ordered.maker.clone());
+            put_maker(shared, slot, &ordered.maker);
             return Changed::Done(new.lead(slot).0);
         }
         Err(problem) => refused(slot, &problem),
@@ -186,13 +180,14 @@ async fn in_turn(
 struct Ready {
     links: Links,
     body: Body,
+    trial: Arc<Trial>,
 }
 
 impl Ready {
     /// Leads calls to it. Returns who served until now.
     fn lead(self, slot: &ProviderSlot) -> (Links, Option<Arc<Serving>>) {
-        slot.set_body(self.body);
-        let before = slot.way.lead_to(self.links.provider.clone());
+        self.trial.over();
+        let before = slot.lead_to(self.links.provider.clone(), self.body);
         (self.links, before)
     }
 }
@@ -206,7 +201,7 @@ async fn ready(
     old: &Links,
     cx: &ChildContext,
 ) -> Result<Ready, Problem> {
-    let (new, told) = begun(shared, slot, maker, order, cx).await?;
+    let (new, told) = begun(shared, slot, maker, order, Trial::begun(), cx).await?;
     let against = told.against(old).map(|(key, problem)| match key {
         Some(key) => about_link(problem, &key.source_id),
         None => problem.clone(),
@@ -232,7 +227,7 @@ async fn again(
     order: &Arc<StartProvider>,
     cx: &ChildContext,
 ) -> Result<Ready, Problem> {
-    let (old, told) = begun(shared, slot, maker, order, cx).await?;
+    let (old, told) = begun(shared, slot, maker, order, Arc::default(), cx).await?;
     old.links.show(shared, slot, told, cx);
     Ok(old)
 }
@@ -243,15 +238,16 @@ async fn begun(
     slot: &Arc<ProviderSlot>,
     maker: &Maker,
     order: &Arc<StartProvider>,
+    trial: Arc<Trial>,
     cx: &ChildContext,
 ) -> Result<(Ready, Told), Problem> {
     let start = start_context(shared, slot, order);
     let config = start.config.clone();
-    let (provider, body) = make(shared, order, maker, start, cx).await?;
+    let (provider, body) = make(shared, order, maker, start, trial.clone(), cx).await?;
     let mut links = Links::new(provider, config);
     let tables = shared.tables.borrow().clone();
     let told = links.tell(shared, slot, order, &tables).await;
-    Ok((Ready { links, body }, told))
+    Ok((Ready { links, body, trial }, told))
 }
 
 fn about_link(problem: &Problem, source: &str) -> Problem {
@@ -261,7 +257,7 @@ fn about_link(problem: &Problem, source: &str) -> Problem {
 }
 
 /// The old one stays, and why.
-fn refused(slot: &ProviderSlot, problem: &Problem) -> Problem {
+pub(super) fn refused(slot: &ProviderSlot, problem: &Problem) -> Problem {
     let message = format!("`{}` was not replaced: {}", slot.id, problem.message);
     let mut refusal = Problem::new(code::SWAP_REFUSED, message).with_help(problem.help.clone());
     refusal = refusal.with_cause(problem.to_string());

@@ -1,10 +1,11 @@
 //! The events of a provider.
 
 use super::ProviderSlot;
+use super::swap::word;
 use crate::shared::Shared;
 use umbel_core::Problem;
 use umbel_core::code::host::PROVIDER_GIVEN_UP;
-use umbel_core::event::{ProviderStartFailed, ProviderStarted, ProviderStopped};
+use umbel_core::event::{ProviderDeed, ProviderStartFailed, ProviderStarted, ProviderStopped};
 use umbel_core::link::DEFAULT_LINK_NAME;
 
 pub(super) fn started(shared: &Shared, slot: &ProviderSlot) -> ProviderStarted {
@@ -42,6 +43,19 @@ pub(super) fn stopped(shared: &Shared, slot: &ProviderSlot, reason: &str) -> Pro
         provider_id: order.provider_id.to_string(),
         public_key: order.provider_id.to_string(),
         reason: reason.into(),
+    }
+}
+
+/// It was changed by hand, and is what it is now.
+pub(super) fn deed(shared: &Shared, slot: &ProviderSlot, instead_of: Option<String>) -> ProviderDeed {
+    let order = slot.order();
+    ProviderDeed {
+        application: order.application.clone(),
+        host_id: shared.id.to_string(),
+        image_ref: order.provider_ref.clone(),
+        instead_of,
+        kind: word(slot.kind()).into(),
+        provider_id: order.provider_id.to_string(),
     }
 }
 

@@ -7,13 +7,17 @@
 //! ```
 //!
 //! Whoever is replaced is kept by what it still has to do: every call, resource and stream of it holds it, and it is idle when nothing
-//! does.
+//! does. All three kinds of providers are called so, also those that are components, which others call without a message.
 
+mod held;
+
+use super::Body;
 use arc_swap::ArcSwapOption;
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use held::Held;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,35 +27,35 @@ use umbel_core::id::ProviderId;
 use umbel_core::link::LinkKey;
 use umbel_provider::Provider;
 use umbel_provider::http::{Outgoing, OutgoingOptions, Request, Response};
+use umbel_runtime::{Component, Use, Uses};
 use umbel_wit::value::Input;
 use umbel_wit::{Call, Resource, Serve, Value};
 
 /// How long a call waits for a provider that is being replaced.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
-/// How often it is looked whether one that is replaced has nothing left to do.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One provider while it runs.
 pub struct Serving {
     /// The provider.
     pub provider: Arc<dyn Provider>,
+    /// The same, of one that is a component: calls of components go to that directly.
+    component: Option<Component>,
     serve: Option<Arc<dyn Serve>>,
     http: Option<Arc<dyn Outgoing>>,
-    // Resources of it that somebody has.
-    resources: AtomicUsize,
+    /// Calls, resources and streams of it.
+    uses: Uses,
     is_over: AtomicBool,
 }
 
 impl Serving {
-    fn new(provider: Arc<dyn Provider>) -> Arc<Serving> {
+    fn new(provider: Arc<dyn Provider>, body: &Body) -> Arc<Serving> {
         let (serve, http) = (provider.serve(), provider.http_outgoing());
-        Arc::new(Serving {
-            provider,
-            serve,
-            http,
-            resources: AtomicUsize::new(0),
-            is_over: AtomicBool::new(false),
-        })
+        let (component, uses) = match body {
+            // One count of what comes over the way, and of what it knows of itself.
+            Body::Component(component) => (Some(component.component().clone()), component.uses().clone()),
+            Body::Code | Body::Process(_) => (None, Uses::default()),
+        };
+        Arc::new(Serving { provider, component, serve, http, uses, is_over: AtomicBool::new(false) })
     }
 
     /// Its resources lead nowhere from now on.
@@ -60,24 +64,33 @@ impl Serving {
     }
 
     /// Waits until no call, resource or stream of it is left, at most for `calls`; once only resources are left, at most for `resources`.
-    /// Says whether it is idle.
-    pub async fn idle(self: &Arc<Serving>, calls: Duration, resources: Duration) -> bool {
-        let begun = Instant::now();
-        let mut calls_over: Option<Instant> = None;
-        loop {
-            let (held, resources_held) = (Arc::strong_count(self) - 1, self.resources.load(Relaxed));
-            if held == 0 {
-                return true;
-            }
-            if held > resources_held {
-                calls_over = None;
-            } else if calls_over.get_or_insert_with(Instant::now).elapsed() >= resources {
-                return false;
-            }
-            if begun.elapsed() >= calls {
-                return false;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+    /// Says whether it is idle. Calls do not lead to it any more.
+    pub async fn idle(&self, calls: Duration, resources: Duration) -> bool {
+        self.uses.idle(calls, resources).await
+    }
+}
+
+/// Whoever serves, for as long as somebody needs that one: it is not ended before.
+#[derive(Clone)]
+pub struct Hold {
+    serving: Arc<Serving>,
+    used: Use,
+}
+
+impl Hold {
+    fn call(serving: Arc<Serving>) -> Hold {
+        Hold { used: serving.uses.call(), serving }
+    }
+
+    fn resource(&self) -> Hold {
+        Hold { used: self.serving.uses.resource(), serving: self.serving.clone() }
+    }
+
+    /// Where a call goes, which it is held for.
+    pub fn found(self) -> Found {
+        match &self.serving.component {
+            Some(component) => Found::Component(component.clone(), self.used),
+            None => Found::Served(self.serving.serve.is_some()),
         }
     }
 }
@@ -85,13 +98,7 @@ impl Serving {
 /// A resource, and whose it is.
 struct Made {
     inner: Resource,
-    by: Arc<Serving>,
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        self.by.resources.fetch_sub(1, Relaxed);
-    }
+    by: Hold,
 }
 
 /// Whether a provider made the resource that is called over a way.
@@ -108,6 +115,25 @@ enum Gate {
     Moving,
     /// They are refused: it was stopped by hand.
     Stopped,
+}
+
+/// Where a call over a way goes at its moment.
+pub enum Found {
+    /// Over the way itself, if whoever serves does so for contracts: who that is then is found and held by the call.
+    Served(bool),
+    /// To the component that serves, and what keeps that.
+    Component(Component, Use),
+    /// To the next one, which is about to serve.
+    Moves,
+    /// Nobody serves.
+    Nobody,
+}
+
+/// Who is seen at the end of a way.
+enum Seen {
+    Serving(Hold),
+    Moving,
+    Nobody,
 }
 
 /// The way to one provider. Cheap to clone; all clones are the same way.
@@ -127,8 +153,8 @@ impl Way {
     }
 
     /// Leads calls to the provider from now on, and those that wait. Returns who served until now.
-    pub fn lead_to(&self, provider: Arc<dyn Provider>) -> Option<Arc<Serving>> {
-        let before = self.0.now.swap(Some(Serving::new(provider)));
+    pub fn lead_to(&self, provider: Arc<dyn Provider>, body: &Body) -> Option<Arc<Serving>> {
+        let before = self.0.now.swap(Some(Serving::new(provider, body)));
         self.0.gate.send_replace(Gate::Open);
         before
     }
@@ -157,32 +183,64 @@ impl Way {
         self.0.now.load_full()
     }
 
-    /// Whether a call would be served, or wait for it. Otherwise why not, if somebody has stopped it.
-    pub fn check(&self) -> Result<bool, Problem> {
-        match &*self.0.now.load() {
-            Some(serving) => Ok(serving.serve.is_some()),
-            None => self.check_gate(),
+    /// Who serves now, held for a call.
+    pub fn take(&self) -> Option<Hold> {
+        loop {
+            let hold = Hold::call(self.now()?);
+            let now = self.0.now.load();
+            // One that was replaced before it was held may be gone already.
+            if now.as_ref().is_some_and(|now| Arc::ptr_eq(now, &hold.serving)) {
+                return Some(hold);
+            }
         }
     }
 
-    /// The same for requests of HTTP.
-    pub fn check_http(&self) -> Result<bool, Problem> {
-        match &*self.0.now.load() {
-            Some(serving) => Ok(serving.http.is_some()),
-            None => self.check_gate(),
+    /// Where a call goes.
+    pub fn find(&self) -> Result<Found, Problem> {
+        if let Some(serving) = &*self.0.now.load()
+            && serving.component.is_none()
+        {
+            return Ok(Found::Served(serving.serve.is_some()));
         }
+        Ok(match self.look()? {
+            Seen::Serving(hold) => hold.found(),
+            Seen::Moving => Found::Moves,
+            Seen::Nobody => Found::Nobody,
+        })
     }
 
-    fn check_gate(&self) -> Result<bool, Problem> {
+    /// Who serves, held for a call. Otherwise why not, if somebody has stopped it.
+    fn look(&self) -> Result<Seen, Problem> {
+        if let Some(hold) = self.take() {
+            return Ok(Seen::Serving(hold));
+        }
         match *self.0.gate.borrow() {
-            Gate::Moving => Ok(true),
+            Gate::Moving => Ok(Seen::Moving),
             Gate::Stopped => Err(stopped(&self.0.id)),
             // It may have come between the two looks.
-            Gate::Open => Ok(self.0.now.load().is_some()),
+            Gate::Open => Ok(self.take().map_or(Seen::Nobody, Seen::Serving)),
         }
     }
 
-    /// Sends a request of HTTP over it.
+    /// Whether a call of a contract would be served, or wait for it. Otherwise why not, if somebody has stopped it.
+    pub fn check(&self) -> Result<bool, Problem> {
+        Ok(match self.find()? {
+            Found::Served(serves) => serves,
+            Found::Component(..) | Found::Moves => true,
+            Found::Nobody => false,
+        })
+    }
+
+    /// Whether a request of HTTP would be served, or wait for it. Otherwise why not, if somebody has stopped it.
+    pub fn check_http(&self) -> Result<bool, Problem> {
+        Ok(match self.look()? {
+            Seen::Serving(hold) => hold.serving.http.is_some(),
+            Seen::Moving => true,
+            Seen::Nobody => false,
+        })
+    }
+
+    /// Sends a request of HTTP over it. Whoever serves it is held until the body of the response has ended.
     pub fn send(
         &self,
         link: &LinkKey,
@@ -191,26 +249,24 @@ impl Way {
     ) -> BoxFuture<'static, Result<Response, Problem>> {
         let (way, link) = (self.clone(), link.clone());
         Box::pin(async move {
-            let serving = way.serving(WAIT_MAX).await?;
-            match &serving.http {
-                Some(http) => http.send(&link, request, options).await,
+            let hold = way.arrive(WAIT_MAX).await?;
+            match &hold.serving.http {
+                Some(http) => Ok(Held::body(http.send(&link, request, options).await?, hold)),
                 None => Err(way.away()),
             }
         })
     }
 
-    /// Who serves, waited for while it moves.
-    async fn serving(&self, patience: Duration) -> Result<Arc<Serving>, Problem> {
+    /// Who serves, held for a call, and waited for while it moves.
+    pub async fn arrive(&self, patience: Duration) -> Result<Hold, Problem> {
         let mut gate = self.0.gate.subscribe();
         let begun = Instant::now();
         loop {
-            if let Some(serving) = self.now() {
-                return Ok(serving);
-            }
-            match *gate.borrow_and_update() {
-                Gate::Moving => {}
-                Gate::Stopped => return Err(stopped(&self.0.id)),
-                Gate::Open => return self.now().ok_or_else(|| self.away()),
+            gate.mark_unchanged();
+            match self.look()? {
+                Seen::Serving(hold) => return Ok(hold),
+                Seen::Moving => {}
+                Seen::Nobody => return Err(self.away()),
             }
             let left = patience.saturating_sub(begun.elapsed());
             match tokio::time::timeout(left, gate.changed()).await {
@@ -248,15 +304,15 @@ impl Serve for Way {
                 return Box::pin(async move { Err(Problem::new(code::HANDLE_GONE, message)) });
             }
         };
-        match maker.or_else(|| self.now()) {
-            Some(serving) => carry_out(serving, call, || self.away()),
+        match maker.or_else(|| self.take()) {
+            Some(hold) => carry_out(hold, call, || self.away()),
             None => {
                 let way = self.clone();
                 Box::pin(async move {
                     let begun = Instant::now();
-                    let serving = way.serving(call.patience.unwrap_or(WAIT_MAX).min(WAIT_MAX)).await?;
+                    let hold = way.arrive(call.patience.unwrap_or(WAIT_MAX).min(WAIT_MAX)).await?;
                     call.patience = call.patience.map(|patience| patience.saturating_sub(begun.elapsed()));
-                    carry_out(serving, call, || way.away()).await
+                    carry_out(hold, call, || way.away()).await
                 })
             }
         }
@@ -264,11 +320,11 @@ impl Serve for Way {
 }
 
 fn carry_out(
-    serving: Arc<Serving>,
+    hold: Hold,
     call: Call,
     away: impl FnOnce() -> Problem,
 ) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
-    let Some(server) = &serving.serve else {
+    let Some(server) = &hold.serving.serve else {
         let problem = away();
         return Box::pin(async move { Err(problem) });
     };
@@ -276,18 +332,17 @@ fn carry_out(
     Box::pin(async move {
         let mut result = outcome.await?;
         if let Some(value) = &mut result {
-            each(value, &mut |value| claim(value, &serving));
+            each(value, &mut |value| claim(value, &hold));
         }
         Ok(result)
     })
 }
 
 /// Marks a resource as made by the provider; a stream of it holds it.
-fn claim(value: &mut Value, by: &Arc<Serving>) {
+fn claim(value: &mut Value, by: &Hold) {
     match value {
         Value::Own(inner) => {
-            by.resources.fetch_add(1, Relaxed);
-            *inner = Resource::new(Made { inner: inner.clone(), by: by.clone() });
+            *inner = Resource::new(Made { inner: inner.clone(), by: by.resource() });
         }
         Value::Input(_) | Value::Stream(_) => {
             let held = by.clone();
@@ -312,18 +367,20 @@ fn claim(value: &mut Value, by: &Arc<Serving>) {
 }
 
 /// Takes the marks off the resources of a call. They are all of one provider: resources of two cannot be in one call.
-fn take_maker(args: &mut [Value]) -> Result<Option<Arc<Serving>>, &'static str> {
-    let mut maker: Option<Arc<Serving>> = None;
+fn take_maker(args: &mut [Value]) -> Result<Option<Hold>, &'static str> {
+    let mut maker: Option<Hold> = None;
     let mut problem = None;
     let mut take = |value: &mut Value| {
         let (Value::Own(resource) | Value::Borrow(resource)) = value else { return };
         let Some(made) = resource.get::<Made>() else { return };
-        if made.by.is_over.load(Relaxed) {
+        let by = &made.by.serving;
+        if by.is_over.load(Relaxed) {
             problem = Some("its handle is of a provider that has been replaced and has ended");
-        } else if maker.as_ref().is_some_and(|maker| !Arc::ptr_eq(maker, &made.by)) {
+        } else if maker.as_ref().is_some_and(|maker| !Arc::ptr_eq(&maker.serving, by)) {
             problem = Some("its handles are of two providers, one of which has replaced the other");
         }
-        maker = Some(made.by.clone());
+        // Held by the handle until it is held for the call.
+        maker.get_or_insert_with(|| Hold::call(by.clone()));
         *resource = made.inner.clone();
     };
     args.iter_mut().for_each(|arg| each(arg, &mut take));

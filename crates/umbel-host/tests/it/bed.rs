@@ -85,6 +85,8 @@ pub(crate) struct Fake {
     pub(crate) refuses: AtomicBool,
     /// How many starts are still to fail.
     pub(crate) failing_starts: AtomicUsize,
+    /// Whoever has it keeps starts waiting.
+    pub(crate) starting: tokio::sync::Mutex<()>,
     told: Mutex<Vec<(String, Told)>>,
     contexts: Mutex<Vec<StartContext>>,
 }
@@ -141,6 +143,7 @@ impl Factory for Fakes {
     }
 
     async fn start(&self, cx: StartContext) -> Result<Arc<dyn Provider>, Problem> {
+        drop(self.0.starting.lock().await);
         if self.0.failing_starts.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Err(refusal());
         }
@@ -246,7 +249,7 @@ impl Bed {
         let store = Arc::new(Store::open(state.join("artifacts")).expect("a store"));
         let fake = Arc::<Fake>::default();
         let factories: Vec<Arc<dyn Factory>> =
-            ["fake", "other"].map(|name| Arc::new(Fakes(fake.clone(), name)) as _).into();
+            ["fake", "other", "third"].map(|name| Arc::new(Fakes(fake.clone(), name)) as _).into();
         let cores = Cores::start(2, "test").expect("threads");
         let clock = Arc::new(SystemClock);
         let deps = Deps { lattice: lattice.clone(), clock, images, store, factories, cores };

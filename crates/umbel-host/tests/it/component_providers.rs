@@ -151,7 +151,7 @@ async fn one_that_keeps_failing_is_given_up_and_revived_by_an_order() {
     };
     assert!(view.problem.is_some());
     let (status, text) = count(&bed, "counter", "/a").await.expect_err("nobody serves it");
-    assert!(status == 500 && text.contains("UM0566"), "{text}");
+    assert!(status == 503 && text.contains("UM0566"), "{text}");
     std::fs::remove_dir_all(bed.folder.path().join("state/providers/kv")).expect("its folder");
     keyvalue(&bed, "kv", |order| order.limits = Some(Limits::default())).await;
     let counted = until("it counts again", async || count(&bed, "counter", "/a").await.ok()).await;

@@ -64,7 +64,8 @@ async fn credentials_that_a_message_brings_let_the_host_in_and_images_outlive_th
     assert_eq!(bed.client.put_registries(&told(&host)).await.unwrap(), 1);
     let pinned = pin(false).await.unwrap();
     assert_eq!((pinned.digest, pinned.size.is_some()), (Some(digest.to_string()), true));
-    let stands_in = bed.client.pin_artifact(bed.host.id(), &format!("{host}/any/fake:1"), true).await.unwrap();
+    let stands_in =
+        bed.client.pin_artifact(bed.host.id(), &format!("{host}/any/fake:1"), true).await.unwrap();
     assert_eq!(stands_in.digest, None, "a builtin has that name, and nothing is asked");
 
     let ids = ["one", "two", "three"];
@@ -73,7 +74,8 @@ async fn credentials_that_a_message_brings_let_the_host_in_and_images_outlive_th
         assert_eq!(bed.view(id).await.unwrap().digest, Some(digest.to_string()));
     }
     let fetched = format!("GET /v2/hello/blobs/{digest}");
-    let served = |log: &str| log.lines().filter(|line| line.contains(&fetched) && line.contains("200")).count();
+    let served =
+        |log: &str| log.lines().filter(|line| line.contains(&fetched) && line.contains("200")).count();
     assert_eq!(served(&registry.log()), 1, "one fetch was for all three: {}", registry.log());
 
     // Another host of the folder, without credentials, which were in memory alone, and without the registry.

@@ -1,8 +1,10 @@
 //! Another provider in the place of one that runs: by a plan, and by hand; and what else is done to a provider by hand.
 
-use crate::bed::{Bed, Told, code, link, outbound, provider_id, until, values};
+use crate::bed::{Bed, Told, code, file, link, outbound, provider_id, until, values};
 use std::sync::atomic::Ordering::SeqCst;
+use umbel_core::event::Deed;
 use umbel_lattice::control::{ControlError, PartState, ProviderView, StartProvider};
+use umbel_lattice::extension::EventsRequest;
 use umbel_lattice::extension::provider::{SwapRequest, SwapView};
 use umbel_testkit::guest;
 
@@ -243,4 +245,106 @@ async fn a_provider_that_keeps_failing_is_given_up_with_the_reason() {
     bed.fake.failing_starts.store(0, SeqCst);
     bed.client.release_provider(bed.host.id(), &provider_id("fake-1")).await.unwrap();
     see(&bed, "it runs", |view| view.state == PartState::Running).await;
+}
+
+#[tokio::test]
+async fn what_comes_is_shown_as_coming_until_it_serves() {
+    let bed = Bed::start().await;
+    bed.client.start_provider(&order(&bed, "builtin:fake", 1)).await.unwrap();
+    // It brings calls, so the two take turns, and for a while neither is there.
+    bed.client.put_link(&link("fake-1", "hello", &["incoming-handler"])).await.unwrap();
+    until("it knows the link", async || (bed.fake.links("fake-1").len() == 1).then_some(())).await;
+    let fake = bed.fake.clone();
+    let held = fake.starting.lock().await;
+    bed.client.start_provider(&order(&bed, "builtin:other", 2)).await.unwrap();
+    let comes = |view: &ProviderView| {
+        let coming = view.coming.as_ref().map(|coming| coming.reference.as_str());
+        (view.is_moving, view.image_ref.as_str(), coming) == (true, "builtin:fake", Some("builtin:other"))
+    };
+    let view = bed.provider("fake-1").await.unwrap();
+    assert!(comes(&view), "{view:?}");
+    until("the old one has ended", async || (told(&bed).last() == Some(&"stopped")).then_some(())).await;
+    let view = bed.provider("fake-1").await.unwrap();
+    assert!(comes(&view) && view.state == PartState::Running, "{view:?}");
+    drop(held);
+    let view = see(&bed, "the new one", |view| view.image_ref == "builtin:other").await;
+    assert_eq!((view.is_moving, view.coming), (false, None));
+}
+
+#[tokio::test]
+async fn restarts_are_those_of_what_serves() {
+    let bed = Bed::start().await;
+    bed.fake.failing_starts.store(2, SeqCst);
+    bed.client.start_provider(&order(&bed, "builtin:fake", 1)).await.unwrap();
+    see(&bed, "it runs at last", |view| view.state == PartState::Running && view.restarts == 2).await;
+    swap(&bed, "builtin:other", false).await.unwrap();
+    assert_eq!(bed.provider("fake-1").await.unwrap().restarts, 0, "that was another");
+}
+
+#[tokio::test]
+async fn an_image_that_failed_is_not_tried_again_by_what_is_done_later() {
+    let bed = serving("builtin:fake").await;
+    bed.fake.failing_starts.store(1, SeqCst);
+    bed.client.start_provider(&order(&bed, "builtin:other", 2)).await.unwrap();
+    let refused = see(&bed, "the refusal is shown", |view| view.problem.is_some()).await.problem;
+    bed.fake.failing_starts.store(1, SeqCst);
+    assert_eq!(code(swap(&bed, "builtin:third", false).await), "UM0832");
+    assert_eq!(bed.provider("fake-1").await.unwrap().problem, refused, "that of the deploy");
+    bed.fake.failing_starts.store(0, SeqCst);
+    swap(&bed, "builtin:third", false).await.unwrap();
+    until("the old one has ended", async || (told(&bed).last() == Some(&"stopped")).then_some(())).await;
+    // One of each that serves or served: the failed image would have been started by now.
+    assert_eq!(told(&bed), ["started", "put", "started", "put", "stopped"]);
+    let view = bed.provider("fake-1").await.unwrap();
+    assert_eq!((view.image_ref.as_str(), view.problem), ("builtin:third", None));
+}
+
+#[tokio::test]
+async fn a_look_finds_what_a_swap_fails_with() {
+    let bed = serving("builtin:fake").await;
+    let broken = file(&bed, "broken.wasm", b"\0asm rubbish");
+    let archive = file(&bed, "broken.par.gz", b"\x1f\x8b rubbish");
+    let other = guest("keyvalue-component");
+    for (file, expected) in [
+        ("/nowhere/kv.par.gz", "UM0832"),
+        ("/nowhere/kv.wasm", "UM0832"),
+        (broken.to_str().unwrap(), "UM0832"),
+        (archive.to_str().unwrap(), "UM0832"),
+        (other.to_str().unwrap(), "UM0570"),
+    ] {
+        let found = swap(&bed, file, true).await.unwrap().problem.unwrap_or_else(|| panic!("{file}"));
+        assert_eq!(found.code.to_string(), expected, "{file}: {found}");
+        let failed = swap(&bed, file, false).await.expect_err("it cannot be");
+        assert!(failed.to_string().contains(&found.message), "{failed}, and {found}");
+    }
+    let view = bed.provider("fake-1").await.unwrap();
+    assert_eq!((view.image_ref.as_str(), view.problem, view.by_hand), ("builtin:fake", None, None));
+    assert_eq!(told(&bed), ["started", "put"]);
+    bed.client.hold_provider(bed.host.id(), &provider_id("fake-1")).await.unwrap();
+    let found = swap(&bed, "builtin:other", true).await.unwrap().problem.expect("it is stopped");
+    assert_eq!(found.code.to_string(), "UM0830");
+}
+
+#[tokio::test]
+async fn what_is_done_by_hand_is_among_the_events() {
+    let bed = serving("builtin:fake").await;
+    let (host, id) = (bed.host.id().clone(), provider_id("fake-1"));
+    swap(&bed, "builtin:other", false).await.unwrap();
+    bed.client.hold_provider(&host, &id).await.unwrap();
+    bed.client.release_provider(&host, &id).await.unwrap();
+    bed.client.restart_provider(&host, &id).await.unwrap();
+    let deeds = until("all are kept", async || {
+        let reply = bed.client.events(&host, &EventsRequest { since_seq: Some(0), limit: 0 }).await.unwrap();
+        let deeds: Vec<Deed> = reply.events.iter().filter_map(|event| event.event.deed()).collect();
+        (deeds.len() == 4).then_some(deeds)
+    })
+    .await;
+    let names: Vec<&str> = deeds.iter().map(Deed::name).collect();
+    assert_eq!(names, Deed::NAMES);
+    let Deed::ProviderSwapped(swapped) = &deeds[0] else { panic!("{deeds:?}") };
+    assert_eq!(
+        (swapped.image_ref.as_str(), swapped.instead_of.as_deref()),
+        ("builtin:other", Some("builtin:fake"))
+    );
+    assert_eq!((swapped.provider_id.as_str(), swapped.application.as_deref()), ("fake-1", Some("demo")));
 }

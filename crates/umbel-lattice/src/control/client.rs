@@ -8,6 +8,7 @@ use super::message::{
     link_body,
 };
 use super::response::CtlResponse;
+use super::roll::Roll;
 use super::view::{Host, Inventory};
 use crate::extension::provider::{ProviderRequest, ProviderShow, SwapRequest, SwapView};
 use crate::extension::{
@@ -35,12 +36,13 @@ type Result<T, E = ControlError> = std::result::Result<T, E>;
 pub struct Client {
     lattice: Arc<dyn Lattice>,
     timeout: Duration,
+    roll: Arc<Roll>,
 }
 
 impl Client {
     /// A client whose every request has this deadline.
     pub fn new(lattice: Arc<dyn Lattice>, timeout: Duration) -> Client {
-        Client { lattice, timeout }
+        Client { lattice, timeout, roll: Arc::default() }
     }
 
     /// The lattice that it asks on.
@@ -51,12 +53,20 @@ impl Client {
     /// The same client with another deadline.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Client {
-        Client { lattice: self.lattice.clone(), timeout }
+        Client { timeout, ..self.clone() }
     }
 
-    /// All hosts that answer within the deadline.
+    /// All hosts that answer within the deadline. On a shared lattice it is sooner when all that answered before have.
     pub async fn hosts(&self) -> Result<Vec<Host>> {
-        self.gather(ctl::host_ping(self.name()), Bytes::new()).await
+        let subject = ctl::host_ping(self.name());
+        if !self.lattice.is_shared() {
+            return self.gather(subject, Bytes::new()).await;
+        }
+        let host_of = |reply: &Message| {
+            let host = parse_answer::<CtlResponse<Host>>(&subject, reply).ok()?.response?;
+            Some((host.id.to_string(), host))
+        };
+        Ok(self.roll.call(&*self.lattice, &subject, self.timeout, host_of).await?)
     }
 
     /// Everything that runs on the host.

@@ -1,13 +1,14 @@
 //! The control protocol of wasmCloud 1.x (`facts/wasmcloud.md` §4.2) with our extension fields.
 //!
 //! An extension field has a default and is left out when it has it, so that what we send to other hosts, and what other tools
-//! read from ours, is what they know. Read in this order: [`message`] what is asked, [`view`] what is told, [`client`] who asks,
+//! read from ours, is what they know. Read in this order: [`message`] what is asked, [`view`] what is told, [`client`] who asks, `roll` who is there,
 //! [`response`] how it is answered.
 
 pub mod client;
 pub mod error;
 pub mod message;
 pub mod response;
+mod roll;
 pub mod view;
 
 pub use client::Client;

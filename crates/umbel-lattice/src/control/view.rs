@@ -1,6 +1,6 @@
 //! What a host tells about itself.
 
-use crate::extension::provider::ByHand;
+use crate::extension::provider::{ByHand, Made};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -299,6 +299,9 @@ pub struct ProviderView {
     /// Whether another provider is about to take its place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_moving: bool,
+    /// That other one, if it is made of something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coming: Option<Made>,
     /// What was changed of it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_hand: Option<ByHand>,
@@ -324,6 +327,7 @@ impl ProviderView {
             application: None,
             restarts: 0,
             is_moving: false,
+            coming: None,
             by_hand: None,
             generation: None,
         }

@@ -30,6 +30,8 @@ pub(super) const MARKER: &str = "Nats-Marker-Reason";
 
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
+/// How often an entry is made anew that others delete and make meanwhile.
+const CREATES_MAX: usize = 8;
 /// How long reading a whole bucket may take.
 const ENTRIES_MAX: Duration = Duration::from_secs(30);
 
@@ -279,7 +281,7 @@ impl Bucket for JetBucket {
     async fn create(&self, key: &str, value: Bytes) -> Result<u64> {
         self.check(key, &value)?;
         let mut expected = 0;
-        loop {
+        for _ in 0..CREATES_MAX {
             if let Written::At(revision) = self.write(key, value.clone(), Some(expected), false).await? {
                 return Ok(revision);
             }
@@ -293,6 +295,7 @@ impl Bucket for JetBucket {
                 None => expected = 0,
             }
         }
+        self.wrong_revision(key, expected).await
     }
 
     async fn update(&self, key: &str, value: Bytes, expected: u64) -> Result<u64> {

@@ -10,6 +10,8 @@ pub struct ServerConfig {
     pub listen: String,
     /// The folder that JetStream keeps its files in.
     pub store: PathBuf,
+    /// Whether it has JetStream. A leaf node whose hub keeps the state has none.
+    pub keeps_state: bool,
     /// The JetStream domain; a leaf node with state of its own needs one.
     pub domain: Option<String>,
     /// The hubs that it is a leaf node of: `nats://HOST:7422`.
@@ -26,6 +28,7 @@ impl ServerConfig {
         ServerConfig {
             listen: listen.into(),
             store: store.into(),
+            keeps_state: true,
             domain: None,
             hubs: Vec::new(),
             listen_for_leaves: None,
@@ -45,14 +48,16 @@ impl ServerConfig {
         };
         line(format!("listen: {}", quoted(&self.listen)));
         line(format!("max_payload: {}", self.payload_bytes_max));
-        line("jetstream {".into());
-        line(format!("  store_dir: {}", quoted(&self.store.display().to_string())));
-        line("  # Acknowledged is on the disk.".into());
-        line("  sync_interval: always".into());
-        if let Some(domain) = &self.domain {
-            line(format!("  domain: {}", quoted(domain)));
+        if self.keeps_state {
+            line("jetstream {".into());
+            line(format!("  store_dir: {}", quoted(&self.store.display().to_string())));
+            line("  # Acknowledged is on the disk.".into());
+            line("  sync_interval: always".into());
+            if let Some(domain) = &self.domain {
+                line(format!("  domain: {}", quoted(domain)));
+            }
+            line("}".into());
         }
-        line("}".into());
         if self.listen_for_leaves.is_some() || !self.hubs.is_empty() {
             line("leafnodes {".into());
             if let Some(listen) = &self.listen_for_leaves {

@@ -1,7 +1,7 @@
 //! What every part of the lattice shares: the connection, how it is, and whether the lattice is closed.
 
 use super::spec::NatsSpec;
-use crate::{LatticeError, Result, Spawn};
+use crate::{LatticeError, Login, Result, Spawn};
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
@@ -71,6 +71,7 @@ pub(super) struct Shared {
     pub(super) name: LatticeName,
     pub(super) server: String,
     pub(super) domain: Option<String>,
+    pub(super) login: Option<Login>,
     pub(super) replicas: usize,
     pub(super) client: Client,
     pub(super) context: Context,
@@ -141,6 +142,7 @@ impl Shared {
             name,
             server: spec.shown(),
             domain: spec.js_domain.clone(),
+            login: spec.auth.login(),
             replicas: spec.replicas,
             client,
             context,
@@ -151,6 +153,11 @@ impl Shared {
             writes: watch::Sender::new(0),
             echo,
         }
+    }
+
+    /// The address of the first server.
+    pub(super) fn address(&self) -> String {
+        self.server.split(',').next().unwrap_or_default().to_string()
     }
 
     pub(super) fn is_closed(&self) -> bool {

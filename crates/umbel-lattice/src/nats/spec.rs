@@ -1,7 +1,7 @@
 //! Which server carries the lattice, and as whom.
 
 use crate::error::{NatsProblem, shown};
-use crate::{LatticeError, Result};
+use crate::{LatticeError, Login, Result};
 use async_nats::ServerAddr;
 use percent_encoding::percent_decode_str;
 use std::path::{Path, PathBuf};
@@ -186,6 +186,24 @@ impl Auth {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Both parts, where there are such.
+    pub(super) fn login(&self) -> Option<Login> {
+        match self {
+            Auth::Jwt { jwt, seed } => Some(Login { jwt: jwt.clone(), seed: seed.clone() }),
+            Auth::Nkey(seed) => Some(Login { jwt: String::new(), seed: seed.clone() }),
+            Auth::Creds(path) => {
+                let text = std::fs::read_to_string(path).map(Zeroizing::new).ok()?;
+                let part = |name: &str| {
+                    let (_, rest) = text.split_once(&format!("-----BEGIN {name}-----"))?;
+                    Some(rest.trim_start().lines().next()?.trim().to_string())
+                };
+                let (jwt, seed) = (part("NATS USER JWT")?, part("USER NKEY SEED")?);
+                Some(Login { jwt, seed: Zeroizing::new(seed) })
+            }
+            Auth::None | Auth::User { .. } | Auth::Token(_) => None,
         }
     }
 

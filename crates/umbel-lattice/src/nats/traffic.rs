@@ -6,7 +6,7 @@ use super::spec::NatsSpec;
 use super::{api, bucket, connect};
 use crate::bucket::{Bucket, check_bucket_name};
 use crate::error::{NatsProblem, shown};
-use crate::lattice::{Lattice, PAYLOAD_BYTES_MAX, STATUS, SubscribeOptions, check_payload};
+use crate::lattice::{Lattice, Login, PAYLOAD_BYTES_MAX, STATUS, SubscribeOptions, check_payload};
 use crate::subscription::{Pushed, Sender};
 use crate::{Headers, LatticeError, Message, Result, Spawn, Subscription, subject};
 use async_nats::client::{PublishErrorKind, Request, RequestErrorKind};
@@ -147,6 +147,22 @@ impl Lattice for Nats {
             }
         };
         shared.over(&what, asking).await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn address(&self) -> String {
+        self.shared().address()
+    }
+
+    fn login(&self) -> Option<Login> {
+        self.shared().login.clone()
+    }
+
+    fn js_domain(&self) -> Option<String> {
+        self.shared().domain.clone()
     }
 
     async fn request_all(&self, subject: &str, payload: Bytes, wait: Duration) -> Result<Vec<Message>> {

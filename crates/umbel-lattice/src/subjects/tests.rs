@@ -44,6 +44,7 @@ fn patterns_cover_what_is_said_under_them() {
             ],
         ),
         (umbel::log_any(&l), vec![umbel::log(&l, &c)]),
+        (umbel::event_any(&l), vec![umbel::event(&l, "provider_swapped")]),
     ];
     for (pattern, subjects) in covered {
         subject::check_pattern(&pattern).expect("a pattern");

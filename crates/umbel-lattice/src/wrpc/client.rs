@@ -4,7 +4,10 @@ use super::catalog::Signature;
 use super::codec::{self, CodecError, Lend, Take};
 use super::handles::{ANYONE, Handle, Lent, Owner};
 use super::line::{Line, Writing};
-use super::{CLIENT, LINK, MORE, PEER, SOURCE, TARGET, TIMEOUT, WINDOW, extra, of_lattice, prefix, problem};
+use super::{
+    APPLICATION, CLIENT, LINK, MORE, PEER, SOURCE, TARGET, TIMEOUT, WINDOW, extra, of_lattice, prefix,
+    problem,
+};
 use super::{problem_of, window_of};
 use crate::lattice::STATUS;
 use crate::subscription::{Attached, Pushed, Sink};
@@ -43,6 +46,8 @@ pub struct Outgoing {
     pub source: String,
     /// The name of the link.
     pub link: String,
+    /// The caller's application, for a server that keeps what is of one apart from what is of others.
+    pub application: Option<String>,
     /// How long the caller will wait.
     pub patience: Option<Duration>,
 }
@@ -452,6 +457,9 @@ fn request(
         .with_header(TARGET, outgoing.target.as_str())
         .with_header(TIMEOUT, patience.as_millis().to_string())
         .with_header(PEER, WINDOW.to_string());
+    if let Some(application) = &outgoing.application {
+        message.headers.append(APPLICATION, application.as_str());
+    }
     if has_more {
         message.headers.append(MORE, "1");
     }

@@ -33,7 +33,7 @@ mod line;
 pub use catalog::{Catalog, Signature};
 pub use client::{Client, ClientLimits, Outgoing};
 pub use handles::Lent;
-pub use server::{Links, Server, ServerLimits, ServerSpec};
+pub use server::{Caller, Links, Server, ServerLimits, ServerSpec};
 
 use umbel_core::code::wire;
 use umbel_core::id::LatticeName;
@@ -53,6 +53,8 @@ pub const TARGET: &str = "target-id";
 /// The header of a peer that speaks the additions: its value is how many bytes of a stream it takes before it says that it has taken
 /// some. On a result it says too that the result is whole.
 pub const PEER: &str = "umbel-wrpc";
+/// The header that names the caller's application.
+pub const APPLICATION: &str = "umbel-application";
 /// The header with how long the caller will wait, in ms.
 pub const TIMEOUT: &str = "umbel-timeout-ms";
 /// The header that says that more of the params comes on `S.params`, up to an empty message.

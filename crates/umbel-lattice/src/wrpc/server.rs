@@ -6,7 +6,8 @@ use super::codec::{self, CodecError, Lend, Take};
 use super::handles::{Handle, Lent, Owner, read_drops};
 use super::line::{Filling, Line};
 use super::{
-    LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem, put_problem,
+    APPLICATION, LINK, MORE, PEER, SERVER, SOURCE, TIMEOUT, WINDOW, client_of, extra, prefix, problem,
+    put_problem,
 };
 use crate::subscription::{Attached, Pushed, Sink};
 use crate::{Headers, Lattice, Message, Result, Spawn, SubscribeOptions};
@@ -25,8 +26,21 @@ use umbel_core::code::{guest, wire};
 use umbel_wit::value::{Input, Later, Output};
 use umbel_wit::{Call, Link, Resource, Serve, Type, Value};
 
-/// Finds the link that a call comes over: by the caller, the link's name, and the interface without its version.
-pub type Links = Arc<dyn Fn(&str, &str, &str) -> Result<Arc<Link>, Problem> + Send + Sync>;
+/// Who calls, as it says itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'c> {
+    /// Its id.
+    pub source: &'c str,
+    /// The name of the link.
+    pub link: &'c str,
+    /// The interface that is called, without its version.
+    pub interface: &'c str,
+    /// Its application, if it says one.
+    pub application: Option<&'c str>,
+}
+
+/// Finds the link that a call comes over.
+pub type Links = Arc<dyn Fn(&Caller<'_>) -> Result<Arc<Link>, Problem> + Send + Sync>;
 
 /// Limits of a server.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +81,9 @@ pub struct ServerSpec {
 /// Serves calls until it is dropped or drained.
 pub struct Server {
     inner: Arc<Inner>,
-    _attached: [Attached; 3],
+    /// Until it is drained.
+    requests: Mutex<Option<Attached>>,
+    _attached: [Attached; 2],
 }
 
 struct Inner {
@@ -114,8 +130,9 @@ impl Server {
         let hear = |subscription: crate::Subscription, of| {
             subscription.attach(Arc::new(Hearing { server: Arc::downgrade(&inner), of }))
         };
-        let attached = [hear(inbox, Of::Inbox), hear(extras, Of::Extras), hear(requests, Of::Requests)];
-        Ok(Server { inner, _attached: attached })
+        let attached = [hear(inbox, Of::Inbox), hear(extras, Of::Extras)];
+        let requests = Mutex::new(Some(hear(requests, Of::Requests)));
+        Ok(Server { inner, requests, _attached: attached })
     }
 
     /// How many calls are under way.
@@ -123,9 +140,12 @@ impl Server {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
-    /// Refuses new calls and waits for those under way and their streams. Returns how many had to be ended at the deadline.
+    /// Hears no new calls, so that others of the group get them, and waits for those under way and their streams. Returns how many had to
+    /// be ended at the deadline.
     pub async fn drain(&self, deadline: Duration) -> usize {
+        // What was sent before is refused.
         self.inner.is_draining.store(true, Ordering::Release);
+        drop(locked(&self.requests).take());
         let idle = async {
             loop {
                 let idle = self.inner.idle.notified();
@@ -298,8 +318,12 @@ impl Inner {
         let tail = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or_default();
         let signature = catalog.incoming(tail)?;
         let header = |name| message.headers.get(name);
-        let (source, name) = (header(SOURCE).unwrap_or_default(), header(LINK).unwrap_or("default"));
-        let link = (self.spec.links)(source, name, &signature.interface)?;
+        let link = (self.spec.links)(&Caller {
+            source: header(SOURCE).unwrap_or_default(),
+            link: header(LINK).unwrap_or("default"),
+            interface: &signature.interface,
+            application: header(APPLICATION),
+        })?;
         let before = self.calls.fetch_add(1, Ordering::AcqRel);
         let turn = Turn { server: self.clone(), catalog, signature, link };
         if before >= self.spec.limits.calls_max {

@@ -167,7 +167,7 @@ async fn server(bed: &Bed, id: &str) -> Server {
         id: id.into(),
         catalog: Arc::new(move || catalog.clone()),
         serve: Arc::new(Original),
-        links: Arc::new(|_, _, _| Ok(Arc::new(Link::default()))),
+        links: Arc::new(|_| Ok(Arc::new(Link::default()))),
         lent: Lent::new(),
         group: None,
         is_quick: false,
@@ -243,6 +243,7 @@ async fn call(bed: &Bed, target: &str, interface: &str, function: &str, args: Ve
         target: target.into(),
         source: "kvc".into(),
         link: "default".into(),
+        application: None,
         patience: Some(SOON),
     };
     let signature = catalog().outgoing(interface, Some(&version(interface)), function).expect("a function");

@@ -13,7 +13,7 @@ use umbel_core::code::{guest, lattice, wire};
 use umbel_lattice::Lattice;
 use umbel_lattice::unix::Door;
 use umbel_lattice::wrpc::{
-    Catalog, Client, ClientLimits, Lent, Links, Outgoing, Server, ServerLimits, ServerSpec,
+    Caller, Catalog, Client, ClientLimits, Lent, Links, Outgoing, Server, ServerLimits, ServerSpec,
 };
 use umbel_wit::value::{Input, Output};
 use umbel_wit::{Call, Link, Resource, Serve, Value};
@@ -140,17 +140,29 @@ impl Serve for Store {
 }
 
 pub(crate) fn links() -> Links {
-    Arc::new(|source, name, interface| {
+    Arc::new(|caller| {
+        let Caller { source, link: name, interface, .. } = *caller;
         if source == "stranger" {
             return Err(Problem::new(guest::UNLINKED, format!("no link `{name}` to `{interface}`")));
         }
         let values = [("k".to_string(), format!("{source}/{name}"))].into();
-        Ok(Arc::new(Link { source_id: source.into(), name: name.into(), application: None, values }))
+        Ok(Arc::new(Link {
+            source_id: source.into(),
+            name: name.into(),
+            application: caller.application.map(str::to_string),
+            values,
+        }))
     })
 }
 
 pub(crate) fn outgoing(patience: Duration) -> Outgoing {
-    Outgoing { target: "kv".into(), source: "app".into(), link: "default".into(), patience: Some(patience) }
+    Outgoing {
+        target: "kv".into(),
+        source: "app".into(),
+        link: "default".into(),
+        application: None,
+        patience: Some(patience),
+    }
 }
 
 /// Where the server is, seen from its clients.
@@ -551,7 +563,7 @@ async fn a_callee_is_lent_a_resource_and_calls_back_with_it() {
         id: "component".into(),
         catalog: Arc::new(move || catalog.clone()),
         serve: back,
-        links: Arc::new(|_, _, _| Ok(Arc::new(Link::default()))),
+        links: Arc::new(|_| Ok(Arc::new(Link::default()))),
         lent: Lent::new(),
         group: None,
         is_quick: false,
@@ -565,6 +577,7 @@ async fn a_callee_is_lent_a_resource_and_calls_back_with_it() {
         target: "component".into(),
         source: "kv".into(),
         link: "default".into(),
+        application: None,
         patience: Some(SOON),
     };
     let got = call_of(&outward, &calling, "t:t/watcher", "on-set", vec![bucket, "k".into()]).await;

@@ -3,12 +3,13 @@ use super::world::{HELLO, Model, desired, hello, host_id, inventory, nothing};
 use crate::desired::Desired;
 use crate::hold::{Parted, part};
 use crate::plan::{Step, plan};
-use crate::status::Failures;
+use crate::status::{Failures, status};
 use crate::store::Owned;
 use proptest::prelude::*;
 use umbel_core::Problem;
 use umbel_core::code::runtime;
 use umbel_lattice::control::{ComponentView, Endpoint, PartState};
+use umbel_lattice::wadm::StatusType;
 
 /// One component of that name behind an HTTP server.
 fn serving(name: &str) -> String {
@@ -103,6 +104,25 @@ fn a_link_turns_at_once_where_nothing_serves_behind_it() {
         go(&mut model, &|owned| desired(&serving("b"), 2, "1", owned), owned, &|_| PartState::Failed);
     assert_eq!(kinds(&end.later), ["StopComponent", "DelConfig"]);
     assert_eq!(model.links[0].target, "app-b");
+}
+
+#[test]
+fn a_provider_that_is_about_to_be_another_is_not_yet_as_it_was_ordered() {
+    let mut model = Model::new(vec![inventory("NA", &[])]);
+    let make = |owned| desired(&serving("a"), 1, "1", owned);
+    let (_, owned) = go(&mut model, &make, Owned::default(), &running);
+    let wanted = make(owned);
+    for is_moving in [true, false] {
+        model.hosts.get_mut(&host_id("NA")).unwrap().providers[0].is_moving = is_moving;
+        let world = model.seen_by(&wanted);
+        let planned = plan(&wanted, &world);
+        let status = status(&wanted, &world, &planned, &Failures::new());
+        let (kind, awaited): (_, &[&str]) =
+            if is_moving { (StatusType::Reconciling, &["http"]) } else { (StatusType::Deployed, &[]) };
+        assert_eq!(status.status.kind, kind, "{:?}", status.status);
+        assert_eq!(parted(&model, &wanted).awaited, awaited);
+        assert_eq!(status.status.message.contains("another"), is_moving, "{}", status.status.message);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use umbel_manifest::{PartKind, Scale, Spread};
 fn sites(hosts: &[(&str, &str, usize, bool)]) -> BTreeMap<HostId, Site> {
     let site = |(name, zone, load, has_part): &(&str, &str, usize, bool)| {
         let labels = [("zone".to_owned(), (*zone).to_owned())].into();
-        (host_id(name), Site { labels, load: *load, has_part: *has_part })
+        (host_id(name), Site { labels, load: *load, has_part: *has_part, kin: 0 })
     };
     hosts.iter().map(site).collect()
 }

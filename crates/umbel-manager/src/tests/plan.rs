@@ -335,3 +335,82 @@ fn what_was_changed_by_hand_or_refused_is_left_alone_until_a_deploy() {
         assert_eq!(of(2), *steps);
     }
 }
+
+/// Two components and a provider, linked one after another, each with further traits.
+fn chain([first, second, third]: [&str; 3], distance: &str) -> String {
+    let link = |target: &str| {
+        format!(
+            "{{type: link, properties: {{target: {{name: {target}}}, namespace: a, package: b, interfaces: [c], distance: {distance}}}}}"
+        )
+    };
+    format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: chain}}
+spec:
+  components:
+    - {{name: third, type: capability, properties: {{image: 'builtin:keyvalue'}}, traits: [{third}]}}
+    - {{name: second, type: component, properties: {{image: ./b.wasm}}, traits: [{}, {second}]}}
+    - {{name: first, type: component, properties: {{image: ./a.wasm}}, traits: [{}, {first}]}}
+",
+        link("third"),
+        link("second"),
+    )
+    .replace(", ]", "]")
+}
+
+const EDGES: &str =
+    "{type: spreadscaler, properties: {instances: 2, spread: [{name: e, requirements: {side: edge}}]}}";
+const HUB: &str =
+    "{type: spreadscaler, properties: {instances: 1, spread: [{name: h, requirements: {side: hub}}]}}";
+
+fn fleet() -> Model {
+    Model::new(vec![
+        inventory("NA", &[("side", "edge")]),
+        inventory("NB", &[("side", "edge")]),
+        inventory("NC", &[("side", "hub")]),
+    ])
+}
+
+fn places(found: &crate::plan::Plan, part: &str) -> Vec<String> {
+    let placement = found.placements.get(&format!("chain-{part}"));
+    placement.into_iter().flat_map(|placement| placement.keys().map(ToString::to_string)).collect()
+}
+
+#[test]
+fn parts_of_an_application_are_put_on_one_host_unless_it_says_otherwise() {
+    let mut model = fleet();
+    // Others crowd the first two hosts, so that the load alone would spread what follows.
+    for host in ["NA", "NB"] {
+        let view = ComponentView::new(ComponentId::new(format!("other-{host}")).unwrap(), "o.wasm", 1);
+        model.hosts.get_mut(&host_id(host)).unwrap().components.push(view);
+    }
+    let wanted = desired(&chain(["", "", ""], "any"), 1, "one", Owned::default());
+    let found = plan(&wanted, &model.seen_by(&wanted));
+    for part in ["first", "second", "third"] {
+        assert_eq!(places(&found, part), ["NC"], "{part}");
+    }
+    let wanted = desired(&chain(["", EDGES, ""], "any"), 1, "one", Owned::default());
+    let found = plan(&wanted, &model.seen_by(&wanted));
+    assert_eq!(places(&found, "second"), ["NA", "NB"]);
+    assert!(found.problems.is_empty(), "{:?}", found.problems);
+}
+
+#[test]
+fn a_local_link_keeps_its_ends_together() {
+    let model = fleet();
+    let planned = |traits| {
+        let wanted = desired(&chain(traits, "local"), 1, "one", Owned::default());
+        plan(&wanted, &model.seen_by(&wanted))
+    };
+    // Whoever has no scaler goes where its importers are, however many hosts that are.
+    let found = planned([EDGES, "", ""]);
+    for part in ["first", "second", "third"] {
+        assert_eq!(places(&found, part), ["NA", "NB"], "{part}");
+    }
+    assert!(found.problems.is_empty(), "{:?}", found.problems);
+    // Scalers that tear them apart are told.
+    let found = planned([EDGES, "", HUB]);
+    assert_eq!(found.problems["third"].code, code::LOCAL_LINK_APART);
+    assert!(found.problems["third"].message.contains("chain-second"), "{:?}", found.problems);
+}

@@ -42,7 +42,7 @@ fn options() -> Options {
 }
 
 async fn start_manager(lattice: &Arc<dyn Lattice>, options: Options) -> Handle {
-    let child = umbel_manager::child_spec(lattice.clone(), Arc::new(SystemClock), options);
+    let child = umbel_manager::child_spec(lattice.clone(), Arc::new(SystemClock), "host", options);
     let handle =
         Supervisor::start("test", SupervisorSpec::new(Strategy::OneForOne).child(child), Env::system());
     handle.ready().await.unwrap();

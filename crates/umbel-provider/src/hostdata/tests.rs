@@ -64,7 +64,8 @@ fn what_cannot_be_used_is_told_without_what_is_in_it() {
 #[test]
 fn nothing_secret_is_shown() {
     let mut data = HostData::read(&line(&original())).expect("host data");
-    data.umbel = Some(OwnData { token: "token-secret".into(), folder: "/f".into(), reconnect_ms: 0 });
+    data.umbel =
+        Some(OwnData { token: "token-secret".into(), folder: "/f".into(), reconnect_ms: 0, socket: None });
     let shown = format!("{data:?} {:?} {:?}", data.umbel, data.secrets);
     assert!(!shown.contains("secret\"") && !shown.contains("-secret"), "{shown}");
 }
@@ -78,7 +79,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read(id in "[a-z]{1,20}", token in "[a-z]{0,20}", reconnect_ms: u64, value in ".{0,20}") {
-        let own = OwnData { token, folder: "/folder".into(), reconnect_ms };
+        let own = OwnData { token, folder: "/folder".into(), reconnect_ms, socket: None };
         let mut data = HostData::unix("NHOST", "default", &id, Path::new("/run/gate"), own);
         data.config.insert("k".into(), value);
         prop_assert!(HostData::read(&data.line()).expect("what was written") == data);

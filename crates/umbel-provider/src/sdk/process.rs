@@ -193,7 +193,7 @@ impl Serving<'_> {
             id: self.id.to_string(),
             catalog: Arc::new(move || catalog.clone()),
             serve,
-            links: Arc::new(move |source, name, interface| links.inward(source, name, interface)),
+            links: Arc::new(move |caller| links.inward(caller.source, caller.link, caller.interface)),
             lent,
             group: Some(format!("{}.{}", lattice.name(), self.id)),
             is_quick: self.options.is_quick,

@@ -76,6 +76,7 @@ impl Serve for Export {
             target: self.target.clone(),
             source: self.source.clone(),
             link: self.link.clone(),
+            application: None,
             patience: call.patience,
         };
         Box::pin(async move { client.call(&outgoing, &*signature?, call.args).await })

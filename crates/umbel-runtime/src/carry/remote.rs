@@ -11,6 +11,7 @@ use super::types::Resources;
 use crate::component::Component;
 use crate::ctx::Ctx;
 use crate::session::Session;
+use crate::uses::Use;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umbel_core::Problem;
@@ -32,11 +33,12 @@ pub(crate) struct Remote {
     epoch: u64,
     /// Whether it went back into its instance as a value of its own.
     returned: AtomicBool,
+    /// Whoever replaces the resident that made it waits for it.
+    _used: Option<Use>,
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        self.session.let_go();
         if !self.returned.load(Relaxed) {
             self.session.drop_later(self.any, self.epoch);
         }
@@ -47,30 +49,18 @@ impl Drop for Remote {
 /// by now.
 pub(crate) fn maker(import: &InterfaceName, function: &str, args: &mut [Value]) -> Option<Component> {
     let mut found = None;
-    let mut look = |value: &mut Value| {
-        if let Value::Own(resource) | Value::Borrow(resource) = value
-            && let Some(remote) = resource.get::<Remote>()
-            && remote.session.component().function(import, function).is_some()
-        {
-            found.get_or_insert_with(|| remote.session.component().clone());
-        }
-        Ok(())
-    };
+    let mut look = |value: &mut Value| keep_first(&mut found, session_in(value, import, function));
     // Visiting lets the values be changed; nothing is.
     let _ = args.iter_mut().try_for_each(|arg| each(arg, &mut look));
-    found
+    found.map(|session: Arc<Session>| session.component().clone())
 }
 
 /// The first resource among the arguments that no component made.
 pub(crate) fn of_a_server(args: &mut [Value]) -> Option<umbel_wit::Resource> {
     let mut found = None;
     let mut look = |value: &mut Value| {
-        if let Value::Own(resource) | Value::Borrow(resource) = value
-            && resource.get::<Remote>().is_none()
-        {
-            found.get_or_insert_with(|| resource.clone());
-        }
-        Ok(())
+        let resource = resource_in(value).filter(|resource| resource.get::<Remote>().is_none());
+        keep_first(&mut found, resource.cloned())
     };
     let _ = args.iter_mut().try_for_each(|arg| each(arg, &mut look));
     found
@@ -85,16 +75,7 @@ pub(crate) fn session_of(
     args: &mut [Value],
 ) -> Option<Arc<Session>> {
     let mut found = None;
-    let mut look = |value: &mut Value| {
-        if let Value::Own(resource) | Value::Borrow(resource) = value
-            && let Some(remote) = resource.get::<Remote>()
-            && remote.session.component().function(import, function).is_some()
-        {
-            found.get_or_insert_with(|| remote.session.clone());
-        }
-        Ok(())
-    };
-    // Visiting lets the values be changed; nothing is.
+    let mut look = |value: &mut Value| keep_first(&mut found, session_in(value, import, function));
     let _ = match target.function(import, function) {
         None => args.iter_mut().try_for_each(|arg| each(arg, &mut look)),
         Some(wanted) => each_typed(wanted, args, &mut |value, ty| match ty {
@@ -103,6 +84,28 @@ pub(crate) fn session_of(
         }),
     };
     found
+}
+
+fn resource_in(value: &Value) -> Option<&umbel_wit::Resource> {
+    match value {
+        Value::Own(resource) | Value::Borrow(resource) => Some(resource),
+        _ => None,
+    }
+}
+
+/// The session that made a resource, if its component has the function.
+fn session_in(value: &Value, import: &InterfaceName, function: &str) -> Option<Arc<Session>> {
+    let remote = resource_in(value)?.get::<Remote>()?;
+    let knows = remote.session.component().function(import, function).is_some();
+    knows.then(|| remote.session.clone())
+}
+
+/// Notes what a visit has found, unless there is something already. Visits go on.
+fn keep_first<T>(found: &mut Option<T>, now: Option<T>) -> Result<()> {
+    if found.is_none() {
+        *found = now;
+    }
+    Ok(())
 }
 
 /// What is wrong with a resource whose instance has ended.
@@ -291,8 +294,7 @@ pub(crate) fn out_of_server(
         *value = match (&*value, Handle::of(value)?, session) {
             (Value::Own(_), Handle::Guest(any), Some(session)) => {
                 let (epoch, returned) = (session.epoch(), AtomicBool::new(false));
-                session.hold();
-                let remote = Remote { any, session: session.clone(), epoch, returned };
+                let remote = Remote { any, session: session.clone(), epoch, returned, _used: session.hold() };
                 Value::Own(umbel_wit::Resource::new(remote))
             }
             (Value::Own(_), Handle::Carried(rep), _) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use umbel_core::Problem;
-use umbel_core::code::guest;
+use umbel_core::code::{guest, host};
 use umbel_core::limits::{InstanceMode, Limits};
 use umbel_runtime::calls::{Stream, Target};
 use umbel_wit::{Call, Serve, Value};
@@ -308,6 +308,30 @@ async fn a_server_that_breaks_its_contract_is_found_out() {
     );
     let problem = pair.call("missing", vec![]).await.expect_err("there is no such function");
     assert_eq!(problem.code, guest::UNSUPPORTED_CALL);
+}
+
+/// A server that somebody has stopped.
+struct Stopped;
+
+impl Serve for Stopped {
+    fn call(&self, _: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
+        let problem = Problem::new(host::PROVIDER_STOPPED, "somebody stopped it").with_help("start it again");
+        futures::future::ready(Err(problem)).boxed()
+    }
+}
+
+#[tokio::test]
+async fn what_was_stopped_by_hand_is_not_the_importers_to_handle() {
+    let pair = Pair::plain().await;
+    pair.importer.outside.link(
+        "test:links/ops",
+        "default",
+        Target::Server(Arc::new(Stopped), Arc::default()),
+    );
+    // Its contract has a place for errors.
+    let problem = pair.call("try", vec![]).await.expect_err("the call ends");
+    assert_eq!((problem.code, problem.kind.http_status()), (host::PROVIDER_STOPPED, 503));
+    assert_eq!(problem.help, "start it again");
 }
 
 /// A server of the host.

@@ -161,10 +161,10 @@ type Calling = BoxFuture<'static, Result<Option<Value>, Problem>>;
 async fn it_is_idle_when_no_call_is_left() {
     let rig = Rig::shared();
     let (resident, waits) = waiting(&rig, "idles").await;
-    assert!(resident.idle(Duration::ZERO, Duration::ZERO).await);
+    assert!(resident.uses().idle(Duration::ZERO, Duration::ZERO).await);
     let calling = begun(&resident, &waits, 1).await;
-    assert!(!resident.idle(Duration::from_millis(20), Duration::ZERO).await, "a call is under way");
-    let idle = resident.idle(Duration::from_secs(30), Duration::ZERO);
+    assert!(!resident.uses().idle(Duration::from_millis(20), Duration::ZERO).await, "a call is under way");
+    let idle = resident.uses().idle(Duration::from_secs(30), Duration::ZERO);
     waits.let_go.add_permits(2);
     let (answer, is_idle) = tokio::join!(calling, idle);
     assert!(answer.is_ok() && is_idle, "{answer:?}");
@@ -218,4 +218,48 @@ async fn one_that_calls_itself_is_told_so_at_once() {
     let error = count(resident.component()).await.expect_err("it is its own server");
     assert_eq!(error.code, guest::INSTANCES_RING, "{error}");
     outside.links.lock().expect("no test panics with it").clear();
+}
+
+#[tokio::test]
+async fn one_that_is_held_is_not_idle_before_the_call_that_found_it_has_ended() {
+    let rig = Rig::shared();
+    let (resident, _) = resident(&rig, &server(), "held", limits(5_000)).await;
+    let importer = importer_of(&rig, &resident, Limits::default()).await;
+    // Found, and then long on its way: it has not come to wait for its turn.
+    let (on_its_way, arrives) = tokio::sync::oneshot::channel();
+    let held = Target::Held(resident.component().clone(), resident.uses().call());
+    let later = async move { Ok(arrives.await.map_or(held, |()| panic!("it is only dropped"))) };
+    importer.outside.link(OPS, "default", Target::Later(later.boxed()));
+    let mut calling = importer.component.call(call(OPS, "add", vec![Value::U32(1), Value::U32(2)]));
+    assert!(futures::poll!(&mut calling).is_pending());
+    assert!(!resident.uses().idle(Duration::from_millis(20), Duration::ZERO).await);
+    drop::<tokio::sync::oneshot::Sender<()>>(on_its_way);
+    let idle = resident.uses().idle(Duration::from_secs(30), Duration::ZERO);
+    let (answer, is_idle) = tokio::join!(calling, idle);
+    assert!(answer.is_ok() && is_idle, "{answer:?}");
+}
+
+#[tokio::test]
+async fn two_that_call_one_another_are_told_so_at_once_also_when_one_was_waited_for() {
+    let rig = Rig::shared();
+    let (one, to_two) = resident(&rig, &importer(), "one", limits(60_000)).await;
+    let (two, to_one) = resident(&rig, &importer(), "two", limits(60_000)).await;
+    for is_waited_for in [false, true] {
+        to_two.link(OPS, "default", Target::Component(two.component().clone()));
+        let back = Target::Component(one.component().clone());
+        let later = async move {
+            tokio::task::yield_now().await;
+            Ok(back)
+        };
+        let back = Target::Component(one.component().clone());
+        to_one.link(OPS, "default", if is_waited_for { Target::Later(later.boxed()) } else { back });
+        let begun = std::time::Instant::now();
+        let told = one.component().call(call(OPS, "try", vec![])).await;
+        let Ok(Some(Value::Result(Err(Some(told))))) = told else { panic!("it leads back: {told:?}") };
+        assert!(format!("{told:?}").contains(&guest::INSTANCES_RING.to_string()), "{told:?}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "it did not wait for its deadline");
+        assert!(one.failed().now_or_never().is_none() && two.failed().now_or_never().is_none());
+    }
+    to_two.links.lock().expect("no test panics with it").clear();
+    to_one.links.lock().expect("no test panics with it").clear();
 }

@@ -222,7 +222,7 @@ impl HostCalls for Outside {
     ) -> Result<Target, Problem> {
         let name = link_name.unwrap_or("default");
         let key = format!("{} {name}", import.unversioned);
-        let target = self.links.lock().expect("no test panics with it").get(&key).cloned();
+        let target = self.links.lock().expect("no test panics with it").get_mut(&key).map(next);
         target.ok_or_else(|| {
             Problem::new(
                 guest::UNLINKED,
@@ -230,6 +230,18 @@ impl HostCalls for Outside {
             )
             .with_help(format!("umbel link put subject TARGET {}", import.unversioned))
         })
+    }
+}
+
+/// The target for one call. One that is waited for or held is there once.
+fn next(target: &mut Target) -> Target {
+    match target {
+        Target::Component(component) => Target::Component(component.clone()),
+        Target::Server(server, link) => Target::Server(server.clone(), link.clone()),
+        once => {
+            let over = Problem::new(guest::NOT_RUNNING, "the one call was made");
+            std::mem::replace(once, Target::Later(futures::future::ready(Err(over)).boxed()))
+        }
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 }
 
 /// Data that says what an event is about, in this order.
-const TELLING: [&str; 12] = [
+const TELLING: [&str; 13] = [
     "component_id",
     "provider_id",
     "config_name",
@@ -83,6 +83,7 @@ const TELLING: [&str; 12] = [
     "target",
     "name",
     "image_ref",
+    "instead_of",
     "provider_ref",
     "max_instances",
     "reason",

@@ -8,7 +8,9 @@ pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod help;
+pub(crate) mod host;
 pub(crate) mod inspect;
+pub(crate) mod join;
 pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod logs;
@@ -38,7 +40,9 @@ use crate::fail::Failure;
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Launch(args) => launch::run(context, args).await,
-        Command::Up(args) => up::run(context, args).await,
+        Command::Up(args) => up::run(context, *args).await,
+        Command::Host(args) => host::run(context, *args).await,
+        Command::Join(args) => join::run(context, *args).await,
         Command::Down(args) => down::run(context, args).await,
         Command::Deploy(args) => deploy::run(context, args).await,
         Command::Undeploy(args) => undeploy::run(context, args).await,

@@ -1,5 +1,6 @@
 //! `umbel up`: the platform, in the foreground or in the background.
 
+pub(crate) mod lattice;
 pub(crate) mod registries;
 
 use self::registries::Registries;
@@ -9,6 +10,7 @@ use crate::daemon;
 use crate::fail::Failure;
 use crate::render::Style;
 use crate::text::{bad_argument, parse_duration, parse_size};
+use lattice::On;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,6 +24,8 @@ use umbel_core::id::LatticeName;
 use umbel_runtime::config::CompileLimits;
 use umbel_supervisor::process::Policy;
 
+/// Between two heartbeats of a host unless said.
+const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How long provider processes go on without a platform unless said.
 const ADOPT_GRACE: Duration = Duration::from_secs(30);
 
@@ -37,7 +41,9 @@ const NEXT_PORTS: u16 = 100;
 #[command(after_help = "Examples:
   umbel up --detach                 start in the background; `umbel down` stops it
   umbel up                          stay in the foreground; Ctrl-C stops it
-  umbel up --http-port 9000         answer for applications on another port")]
+  umbel up --http-port 9000         answer for applications on another port
+  umbel up --with-nats              start a nats-server too, so that others can join
+  umbel up --nats nats://hub:4222   share the lattice of a NATS server")]
 pub(crate) struct Args {
     /// Run in the background, and return when the platform is ready
     #[arg(short, long)]
@@ -55,8 +61,13 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "api_port")]
     no_api_port: bool,
     /// The name of the lattice
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default", help_heading = "Lattice")]
     lattice: String,
+    #[command(flatten)]
+    on: lattice::Args,
+    /// A name for the host, for people [default: that of the machine where others share the lattice]
+    #[arg(long, value_name = "NAME", help_heading = "Lattice")]
+    name: Option<String>,
     /// A label of the host, for placement; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -85,6 +96,13 @@ pub(crate) struct Args {
     session: bool,
 }
 
+impl Args {
+    /// The same, on the lattice of that server.
+    pub(crate) fn sharing(self, address: String) -> Args {
+        Args { on: self.on.sharing(address), ..self }
+    }
+}
+
 /// What the platform is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Up {
@@ -94,6 +112,10 @@ pub(crate) struct Up {
     pub(crate) api: Option<SocketAddr>,
     /// The lattice.
     pub(crate) lattice: LatticeName,
+    /// What carries it, and who decides on it.
+    pub(crate) on: On,
+    /// The host's name.
+    pub(crate) name: Option<String>,
     /// The host's labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// Slots of the instance pool.
@@ -106,6 +128,8 @@ pub(crate) struct Up {
     pub(crate) adopt_grace: Duration,
     /// How registries are asked.
     pub(crate) registries: Registries,
+    /// Between two heartbeats of the host.
+    pub(crate) heartbeat: Duration,
 }
 
 impl Up {
@@ -115,12 +139,15 @@ impl Up {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             api: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             lattice: LatticeName::new("default").map_err(|error| Problem::from(&error))?,
+            on: On::default(),
+            name: None,
             labels: BTreeMap::new(),
             instances: INSTANCES_DEFAULT,
             compile: CompileLimits::default(),
             processes: Policy::End,
             adopt_grace: ADOPT_GRACE,
             registries: Registries::default(),
+            heartbeat: HEARTBEAT,
         })
     }
 
@@ -136,6 +163,8 @@ impl Up {
             http: SocketAddr::new(args.http_address, args.http_port.unwrap_or(HTTP_PORT_DEFAULT)),
             api: (!args.no_api_port).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port))),
             lattice: LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?,
+            on: On::new(&args.on)?,
+            name: args.name.clone(),
             labels,
             instances: args.instances,
             compile: CompileLimits {
@@ -147,6 +176,7 @@ impl Up {
             processes: if args.processes == "adopt" { Policy::Adopt } else { Policy::End },
             adopt_grace: args.adopt_grace,
             registries: Registries::new(&args.registries)?,
+            heartbeat: HEARTBEAT,
         })
     }
 
@@ -169,6 +199,9 @@ impl Up {
         let policy = if self.processes == Policy::Adopt { "adopt" } else { "end" };
         add("--processes", policy.into());
         add("--adopt-grace", format!("{}ms", self.adopt_grace.as_millis()));
+        if let Some(name) = &self.name {
+            add("--name", name.clone());
+        }
         for (key, value) in &self.labels {
             add("--label", format!("{key}={value}"));
         }
@@ -176,6 +209,7 @@ impl Up {
         if self.api.is_none() {
             arguments.push("--no-api-port".into());
         }
+        self.on.arguments(&mut arguments);
         arguments
     }
 }
@@ -285,7 +319,7 @@ fn describe(context: &Context, platform: &Platform, _: Style) -> String {
 }
 
 /// The platform's own log goes to stderr, which in the background is its log file.
-fn start_log(is_file: bool) {
+pub(crate) fn start_log(is_file: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("UMBEL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()

@@ -105,14 +105,14 @@ async fn open(way: &Way) -> Resource {
 #[tokio::test(start_paused = true)]
 async fn calls_go_to_whoever_serves_at_their_moment() {
     let way = way();
-    assert_eq!(way.check(), Ok(false));
+    assert!(matches!(way.find(), Ok(Found::Nobody)));
     assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0566");
     let (old, provider) = named("old");
-    assert!(way.lead_to(provider).is_none());
+    assert!(way.lead_to(provider, &Body::Code).is_none());
     assert_eq!(said(call(&way, "who", Vec::new())).await, "old");
     let mut hanging = call(&way, "hang", Vec::new());
     assert!(futures::poll!(&mut hanging).is_pending());
-    let before = way.lead_to(named("new").1).expect("one served");
+    let before = way.lead_to(named("new").1, &Body::Code).expect("one served");
     assert_eq!(said(call(&way, "who", Vec::new())).await, "new");
     assert!(!before.idle(Duration::from_millis(5), Duration::ZERO).await, "a call is under way");
     let held = old.hanging.lock().expect("no test panics with it").pop().expect("it hangs");
@@ -121,16 +121,16 @@ async fn calls_go_to_whoever_serves_at_their_moment() {
     assert!(before.idle(Duration::from_millis(5), Duration::ZERO).await);
     way.stop();
     assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0830");
-    assert_eq!(way.check().expect_err("stopped").code, code::PROVIDER_STOPPED);
+    assert_eq!(way.find().err().expect("stopped").code, code::PROVIDER_STOPPED);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_leads_to_whoever_made_it_until_that_has_ended() {
     let way = way();
-    way.lead_to(named("old").1);
+    way.lead_to(named("old").1, &Body::Code);
     let bucket = open(&way).await;
     let get = |bucket: &Resource| call(&way, "get", vec![Value::Borrow(bucket.clone())]);
-    let before = way.lead_to(named("new").1).expect("one served");
+    let before = way.lead_to(named("new").1, &Body::Code).expect("one served");
     assert_eq!(said(get(&bucket)).await, "old of old");
     assert_eq!(said(get(&open(&way).await)).await, "new of new");
     let both = vec![Value::Borrow(bucket.clone()), Value::Tuple(vec![Value::Borrow(open(&way).await)])];
@@ -146,15 +146,15 @@ async fn a_handle_leads_to_whoever_made_it_until_that_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_while_nobody_serves_for_a_moment_and_not_for_ever() {
     let way = way();
-    way.lead_to(named("old").1);
+    way.lead_to(named("old").1, &Body::Code);
     let bucket = open(&way).await;
     way.hold().expect("one served");
-    assert_eq!(way.check(), Ok(true));
+    assert!(matches!(way.find(), Ok(Found::Moves)));
     let mut waiting = call(&way, "who", Vec::new());
     assert!(futures::poll!(&mut waiting).is_pending());
     // What was begun goes on.
     assert_eq!(said(call(&way, "get", vec![Value::Borrow(bucket)])).await, "old of old");
-    way.lead_to(named("new").1);
+    way.lead_to(named("new").1, &Body::Code);
     assert_eq!(said(waiting).await, "new");
     way.hold();
     assert_eq!(said(call(&way, "who", Vec::new())).await, "UM0831");
@@ -167,12 +167,46 @@ async fn a_call_waits_while_nobody_serves_for_a_moment_and_not_for_ever() {
 #[tokio::test]
 async fn a_stream_holds_whoever_gives_it() {
     let way = way();
-    way.lead_to(named("old").1);
-    let serving = way.now().expect("it serves");
+    way.lead_to(named("old").1, &Body::Code);
+    let hold = way.take().expect("it serves");
+    let serving = hold.serving.clone();
     let mut value = Value::ok(Value::Stream(Input::new(futures::stream::pending().boxed())));
-    each(&mut value, &mut |value| claim(value, &serving));
-    way.lead_to(named("new").1);
+    each(&mut value, &mut |value| claim(value, &hold));
+    drop(hold);
+    way.lead_to(named("new").1, &Body::Code);
     assert!(!serving.idle(Duration::from_millis(3), Duration::ZERO).await);
     drop(value);
     assert!(serving.idle(Duration::ZERO, Duration::ZERO).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_found_is_kept_until_the_call_is_over() {
+    let way = way();
+    way.lead_to(named("old").1, &Body::Code);
+    // Nothing of it is asked yet: a call that was found is on its way to it.
+    let hold = way.take().expect("it serves");
+    let before = way.hold().expect("one served");
+    assert!(!before.idle(Duration::from_secs(1), Duration::ZERO).await);
+    let idle = before.idle(Duration::from_secs(1_000), Duration::ZERO);
+    let begun = Instant::now();
+    let ((), is_idle) = tokio::join!(async { drop(hold) }, idle);
+    assert_eq!((is_idle, begun.elapsed()), (true, Duration::ZERO), "it is woken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_a_response_holds_whoever_gives_it_until_it_has_ended() {
+    use http_body::Frame;
+    use http_body_util::{BodyExt, StreamBody};
+    let (frames, given) = futures::channel::mpsc::unbounded::<Result<Frame<bytes::Bytes>, _>>();
+    let way = way();
+    way.lead_to(named("old").1, &Body::Code);
+    let hold = way.take().expect("it serves");
+    let mut response = Held::body(Response::new(StreamBody::new(given).boxed_unsync()), hold);
+    let before = way.lead_to(named("new").1, &Body::Code).expect("one served");
+    frames.unbounded_send(Ok(Frame::data("some".into()))).expect("it is read");
+    assert!(response.body_mut().frame().await.is_some());
+    assert!(!before.idle(Duration::from_secs(5), Duration::ZERO).await, "more may come");
+    drop(frames);
+    assert!(response.body_mut().frame().await.is_none());
+    assert!(before.idle(Duration::ZERO, Duration::ZERO).await, "though the body is kept");
 }

@@ -1,9 +1,9 @@
 //! What lies on the server: real names, limits, domains.
 
-use super::{SOON, event};
+use super::{SOON, event, soon};
 use crate::bed::{nats, spawn};
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use umbel_core::Coded;
 use umbel_core::code::lattice as code;
 use umbel_core::id::LatticeName;
@@ -151,4 +151,49 @@ async fn a_leaf_node_carries_the_lattice_of_its_hub() {
         () = answering => unreachable!("it goes on"),
         () = asking => {}
     }
+}
+
+/// Whoever writes between the two looks of every attempt is played, as the JetStream of a domain of its own.
+#[tokio::test]
+async fn an_entry_that_others_make_and_delete_all_the_while_is_not_tried_for_ever() {
+    let server = NatsServer::start("").expect("a nats-server");
+    let plain = nats(&server.url()).await;
+    let mut asked = plain.subscribe("$JS.played.API.>").await.expect("a subscription");
+    let writes = std::cell::Cell::new(0);
+    let play = async {
+        while let Some(message) = asked.next().await {
+            let what = message.subject.strip_prefix("$JS.played.API.").expect("that was subscribed to");
+            let (code, why) = match what {
+                "INFO" => (0, 0),
+                what if what.starts_with("STREAM.INFO.") => (404, 10_059),
+                what if what.starts_with("STREAM.CREATE.") => (400, 10_058),
+                what if what.starts_with("STREAM.MSG.GET.") => (404, 10_037),
+                _ => {
+                    writes.set(writes.get() + 1);
+                    (400, 10_071)
+                }
+            };
+            let answer = match code {
+                0 => plain.request("$JS.API.INFO", Bytes::new(), SOON).await.expect("an answer").payload,
+                _ => {
+                    let error = json!({"code": code, "err_code": why, "description": "played"});
+                    json!({"type": "played", "error": error}).to_string().into()
+                }
+            };
+            plain.respond(&message, answer).await.expect("it is asked for");
+        }
+    };
+    let domain = Some("played".into());
+    let spec = NatsSpec { js_domain: domain, ..NatsSpec::parse(&server.url()).expect("an address") };
+    let create = async {
+        let name = LatticeName::new("default").expect("a name");
+        let lattice = Nats::connect(&spec, name, spawn()).await.expect("it has the domain");
+        lattice.bucket("b").await.expect("a bucket").create("k", "v".into()).await
+    };
+    let created = tokio::select! {
+        () = play => panic!("the connection has ended"),
+        created = soon("the end of trying", create) => created,
+    };
+    assert!(matches!(created, Err(LatticeError::WrongRevision { .. })), "{created:?}");
+    assert_eq!(writes.get(), 8);
 }

@@ -23,10 +23,10 @@ async fn serving(lattice: &Arc<dyn Lattice>, id: &str, serve: Arc<dyn Serve>) ->
         id: id.into(),
         catalog: Arc::new(move || catalog.clone()),
         serve,
-        links: Arc::new(|source, name, _| {
+        links: Arc::new(|caller| {
             Ok(Arc::new(umbel_wit::Link {
-                source_id: source.into(),
-                name: name.into(),
+                source_id: caller.source.into(),
+                name: caller.link.into(),
                 ..Default::default()
             }))
         }),
@@ -44,7 +44,13 @@ async fn client(lattice: &Arc<dyn Lattice>) -> Client {
 
 fn called(target: &str) -> Called {
     let patience = Some(Duration::from_secs(20));
-    Called { target: target.into(), source: "http".into(), link: "default".into(), patience }
+    Called {
+        target: target.into(),
+        source: "http".into(),
+        link: "default".into(),
+        application: None,
+        patience,
+    }
 }
 
 fn body(text: &'static str) -> Body {

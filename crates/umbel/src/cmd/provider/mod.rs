@@ -168,6 +168,7 @@ fn row(provider: &Provider) -> Vec<Cell> {
     let process = provider.process.as_ref();
     let note = match (&provider.problem, &provider.by_hand) {
         (Some(problem), _) => problem.to_string(),
+        (None, _) if let Some(coming) = coming(provider) => coming,
         (None, Some(by_hand)) => by_hand.clone(),
         (None, None) => {
             provider.endpoints.iter().map(|endpoint| endpoint.url.clone()).collect::<Vec<_>>().join(" ")
@@ -183,6 +184,12 @@ fn row(provider: &Provider) -> Vec<Cell> {
         cell(&provider.reference),
         cell(&note),
     ]
+}
+
+/// What is about to take its place.
+fn coming(provider: &Provider) -> Option<String> {
+    let coming = provider.coming.as_ref()?;
+    Some(format!("{} ({}) is about to take its place", coming.reference, coming.kind))
 }
 
 #[cfg(test)]

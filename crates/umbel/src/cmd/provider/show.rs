@@ -1,6 +1,6 @@
 //! `umbel provider show`: everything about one provider.
 
-use super::one;
+use super::{coming, one};
 use crate::context::Context;
 use crate::fail::Failure;
 use crate::render::table::{Cell, cell, render as table, state};
@@ -54,6 +54,7 @@ fn render(details: &ProviderDetails, style: Style) -> String {
     facts.add("by hand", provider.by_hand.as_deref().unwrap_or_default());
     facts.add("kind", &provider.kind);
     facts.add("reference", &provider.reference);
+    facts.add("coming", &coming(provider).unwrap_or_default());
     if let Some(process) = &provider.process {
         let cpu = Duration::from_micros(process.cpu_us);
         facts.add("pid", &process.pid.to_string());

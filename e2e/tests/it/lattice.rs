@@ -1,0 +1,157 @@
+//! Several hosts on one lattice, over a real nats-server: calls cross hosts, one manager leads, and what is lost is placed elsewhere.
+
+use serde_json::Value;
+use umbel_testkit::Platform;
+use umbel_testkit::nats::NatsServer;
+use umbel_testkit::wait::block_until;
+
+/// A platform on the lattice of the server, with a label of its own.
+fn join(server: &NatsServer, name: &str) -> Platform {
+    let mut platform = Platform::new(&crate::umbel()).unwrap();
+    start(&mut platform, server, name);
+    platform
+}
+
+fn start(platform: &mut Platform, server: &NatsServer, name: &str) {
+    let label = format!("side={name}");
+    platform.start_with(&["--nats", &server.url(), "--name", name, "--label", &label]).unwrap();
+}
+
+/// On the host with that label, or on any if it has none.
+fn on(side: &str) -> String {
+    if side.is_empty() {
+        return String::new();
+    }
+    format!(
+        "
+        - type: spreadscaler
+          properties: {{instances: 1, spread: [{{name: {side}, requirements: {{side: {side}}}}}]}}"
+    )
+}
+
+/// The counter, its store and its HTTP server, each on a host.
+fn counter(component: &str, store: &str, http: &str) -> String {
+    let (component_on, store_on, http_on) = (on(component), on(store), on(http));
+    let image = umbel_testkit::example("counter");
+    format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: counter}}
+spec:
+  components:
+    - name: counter
+      type: component
+      properties: {{image: {image}}}
+      traits:
+        - type: link
+          properties: {{target: {{name: keyvalue}}, namespace: wasi, package: keyvalue, interfaces: [store, atomics]}}{component_on}
+    - name: keyvalue
+      type: capability
+      properties: {{image: 'builtin:keyvalue'}}
+      traits:
+        - type: daemonscaler
+          properties: {{instances: 0}}{store_on}
+    - name: http
+      type: capability
+      properties: {{image: 'builtin:http-server'}}
+      traits:
+        - type: link
+          properties: {{target: {{name: counter}}, namespace: wasi, package: http, interfaces: [incoming-handler]}}{http_on}
+",
+        image = image.display()
+    )
+    .replace("\n        - type: daemonscaler\n          properties: {instances: 0}", "")
+}
+
+/// The names of the hosts that `platform` sees.
+fn hosts(platform: &Platform) -> Vec<String> {
+    let ps = platform.json(&["ps"]).unwrap();
+    let hosts = ps["hosts"].as_array().cloned().unwrap_or_default();
+    let mut names: Vec<String> =
+        hosts.iter().filter_map(|host| host["friendly_name"].as_str().map(str::to_string)).collect();
+    names.sort();
+    names
+}
+
+fn count(platform: &Platform) -> u64 {
+    let answer = platform.get("counter", "/").unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.text().trim().parse().unwrap()
+}
+
+/// Which host runs a part of the application.
+fn host_of(platform: &Platform, part: &str) -> Option<String> {
+    let ps: Value = platform.json(&["ps"]).ok()?;
+    let runs = |host: &&Value| {
+        ["components", "providers"].iter().any(|kind| {
+            host[*kind].as_array().into_iter().flatten().any(|view| view["id"] == format!("counter-{part}"))
+        })
+    };
+    ps["hosts"].as_array()?.iter().find(runs)?["friendly_name"].as_str().map(str::to_string)
+}
+
+#[test]
+fn an_application_spread_over_two_hosts_answers_at_either() {
+    let server = NatsServer::start("").unwrap();
+    let (near, far) = (join(&server, "near"), join(&server, "far"));
+    block_until("both hosts to see one another", || {
+        hosts(&near) == ["far", "near"] && hosts(&far) == ["far", "near"]
+    });
+    // HTTP comes in at one host, the component is on the other, and its store is on the first again.
+    near.deploy(&counter("far", "near", "near")).unwrap();
+    near.wait_for_answer("counter").unwrap();
+    assert_eq!(host_of(&near, "counter").as_deref(), Some("far"));
+    assert_eq!(host_of(&far, "keyvalue").as_deref(), Some("near"));
+    let first = count(&near);
+    assert_eq!([count(&near), count(&near)], [first + 1, first + 2]);
+    // The same application from the other host's command line.
+    let explained = far.succeed(&["link", "explain", "counter-counter"]).unwrap();
+    assert!(explained.contains("keyvalue"), "{explained}");
+    far.succeed(&["undeploy", "counter"]).unwrap();
+    block_until("nothing to be left", || host_of(&near, "counter").is_none());
+}
+
+#[test]
+fn what_a_lost_host_ran_goes_on_elsewhere_and_another_manager_leads() {
+    let server = NatsServer::start("").unwrap();
+    let (mut first, second) = (join(&server, "first"), join(&server, "second"));
+    second.deploy(&counter("", "", "")).unwrap();
+    let home = host_of(&second, "http").unwrap();
+    let answers = if home == "first" { &first } else { &second };
+    answers.wait_for_answer("counter").unwrap();
+    // The first one leads. It ends without a word, and if the application was there, all of it is lost.
+    first.signal("KILL").unwrap();
+    first.pid = 0;
+    block_until("the application to run on the host that is left", || {
+        hosts(&second) == ["second"] && host_of(&second, "http").as_deref() == Some("second")
+    });
+    second.wait_for_answer("counter").unwrap();
+    second
+        .deploy(&counter("", "", "").replace("name: counter}", "name: counter, annotations: {version: v2}}"))
+        .unwrap();
+
+    // It comes back as the same host, and what runs elsewhere stays there.
+    start(&mut first, &server, "first");
+    block_until("the host to be back", || hosts(&second) == ["first", "second"]);
+    assert_eq!(host_of(&second, "http").as_deref(), Some("second"));
+    assert!(count(&second) > 0);
+}
+
+#[test]
+fn local_links_serve_while_the_server_is_away_and_all_is_well_when_it_is_back() {
+    let mut server = NatsServer::start("").unwrap();
+    let host = join(&server, "only");
+    host.deploy(&counter("", "", "")).unwrap();
+    host.wait_for_answer("counter").unwrap();
+    let before = count(&host);
+    server.kill();
+    for step in 1..=50 {
+        assert_eq!(count(&host), before + step, "calls in one host do not need the server");
+    }
+    server.again().unwrap();
+    block_until("the platform to answer again", || {
+        host.run(&["ps"]).unwrap().code == 0 && hosts(&host) == ["only"]
+    });
+    host.succeed(&["undeploy", "counter"]).unwrap();
+    block_until("the application to be gone", || host_of(&host, "http").is_none());
+}

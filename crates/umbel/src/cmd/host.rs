@@ -2,6 +2,7 @@
 //!
 //! Tools that start a host, as `wash up --host-path umbel` does, give it variables alone: that is this verb, too.
 
+use crate::cmd::up::registries::Registries;
 use crate::cmd::up::{self, lattice};
 use crate::context::Context;
 use crate::daemon;
@@ -72,6 +73,15 @@ pub(crate) struct Args {
     /// A label, KEY=VALUE; may be given several times [env: WASMCLOUD_LABEL_KEY=VALUE]
     #[arg(long = "label")]
     labels: Vec<String>,
+    /// Registries that are asked over plain HTTP; who one is there say OCI_REGISTRY, OCI_REGISTRY_USER and OCI_REGISTRY_PASSWORD
+    #[arg(long, env = "WASMCLOUD_OCI_ALLOWED_INSECURE", value_delimiter = ',')]
+    allowed_insecure: Vec<String>,
+    /// Authorities that registries are trusted by; may be given several times
+    #[arg(long, env = "WASMCLOUD_TLS_CA_PATH", value_delimiter = ',')]
+    tls_ca_path: Vec<PathBuf>,
+    /// Whether the lattice is asked for credentials of registries
+    #[arg(long, env = "WASMCLOUD_CONFIG_SERVICE", value_parser = clap::builder::FalseyValueParser::new())]
+    config_service_enabled: bool,
     /// Seconds between heartbeats
     #[arg(long, env = "WASMCLOUD_HEARTBEAT_INTERVAL_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     heartbeat_interval_seconds: u64,
@@ -152,6 +162,8 @@ fn up(args: &Args) -> Result<up::Up, Problem> {
     up.lattice = LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?;
     up.labels = labels(&args.labels, std::env::vars())?;
     up.heartbeat = Duration::from_secs(args.heartbeat_interval_seconds);
+    up.registries =
+        Registries::given(&args.allowed_insecure, &args.tls_ca_path, None, args.config_service_enabled)?;
     // Whoever starts hosts of wasmCloud manages applications with wadm.
     up.on = lattice::On { carrier: lattice::Carrier::Nats(Box::new(reach)), manages: false };
     Ok(up)

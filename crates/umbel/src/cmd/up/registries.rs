@@ -48,6 +48,16 @@ pub(crate) struct Registries {
 
 impl Registries {
     pub(super) fn new(args: &Args) -> Result<Registries, Problem> {
+        Registries::given(&args.insecure, &args.ca, args.credentials.as_ref(), args.config_service)
+    }
+
+    /// Of registries that are asked over plain HTTP, files of authorities and a file of credentials.
+    pub(crate) fn given(
+        insecure: &[String],
+        ca: &[PathBuf],
+        credentials: Option<&PathBuf>,
+        config_service: bool,
+    ) -> Result<Registries, Problem> {
         // A platform in the background runs elsewhere.
         let rooted = |path: &PathBuf| {
             std::path::absolute(path).map_err(|error| {
@@ -56,10 +66,10 @@ impl Registries {
             })
         };
         Ok(Registries {
-            insecure: args.insecure.iter().map(|host| host.trim().to_ascii_lowercase()).collect(),
-            ca: args.ca.iter().map(rooted).collect::<Result<_, _>>()?,
-            credentials: args.credentials.as_ref().map(rooted).transpose()?,
-            config_service: args.config_service,
+            insecure: insecure.iter().map(|host| host.trim().to_ascii_lowercase()).collect(),
+            ca: ca.iter().map(rooted).collect::<Result<_, _>>()?,
+            credentials: credentials.map(rooted).transpose()?,
+            config_service,
         })
     }
 

@@ -141,7 +141,7 @@ fn free_port() -> u16 {
 
 fn get(port: u16) -> Option<(u16, String)> {
     let answer = http::get(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), "localhost", "/").ok()?;
-    Some((answer.status, answer.text().to_string()))
+    Some((answer.status, answer.text()))
 }
 
 fn hello() -> String {

@@ -5,12 +5,14 @@
 //! cargo xtask test        everything that must pass: format, tidy, clippy, unit, integration and end-to-end tests
 //! cargo xtask fixtures    build the wasm of guests/ and examples/ that is stale
 //! cargo xtask servers     install the servers that tests run against and that Debian does not have
+//! cargo xtask conformance tools and providers of wasmCloud 1.x against a host of ours
 //! cargo xtask bench       the figures of SPECIFICATION.md, peers beside ours
 //! ```
 
 #![allow(unreachable_pub, reason = "in a binary, `pub` says that other modules use it")]
 
 mod bench;
+mod conformance;
 mod fixtures;
 mod run;
 mod servers;
@@ -26,6 +28,7 @@ usage: cargo xtask TASK
   tidy                     check the rules of the house (see STYLE.md)
     --fast                 without cargo fmt and clippy
   test                     run everything that must pass
+  conformance              build tools and providers of wasmCloud 1.x (about 40 minutes, once) and run e2e with them
   servers                  install the servers that tests run against and that Debian does not have
   bench [FIGURE]...        measure the figures of SPECIFICATION.md: binary cpu latency launch scale update
     --rounds N             rounds of which the median counts [3]
@@ -61,6 +64,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         bench::NOISE_TASK => bench::make_noise(options.first().map_or("", String::as_str)),
         "test" => test::main(options),
         "servers" => servers::main(options),
+        "conformance" => conformance::main(options),
         "bench" => bench::main(options),
         "fixtures" => fixtures::main(options),
         "help" | "-h" | "--help" => {

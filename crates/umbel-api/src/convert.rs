@@ -358,6 +358,7 @@ pub(crate) fn log(line: LogLine) -> doc::LogEntry {
         stream: line.stream,
         context: line.context,
         message: line.message,
+        dropped_before: line.dropped_before,
     }
 }
 

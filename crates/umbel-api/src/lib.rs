@@ -29,5 +29,6 @@ mod routes;
 mod serve;
 mod service;
 
+pub use follow::{SpyFeed, SpyFilter};
 pub use guard::Token;
 pub use serve::{Api, Config, Listening};

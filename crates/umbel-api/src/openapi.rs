@@ -28,7 +28,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
         docs::list_links, docs::explain_links, docs::put_link, docs::delete_link, docs::list_configs, docs::get_config, docs::put_config,
         docs::delete_config,
         docs::list_secrets, docs::put_secret, docs::delete_secret,
-        docs::list_logs, docs::follow_logs, docs::list_events, docs::follow_events,
+        docs::list_logs, docs::follow_logs, docs::list_events, docs::follow_events, docs::spy,
     ),
     components(schemas(ProblemView, SpanView, doc::Lost)),
     tags(
@@ -36,7 +36,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
         (name = "applications", description = "Applications, their versions and what is deployed"),
         (name = "wiring", description = "Links and configs"),
         (name = "secrets", description = "What components may know and nobody else"),
-        (name = "records", description = "Logs and events"),
+        (name = "records", description = "Logs, events and messages"),
     ),
 )]
 struct Contract;

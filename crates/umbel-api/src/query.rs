@@ -60,6 +60,34 @@ impl EventQuery {
     }
 }
 
+/// Bytes of a payload that are shown at most.
+pub const SPY_BYTES_MAX: u32 = 64 << 10;
+
+/// Which messages of the lattice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SpyQuery {
+    /// Of these kinds, a comma list: `calls`, `control`, `events`, `providers`, `applications`, `state`, `logs`, `secrets`, `other`.
+    /// All but `state`, `logs` and `other` when absent. No more than these is listened to; `other` listens to everything.
+    pub only: Option<String>,
+    /// That have to do with this component, provider or host.
+    pub component: Option<String>,
+    /// How many bytes of each payload to show, as hex; none when absent, 65,536 at most. Never of what may be secret.
+    pub bytes: Option<u32>,
+}
+
+impl SpyQuery {
+    /// The query string.
+    pub fn encode(&self) -> String {
+        encode(&[
+            ("only", self.only.clone()),
+            ("component", self.component.clone()),
+            ("bytes", self.bytes.map(|bytes| bytes.to_string())),
+        ])
+    }
+}
+
 /// Which link.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -152,6 +152,13 @@ impl Problem {
         self
     }
 
+    /// The same problem with the provider's id where the catalogue's help can only say PROVIDER.
+    #[must_use]
+    pub fn of_provider(mut self, id: &str) -> Problem {
+        self.help = self.help.replace(" PROVIDER`", &format!(" {id}`"));
+        self
+    }
+
     /// The same problem with one more cause behind the ones it has.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<String>) -> Problem {

@@ -228,6 +228,7 @@ async fn install(
         s.claims = loaded.claims.clone();
         s.public_key = loaded.public_key.clone();
     });
+    shared.parts_changed();
     cx.detail.set(want.component_ref.clone());
     shared
         .tell(&Fact::ComponentScaled(ComponentScaled {
@@ -350,6 +351,7 @@ impl Ended {
 async fn finish(shared: &Shared, slot: &Slot, command: Command) -> Result<(), Problem> {
     slot.update(|s| s.state = PartState::Draining);
     slot.current.store(None);
+    shared.parts_changed();
     drop(command);
     // Whoever has just found what ran has yet to ask its budget.
     tokio::time::sleep(FOUND_GRACE).await;

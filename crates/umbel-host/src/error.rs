@@ -68,12 +68,16 @@ pub enum HostError {
     UnknownBuiltin {
         /// The reference.
         reference: String,
+        /// The names of those that this build has.
+        known: Vec<&'static str>,
     },
-    /// A provider archive.
-    #[error("`{reference}` is a provider archive")]
-    Archive {
+    /// Bytes that are no provider.
+    #[error("`{reference}` is no provider: {what}")]
+    NoProvider {
         /// The reference.
         reference: String,
+        /// What it is instead.
+        what: String,
     },
     /// Same id, other image.
     #[error("provider `{id}` runs `{current}`, not `{given}`")]
@@ -141,7 +145,7 @@ impl Coded for HostError {
             HostError::WrongHost { .. } => host::WRONG_HOST,
             HostError::UnknownComponent { .. } => host::UNKNOWN_COMPONENT,
             HostError::UnknownProvider { .. } | HostError::UnknownBuiltin { .. } => host::UNKNOWN_PROVIDER,
-            HostError::Archive { .. } => host::PROCESS_PROVIDER,
+            HostError::NoProvider { .. } => host::PROCESS_PROVIDER,
             HostError::ProviderExists { .. } => host::PROVIDER_EXISTS,
             HostError::UnknownConfig { .. } => host::UNKNOWN_CONFIG,
             HostError::ReservedLabel { .. } => host::RESERVED_LABEL,
@@ -150,6 +154,18 @@ impl Coded for HostError {
             HostError::TooManyOrders { .. } => host::TOO_MANY_ORDERS,
             HostError::Damaged { .. } => host::RECORD_DAMAGED,
             HostError::Invalid { .. } => host::INVALID_CONTROL,
+        }
+    }
+
+    fn help(&self) -> String {
+        match self {
+            HostError::UnknownBuiltin { known, .. } => {
+                format!(
+                    "this build has {}; `umbel explain capabilities` says what they serve",
+                    known.join(", ")
+                )
+            }
+            _ => self.code().entry().help.to_string(),
         }
     }
 }

@@ -70,9 +70,13 @@ pub fn image_of(reference: &str) -> Option<Image> {
 fn look(file: &mut File, what: &str, unix_time: Duration) -> Result<Option<Token<Component>>, Problem> {
     let mut head = Vec::new();
     let read = file.take(inspect::HEAD_BYTES as u64).read_to_end(&mut head);
-    read.map_err(|error| problem(ClaimsError::Unreadable { kind: error.kind() }))?;
+    let of_file = |error: ClaimsError| {
+        let problem = problem(error);
+        Problem { message: format!("{what}: {}", problem.message), ..problem }
+    };
+    read.map_err(|error| of_file(ClaimsError::Unreadable { kind: error.kind() }))?;
     inspect::peek(what, &head).map_err(problem)?;
-    verify_wasm(file, unix_time).map_err(problem)
+    verify_wasm(file, unix_time).map_err(of_file)
 }
 
 fn problem(error: impl Coded) -> Problem {

@@ -11,7 +11,7 @@
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
 //! configs) · [`fetch`] and [`registries`], [`component`] and [`slot`] · [`provider`], [`process`] and [`component_provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach), [`elsewhere`] and [`exports`] (other hosts) ·
-//! [`control`], [`order`] (orders), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`control`], [`order`] (orders), [`resume`] (what outlives a kill), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
 pub mod call;
@@ -35,6 +35,7 @@ pub mod parts;
 pub mod process;
 pub mod provider;
 pub mod registries;
+pub mod resume;
 pub mod secrets;
 pub mod shared;
 pub mod slot;

@@ -93,6 +93,7 @@ impl LogSender {
             stream: stream.as_str().into(),
             context: (!context.is_empty()).then(|| context.to_string()),
             message: message.into(),
+            dropped_before: None,
         };
         if self.tx.try_send(Ask::Line(Box::new(line))).is_err() {
             self.lost.add(component);
@@ -111,6 +112,7 @@ impl LogSender {
             stream: Stream::Host.as_str().into(),
             context: None,
             message: format!("{count} lines were lost: more came at once than the log could take in"),
+            dropped_before: None,
         };
         untold.into_iter().map(line).collect()
     }
@@ -163,6 +165,8 @@ impl Trial {
 struct Kept {
     lines: VecDeque<LogLine>,
     bytes: usize,
+    /// Lines that were kept once.
+    dropped: u64,
 }
 
 impl Kept {
@@ -171,10 +175,19 @@ impl Kept {
         self.lines.push_back(line);
         while self.lines.len() > LINES_MAX || self.bytes > BYTES_MAX {
             match self.lines.pop_front() {
-                Some(old) => self.bytes -= old.message.len(),
+                Some(old) => {
+                    self.bytes -= old.message.len();
+                    self.dropped += 1;
+                }
                 None => break,
             }
         }
+    }
+
+    /// All lines, with what was before: that is said of the oldest.
+    fn told(&self) -> impl Iterator<Item = (&LogLine, Option<u64>)> {
+        let dropped = (self.dropped > 0).then_some(self.dropped);
+        self.lines.iter().enumerate().map(move |(nth, line)| (line, dropped.filter(|_| nth == 0)))
     }
 }
 
@@ -229,13 +242,14 @@ async fn publish(shared: &Shared, line: &LogLine) {
 }
 
 fn history(kept: &BTreeMap<ComponentId, Kept>, request: &LogsRequest) -> Vec<LogLine> {
-    let wanted = |line: &&LogLine| {
+    let wanted = |(line, _): &(&LogLine, Option<u64>)| {
         request.component.as_ref().is_none_or(|c| *c == line.component)
             && request.application.as_ref().is_none_or(|a| line.application.as_ref() == Some(a))
             && request.since_seq.is_none_or(|seq| line.seq > seq)
     };
+    let told = kept.values().flat_map(Kept::told).filter(wanted);
     let mut lines: Vec<LogLine> =
-        kept.values().flat_map(|k| k.lines.iter()).filter(wanted).cloned().collect();
+        told.map(|(line, dropped_before)| LogLine { dropped_before, ..line.clone() }).collect();
     lines.sort_by_key(|line| line.seq);
     let limit = if request.limit == 0 { ANSWER_MAX } else { request.limit.min(ANSWER_MAX) };
     lines.split_off(lines.len().saturating_sub(limit))

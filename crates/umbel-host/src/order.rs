@@ -12,7 +12,7 @@ use crate::registries;
 use crate::shared::Shared;
 use crate::slot::Slot;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 use umbel_artifact::oci::Kind;
@@ -312,8 +312,8 @@ async fn artifact(shared: &Shared, order: &StartProvider) -> Result<Option<Maker
             let digest =
                 order.digest.as_ref().map(|digest| Digest::new(digest).map_err(problem)).transpose()?;
             match registries::kind(shared, image, digest.as_ref()).await? {
-                Kind::Component => Some(ProviderKind::Component),
-                Kind::Provider => Some(ProviderKind::Process),
+                Kind::Component => Ok(ProviderKind::Component),
+                Kind::Provider => Ok(ProviderKind::Process),
             }
         }
         // Only components are kept by their digests.
@@ -325,9 +325,9 @@ async fn artifact(shared: &Shared, order: &StartProvider) -> Result<Option<Maker
         }
     };
     match kind {
-        Some(ProviderKind::Component) => Ok(Some(component(order))),
-        Some(_) => Ok(Some(Maker::Process(plan(archive(order), order), None))),
-        None => Err(problem(HostError::Archive { reference: reference.clone() })),
+        Ok(ProviderKind::Component) => Ok(Some(component(order))),
+        Ok(_) => Ok(Some(Maker::Process(plan(archive(order), order), None))),
+        Err(what) => Err(problem(HostError::NoProvider { reference: reference.clone(), what })),
     }
 }
 
@@ -369,17 +369,37 @@ async fn kind_named(shared: &Shared, order: &StartProvider) -> Option<ProviderKi
     }
 }
 
-/// What the file is by its first bytes; if it cannot be read, by its name: whoever starts it says what is wrong with it.
-fn kind_of(path: &Path) -> Option<ProviderKind> {
+/// What the file is by its first bytes; if it cannot be read, by its name: whoever starts it says what is wrong with it. Otherwise what it
+/// is instead of a provider.
+fn kind_of(path: &Path) -> Result<ProviderKind, String> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(par::HEAD_BYTES).read_to_end(&mut head));
     let name = path.to_string_lossy();
     let is_named_archive = name.ends_with(".par") || name.ends_with(".par.gz");
     match read {
-        Ok(_) if head.starts_with(b"\0asm") => Some(ProviderKind::Component),
-        Ok(_) if par::is_archive(&head) => Some(ProviderKind::Process),
-        Err(_) if name.ends_with(".wasm") => Some(ProviderKind::Component),
-        _ => is_named_archive.then_some(ProviderKind::Process),
+        Ok(_) if head.starts_with(b"\0asm") => Ok(ProviderKind::Component),
+        Ok(_) if par::is_archive(&head) => Ok(ProviderKind::Process),
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Err("it is a folder".into()),
+        Err(_) if name.ends_with(".wasm") => Ok(ProviderKind::Component),
+        _ if is_named_archive => Ok(ProviderKind::Process),
+        Err(error) => Err(format!("it cannot be read ({error})")),
+        Ok(_) => Err(instead(&head, &name)),
+    }
+}
+
+/// What a file is that is neither a component nor an archive.
+fn instead(head: &[u8], name: &str) -> String {
+    match head {
+        [] => "the file is empty".into(),
+        [b'\x7f', b'E', b'L', b'F', ..] => {
+            format!(
+                "it is an executable; `umbel par create {name}.par.gz --binary {name}` makes an archive of it"
+            )
+        }
+        _ if std::str::from_utf8(head).is_ok_and(|text| !text.contains('\0')) => {
+            format!("it is text; if it is a manifest, `umbel deploy {name}` deploys it")
+        }
+        _ => "it is neither a component nor an archive".into(),
     }
 }
 
@@ -391,11 +411,15 @@ fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
         Location::Builtin(name) => name.to_string(),
         Location::Oci(image) => image.name().to_string(),
         Location::File(_) | Location::Digest(_) => {
-            return Err(problem(HostError::Archive { reference: reference.clone() }));
+            let what = "it is neither a component nor an archive".into();
+            return Err(problem(HostError::NoProvider { reference: reference.clone(), what }));
         }
     };
     let found = shared.factories.iter().find(|f| f.name() == name).cloned();
-    let factory = found.ok_or_else(|| problem(HostError::UnknownBuiltin { reference: reference.clone() }))?;
+    let factory = found.ok_or_else(|| {
+        let known = shared.factories.iter().map(|factory| factory.name()).collect();
+        problem(HostError::UnknownBuiltin { reference: reference.clone(), known })
+    })?;
     Ok(match order.isolation {
         Some(Isolation::Process) if !factory.runs_apart() => {
             let text = format!(

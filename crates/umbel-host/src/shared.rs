@@ -150,7 +150,6 @@ impl Host {
         let (logs, log_inbox) = logs::channel(deps.clock.clone());
         let (event_asks, event_inbox) = mpsc::channel(256);
         let labels = labels(&config);
-        let registries = Registries::new(&config.registries)?;
         let local: Arc<dyn Lattice> = if deps.lattice.is_shared() {
             Arc::new(InProcess::ephemeral(config.lattice.clone()))
         } else {
@@ -158,6 +157,7 @@ impl Host {
         };
         let calls = Scope::new("calls between hosts");
         let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
+        let registries = Registries::new(&config.registries)?;
         let host = Host(Arc::new(Shared {
             config,
             state,

@@ -269,6 +269,9 @@ pub struct LogLine {
     pub context: Option<String>,
     /// The text, without terminal escapes and line ends.
     pub message: String,
+    /// How many lines of the component were before this one and are no longer kept; said of its oldest line that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped_before: Option<u64>,
 }
 
 /// Asks for log lines that the host remembers.

@@ -14,7 +14,7 @@
 //! [`bucket`] key-value and watches · [`inprocess`] the embedded implementation and its durable state · [`nats`] the one of a
 //! fleet · [`subjects`],
 //! [`control`], [`extension`], [`wadm`] what is said on the wasmCloud 1.x subjects and ours · [`wrpc`] calls of contracts as
-//! messages · [`unix`] the lattice for a provider process · [`error`] · `contract` what
+//! messages · [`unix`] the lattice for a provider process · [`spy`] its traffic, decoded · [`error`] · `contract` what
 //! every implementation has to pass.
 
 pub mod bucket;
@@ -27,6 +27,7 @@ pub mod inprocess;
 pub mod lattice;
 pub mod message;
 pub mod nats;
+pub mod spy;
 pub mod subject;
 pub mod subjects;
 pub mod subscription;

@@ -200,13 +200,13 @@ impl Server {
         let deployed = async {
             let app = app_name(name)?;
             let store = self.catalog.store();
-            store.existing(&app).await?;
+            let failed = self.failed(&store.existing(&app).await?).await;
             let change = |record: &mut AppRecord| {
                 if record.deleted || record.versions.is_empty() {
                     return Err(ManagerError::ApplicationNotFound { name: name.to_owned() });
                 }
                 let version = wanted_version(record, message)?;
-                record.desire(Some(version.clone()));
+                record.desire(Some(version.clone()), failed == Some(record.generation));
                 Ok(version)
             };
             Ok((app.clone(), store.change(&app, change).await?.1))
@@ -230,10 +230,10 @@ impl Server {
         let undeployed = async {
             let app = app_name(name)?;
             let store = self.catalog.store();
-            store.existing(&app).await?;
+            let failed = self.failed(&store.existing(&app).await?).await;
             let change = |record: &mut AppRecord| {
                 if record.deployed.is_some() {
-                    record.desire(None);
+                    record.desire(None, failed == Some(record.generation));
                 }
                 Ok(String::new())
             };
@@ -292,6 +292,14 @@ impl Server {
                 StatusReply { result, message: told(&problems), status: None, problems }
             }
         }
+    }
+
+    /// The generation of the application, if what it desires has failed as far as is known.
+    async fn failed(&self, record: &AppRecord) -> Option<u64> {
+        record.deployed.as_ref()?;
+        let world = self.observer.recent().await.ok()?;
+        let status = self.status_of(record, &world).await;
+        (status.status.kind == StatusType::Failed).then_some(record.generation)
     }
 
     async fn status_of(&self, record: &AppRecord, world: &World) -> Status {
@@ -369,7 +377,7 @@ impl Server {
                 let is_deployed =
                     record.deployed.is_some() && (wanted.is_none() || record.deployed == wanted);
                 if is_deployed || wanted.is_none() {
-                    record.desire(None);
+                    record.desire(None, false);
                 }
                 let meta = wanted.as_ref().and_then(|version| record.version(version)).cloned();
                 match &wanted {

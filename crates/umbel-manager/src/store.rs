@@ -75,10 +75,11 @@ impl AppRecord {
         self.version(version).is_some()
     }
 
-    /// Desires another version, or none.
-    pub fn desire(&mut self, version: Option<String>) {
+    /// Desires another version, or none. The one before is what a rollback goes to, unless it has failed.
+    pub fn desire(&mut self, version: Option<String>, has_failed: bool) {
         if let Some(before) = self.deployed.take()
             && Some(&before) != version.as_ref()
+            && !has_failed
         {
             self.history.push(before);
             let surplus = self.history.len().saturating_sub(HISTORY_MAX);
@@ -88,7 +89,7 @@ impl AppRecord {
         self.generation += 1;
     }
 
-    /// The version that a rollback goes to: the one that was deployed before this one.
+    /// The version that a rollback goes to: the last one that was deployed before this one and had not failed.
     pub fn previous(&self) -> Option<&String> {
         let is_there = |version: &&String| self.has(version) && self.deployed.as_ref() != Some(*version);
         self.history.iter().rev().find(is_there)

@@ -74,6 +74,7 @@ struct State {
 
 /// Calls of components to the provider.
 struct Calls {
+    id: ProviderId,
     client: Client,
     address: String,
     catalog: Catalog,
@@ -91,7 +92,7 @@ impl Remote {
         let ready = ready(&*spec.lattice, &subjects);
         let description = tokio::time::timeout(within, ready).await.map_err(|_| {
             let message = format!("the provider `{}` was not ready within {within:?}", spec.id);
-            Problem::new(wire::PROVIDER_SILENT, message)
+            Problem::new(wire::PROVIDER_SILENT, message).of_provider(spec.id.as_str())
         })??;
         Remote::with(spec, description).await
     }
@@ -109,6 +110,7 @@ impl Remote {
         }
         let named = description.interfaces.into_iter();
         let server = Arc::new(Calls {
+            id: spec.id.clone(),
             client: client.clone(),
             address: spec.address.clone(),
             catalog: Catalog::new(
@@ -171,7 +173,10 @@ impl Remote {
                 match (answer.healthy, extra.problem) {
                     (true, _) => None,
                     (false, Some(problem)) => Some(problem),
-                    (false, None) => Some(Problem::new(wire::PROVIDER_UNHEALTHY, said())),
+                    (false, None) => {
+                        let problem = Problem::new(wire::PROVIDER_UNHEALTHY, said());
+                        Some(problem.of_provider(self.spec.id.as_str()))
+                    }
                 }
             }
             Err(problem) => Some(problem),
@@ -182,6 +187,7 @@ impl Remote {
 
     /// The process has ended: calls under way end with the problem, and so do later ones.
     pub fn lose(&self, why: Problem) {
+        let why = why.of_provider(self.spec.id.as_str());
         self.lock().problem = Some(why.clone());
         self.client.lose(why);
     }
@@ -202,7 +208,7 @@ impl Remote {
             LatticeError::Timeout { subject, after } => {
                 let message =
                     format!("the provider `{}` gave no answer on `{subject}` within {after:?}", self.spec.id);
-                Problem::new(wire::PROVIDER_SILENT, message)
+                Problem::new(wire::PROVIDER_SILENT, message).of_provider(self.spec.id.as_str())
             }
             error => Problem::from(&error),
         })
@@ -336,6 +342,10 @@ impl Serve for Calls {
             application: call.link.application.clone(),
             patience: call.patience,
         };
-        Box::pin(async move { client.call(&outgoing, &*signature?, call.args).await })
+        let id = self.id.clone();
+        Box::pin(async move {
+            let outcome = client.call(&outgoing, &*signature?, call.args).await;
+            outcome.map_err(|problem| problem.of_provider(id.as_str()))
+        })
     }
 }

@@ -16,8 +16,7 @@ use std::process::ExitCode;
     propagate_version = false,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = "Begin with `umbel launch`. `umbel help VERB` has all options and examples; \
-                  `umbel explain` lists error codes and concepts."
+    after_help = "Begin with `umbel launch`; `umbel help VERB` has examples, `umbel explain` codes and concepts."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -84,6 +83,8 @@ pub(crate) enum Command {
     Logs(cmd::logs::Args),
     /// Show what happened on the platform
     Events(cmd::events::Args),
+    /// Show the messages of the lattice as they come, decoded
+    Spy(cmd::spy::Args),
     /// Look into a component file, an application, a component or a provider
     Inspect(cmd::inspect::Args),
     /// Print the interfaces of a component as WIT
@@ -129,7 +130,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "push",
         ],
     ),
-    ("The platform", &["up", "join", "host", "top", "tree", "events", "doctor"]),
+    ("The platform", &["up", "join", "host", "top", "tree", "events", "spy", "doctor"]),
     ("Help and scripts", &["help", "explain", "completion", "version"]),
 ];
 

@@ -5,8 +5,8 @@ use crate::render::{Style, problem};
 use std::io::Write;
 use std::process::ExitCode;
 use umbel_api::problem::Problems;
-use umbel_core::code::api;
-use umbel_core::{Kind, Problem};
+use umbel_core::code::{api, host, lattice};
+use umbel_core::{Code, Kind, Problem};
 
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -86,11 +86,23 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// The numbers of codes of the platform itself: lattice, supervisor, host, manager, API.
-const PLATFORM: std::ops::Range<u16> = 600..1_100;
+/// The codes that say that the platform, or what it needs itself, cannot be reached.
+const AWAY: [Code; 10] = [
+    api::NOT_RUNNING,
+    api::NO_HOST,
+    api::NO_MANAGER,
+    api::CONNECTION_LOST,
+    lattice::NO_RESPONDERS,
+    lattice::LATTICE_CLOSED,
+    lattice::NATS_UNREACHABLE,
+    lattice::NATS_NO_JETSTREAM,
+    lattice::DISCONNECTED,
+    host::HOST_STOPPING,
+];
 
-/// Two codes mean something only to a terminal and have an exit code of their own. What cannot be reached is the platform only if the
-/// code is of the platform's own areas: a component without its link is a failure like others.
+/// Two codes mean something only to a terminal and have an exit code of their own. What cannot serve is mostly a part: of one that
+/// was stopped by hand the state does not allow the command, and any other is a failure like others. A code that this build does not know
+/// is taken for what its kind says.
 pub(crate) fn exit_code(problems: &Problems) -> u8 {
     let code = problems.first.code;
     if code == api::NEEDS_CONFIRMATION {
@@ -98,11 +110,12 @@ pub(crate) fn exit_code(problems: &Problems) -> u8 {
     } else if code == api::INTERRUPTED {
         INTERRUPTED
     } else {
-        if problems.first.kind == Kind::Unavailable && !PLATFORM.contains(&code.entry().number) {
-            return Kind::Guest.exit_code();
-        }
-        // The kind as it was sent: a code that this build does not know has one all the same.
-        problems.first.kind.exit_code()
+        let kind = match problems.first.kind {
+            Kind::Unavailable if code == host::PROVIDER_STOPPED => Kind::Conflict,
+            Kind::Unavailable if code != api::UNKNOWN_CODE && !AWAY.contains(&code) => Kind::Guest,
+            kind => kind,
+        };
+        kind.exit_code()
     }
 }
 
@@ -122,4 +135,24 @@ pub(crate) fn end(failure: Failure, output: Output) -> ExitCode {
     // Nobody can be told that stderr is closed.
     drop(std::io::stderr().lock().write_all(text.as_bytes()));
     ExitCode::from(exit_code(&problems))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umbel_core::code::{guest, wire};
+
+    #[test]
+    fn only_a_platform_that_does_not_answer_is_69() {
+        let of = |code| exit_code(&Problems::from(Problem::new(code, "no")));
+        for code in AWAY {
+            assert_eq!((of(code), code.kind()), (69, Kind::Unavailable), "{code:?}");
+        }
+        for code in [guest::UNLINKED, wire::CONNECTION_LOST, host::PROVIDER_EXITED, host::PROVIDER_MOVES] {
+            assert_eq!(of(code), 1, "{code:?}");
+        }
+        assert_eq!((of(host::PROVIDER_STOPPED), of(host::SWAP_REFUSED)), (4, 4));
+        let newer = Problem { kind: Kind::Unavailable, ..Problem::new(api::UNKNOWN_CODE, "no") };
+        assert_eq!(exit_code(&Problems::from(newer)), 69);
+    }
 }

@@ -28,6 +28,7 @@ mod processes;
 mod registries;
 mod report;
 mod shortener;
+mod spy;
 mod swap;
 mod update;
 

@@ -195,9 +195,14 @@ fn an_archive_is_made_signed_looked_into_and_run() {
     );
     assert_eq!(std::fs::read(&file).unwrap(), signed, "what cannot be done changes nothing");
     let zeros = platform.folder().join("zeros");
-    std::fs::File::create(&zeros).unwrap().set_len(64 << 20).unwrap();
+    std::fs::write(&zeros, "no executable").unwrap();
+    std::fs::File::options().write(true).open(&zeros).unwrap().set_len(64 << 20).unwrap();
     let (bomb, zeros) = (platform.folder().join("bomb.par.gz"), zeros.display().to_string());
     let bomb_file = bomb.display().to_string();
+    let ran = platform.run(&["par", "create", &bomb_file, "--binary", &zeros]).unwrap();
+    assert!(ran.stderr.contains("UM0332") && ran.stderr.contains("zeros"), "{}", ran.stderr);
+    std::fs::write(Path::new(&zeros), "#!/bin/sh\n").unwrap();
+    std::fs::File::options().write(true).open(&zeros).unwrap().set_len(64 << 20).unwrap();
     let ran = platform.run(&["par", "create", &bomb_file, "--binary", &zeros]).unwrap();
     assert!(ran.code != 0 && ran.stderr.contains("UM0326") && !bomb.exists(), "{}", ran.stderr);
     let twice = ["par", "create", &bomb_file, "--binary", "keys.sh", "--binary", "keys.sh"];

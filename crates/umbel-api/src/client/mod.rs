@@ -5,12 +5,12 @@
 mod connection;
 mod stream;
 
-pub use stream::{EventStream, Followed, LogStream};
+pub use stream::{EventStream, Followed, LogStream, SpyStream};
 
 use crate::document::{self as doc, Document};
 use crate::folder::StateFolder;
 use crate::problem::Problems;
-use crate::query::{EventQuery, ExplainQuery, LinkQuery, LogQuery, SecretQuery, encode_segment};
+use crate::query::{EventQuery, ExplainQuery, LinkQuery, LogQuery, SecretQuery, SpyQuery, encode_segment};
 use bytes::Bytes;
 use connection::Reply;
 use http::Method;
@@ -301,6 +301,12 @@ impl Client {
     pub async fn follow_events(&self, query: &EventQuery) -> Result<EventStream> {
         let reply = self.open(&format!("/v1/events/stream?{}", query.encode())).await?;
         Ok(EventStream::new(reply))
+    }
+
+    /// Messages of the lattice, from now on.
+    pub async fn spy(&self, query: &SpyQuery) -> Result<SpyStream> {
+        let reply = self.open(&format!("/v1/spy?{}", query.encode())).await?;
+        Ok(SpyStream::new(reply))
     }
 
     /// What an artifact is.

@@ -1,7 +1,7 @@
 //! Streams that are followed: server-sent events (WHATWG HTML §9.2), read as documents.
 
 use super::connection::Reply;
-use crate::document::{EventEntry, LogEntry, Lost};
+use crate::document::{EventEntry, LogEntry, Lost, SpyEntry};
 use crate::problem::Problems;
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
@@ -28,6 +28,10 @@ pub struct LogStream(Frames);
 #[derive(Debug)]
 pub struct EventStream(Frames);
 
+/// Messages of the lattice as they come.
+#[derive(Debug)]
+pub struct SpyStream(Frames);
+
 impl LogStream {
     pub(super) fn new(reply: Reply) -> LogStream {
         LogStream(Frames::new(reply))
@@ -47,6 +51,17 @@ impl EventStream {
     /// The next entry; `None` when the platform ended the stream, which it does when it stops.
     pub async fn next(&mut self) -> Result<Option<Followed<EventEntry>>, Problems> {
         self.0.next("event").await
+    }
+}
+
+impl SpyStream {
+    pub(super) fn new(reply: Reply) -> SpyStream {
+        SpyStream(Frames::new(reply))
+    }
+
+    /// The next entry; `None` when the platform ended the stream, which it does when it stops.
+    pub async fn next(&mut self) -> Result<Option<Followed<SpyEntry>>, Problems> {
+        self.0.next("spy").await
     }
 }
 

@@ -9,6 +9,7 @@ mod platform;
 mod provider;
 mod record;
 mod secret;
+mod spy;
 mod usage;
 mod wiring;
 
@@ -26,6 +27,7 @@ pub use provider::{
 };
 pub use record::{EventEntry, EventList, LogEntry, LogList, Lost};
 pub use secret::{Secret, SecretList};
+pub use spy::SpyEntry;
 pub use usage::{ComponentUsage, HostUsage, MemoryUse, ThreadsUse, UsageList};
 pub use wiring::{Config, ConfigList, ExplainedLink, Link, LinkExplanation, LinkList, LinkTarget, PutLink};
 
@@ -96,6 +98,7 @@ documents! {
     LogList = "log.list/v1",
     EventEntry = "event/v1",
     EventList = "event.list/v1",
+    SpyEntry = "spy/v1",
     Lost = "lost/v1",
     Inspection = "inspection/v1",
     Wit = "wit/v1",

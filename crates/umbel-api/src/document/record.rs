@@ -24,6 +24,9 @@ pub struct LogEntry {
     pub context: Option<String>,
     /// What it said.
     pub message: String,
+    /// How many lines of the component were before this one and are no longer kept; said of its oldest line that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped_before: Option<u64>,
 }
 
 /// Log lines, oldest first.
@@ -62,6 +65,7 @@ pub struct Lost {
     /// How many, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// Why: `expired` (no longer kept), `restarted` (the host counts anew) or `slow` (the reader did not keep up).
+    /// Why: `expired` (no longer kept), `restarted` (the host counts anew) or `slow` (the reader did not keep up),
+    /// `interrupted` (a connection was lost).
     pub reason: String,
 }

@@ -5,11 +5,13 @@
 
 mod events;
 mod logs;
+mod spy;
 
 pub(crate) use events::{EventFeed, history as event_history};
 pub(crate) use logs::{LogFeed, LogFilter};
+pub use spy::{SpyFeed, SpyFilter};
 
-use crate::document::{Document, EventEntry, LogEntry, Lost};
+use crate::document::{Document, EventEntry, LogEntry, Lost, SpyEntry};
 use crate::problem::Problems;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +28,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(crate) enum Entry {
     Log(LogEntry),
     Event(EventEntry),
+    Spy(Box<SpyEntry>),
     Lost(Lost),
     /// The stream cannot go on.
     Problem(Problems),
@@ -60,6 +63,7 @@ fn frame(entry: &Entry) -> Event {
         Entry::Event(entry) => {
             return Event::default().event("event").id(&entry.cursor).data(entry.to_json().to_string());
         }
+        Entry::Spy(entry) => ("spy", entry.to_json()),
         Entry::Lost(lost) => ("lost", lost.to_json()),
         Entry::Problem(problems) => ("problem", problems.to_json()),
     };

@@ -120,11 +120,10 @@ fn quick() -> Table {
 
 /// Routes whose answers go on.
 fn streams() -> Table {
-    empty().add(Method::GET, "/v1/logs/stream", records::follow_logs).add(
-        Method::GET,
-        "/v1/events/stream",
-        records::follow_events,
-    )
+    empty()
+        .add(Method::GET, "/v1/logs/stream", records::follow_logs)
+        .add(Method::GET, "/v1/events/stream", records::follow_events)
+        .add(Method::GET, "/v1/spy", records::spy)
 }
 
 /// Everything, for both listeners.

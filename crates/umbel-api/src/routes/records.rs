@@ -2,11 +2,11 @@
 
 use super::{Answer, Doc, Shared};
 use crate::cursor::Cursor;
-use crate::document::{EventEntry, EventList, LogEntry, LogList};
+use crate::document::{EventEntry, EventList, LogEntry, LogList, SpyEntry};
 use crate::extract::Query;
-use crate::follow::{EventFeed, LogFeed, LogFilter, event_history, sse};
+use crate::follow::{EventFeed, LogFeed, LogFilter, SpyFeed, SpyFilter, event_history, sse};
 use crate::problem::Problems;
-use crate::query::{EVENTS_DEFAULT, EVENTS_MAX, EventQuery, LogQuery};
+use crate::query::{EVENTS_DEFAULT, EVENTS_MAX, EventQuery, LogQuery, SpyQuery};
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
@@ -62,6 +62,18 @@ pub(crate) async fn follow_events(
     let since = resumed.or(query.since.as_deref()).map(Cursor::parse).transpose()?;
     let stop = service.stop.clone();
     Ok(sse(EventFeed::open(service, since, limit(&query)).await?, stop))
+}
+
+/// Messages of the lattice as they come, decoded. Nothing secret is in them.
+///
+/// Server-sent events: `spy` with a message; `lost` where messages are missing because the reader was too slow; `problem` with a failure
+/// before the stream ends early. Calls between components of one host do not travel over the lattice and are not seen.
+#[utoipa::path(get, path = "/v1/spy", tag = "records", params(SpyQuery),
+    responses((status = 200, content_type = "text/event-stream", body = SpyEntry)))]
+pub(crate) async fn spy(State(service): Shared, Query(query): Query<SpyQuery>) -> Result<Response, Problems> {
+    let filter = SpyFilter::new(query)?;
+    let stop = service.stop.clone();
+    Ok(sse(SpyFeed::open(&service, filter).await?, stop))
 }
 
 fn limit(query: &EventQuery) -> usize {

@@ -4,7 +4,8 @@ use crate::fake::{Fake, log_line, numbered};
 use std::time::Duration;
 use umbel_api::client::{EventStream, Followed, LogStream};
 use umbel_api::document::Lost;
-use umbel_api::query::{EventQuery, LogQuery};
+use umbel_api::query::{EventQuery, LogQuery, SpyQuery};
+use umbel_core::code::api;
 use umbel_core::id::ComponentId;
 use umbel_lattice::subjects;
 
@@ -148,4 +149,23 @@ async fn streams_end_when_the_platform_stops() {
     fake.tree.shutdown().await;
     assert_eq!(tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap(), None);
     assert_eq!(tokio::time::timeout(SOON, logs.next()).await.unwrap().unwrap(), None);
+}
+
+#[tokio::test]
+async fn messages_of_the_lattice_are_followed() {
+    let fake = Fake::start().await;
+    let query = SpyQuery { only: Some("control".into()), bytes: Some(8), ..SpyQuery::default() };
+    let mut stream = fake.client().spy(&query).await.unwrap();
+    fake.client().hosts().await.unwrap();
+    for hop in ["request", "answer"] {
+        let next = tokio::time::timeout(SOON, stream.next()).await.expect("no entry").unwrap();
+        let Some(Followed::Item(entry)) = next else { panic!("{next:?}") };
+        assert_eq!((&*entry.kind, &*entry.what, &*entry.hop), ("control", "host.ping", hop));
+        assert!(entry.unix_us > 1_700_000_000_000_000 && entry.line.contains("host.ping"), "{entry:?}");
+        assert_eq!((entry.took_us.is_some(), entry.hex), (hop == "answer", None));
+    }
+    let wrong = SpyQuery { only: Some("control,nonsense".into()), ..SpyQuery::default() };
+    let refused = fake.client().spy(&wrong).await.unwrap_err();
+    assert_eq!(refused.first.code, api::BAD_REQUEST);
+    assert!(refused.first.help.contains("calls, control, events"), "{refused:?}");
 }

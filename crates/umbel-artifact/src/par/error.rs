@@ -4,7 +4,7 @@ use super::Target;
 use crate::ArtifactError;
 use crate::error::shown;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use umbel_core::claims::ClaimsError;
 use umbel_core::code::{Code, artifact};
 use umbel_core::{Coded, Problem};
@@ -82,6 +82,14 @@ pub enum ParError {
     Target {
         /// What was given, shortened and printable.
         text: String,
+    },
+    /// Bytes that cannot be started there.
+    #[error("this cannot be the executable for {target}: {reason}")]
+    NotExecutable {
+        /// What it was given for.
+        target: Target,
+        /// What it is.
+        reason: String,
     },
     /// The claims are not good.
     #[error(transparent)]
@@ -163,6 +171,7 @@ impl Coded for ParError {
             ParError::NoTarget { .. } => artifact::PAR_NO_TARGET,
             ParError::Unsigned => artifact::PAR_UNSIGNED,
             ParError::Target { .. } => artifact::PAR_TARGET,
+            ParError::NotExecutable { .. } => artifact::PAR_NOT_EXECUTABLE,
             ParError::Claims(error) => error.code(),
             ParError::Artifact(error) => error.code(),
             ParError::Io { .. } => artifact::FILE_UNREADABLE,
@@ -173,7 +182,8 @@ impl Coded for ParError {
     fn help(&self) -> String {
         match self {
             ParError::NoTarget { target, .. } => format!(
-                "build the provider for this machine and add it: `umbel par insert FILE.par --target {target} BINARY`"
+                "build the provider for this machine and make the archive again, with `--binary {target}=PATH` for it: \
+                 `umbel par create --help`"
             ),
             ParError::Claims(ClaimsError::Expired { .. } | ClaimsError::NotYetValid { .. }) => {
                 "check the clock with `date -u`, then sign the archive again with `umbel par sign`".into()
@@ -189,6 +199,18 @@ impl Coded for ParError {
             _ => self.code().entry().help.to_string(),
         }
     }
+}
+
+/// The error as a problem that names the file: of several archives it is not known otherwise which one is meant.
+pub fn of_file(error: &ParError, path: &Path) -> Problem {
+    let mut problem = Problem::from(error as &dyn Coded);
+    let file = shown(path);
+    // Errors of opening it have the name already.
+    if !problem.message.contains(&file) {
+        problem.message = format!("{file}: {}", problem.message);
+    }
+    problem.help = problem.help.replace(" FILE`", &format!(" {}`", path.display()));
+    problem
 }
 
 impl From<ParError> for Problem {

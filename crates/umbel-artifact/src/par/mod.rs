@@ -21,6 +21,7 @@
 
 mod archive;
 mod error;
+mod executable;
 mod executables;
 mod inspect;
 mod limits;
@@ -29,7 +30,8 @@ mod scan;
 mod unpack;
 
 pub use archive::{Archive, Compression, Signing};
-pub use error::{EntryKind, ParError};
+pub use error::{EntryKind, ParError, of_file};
+pub use executable::{Kind, look};
 pub use executables::{Executable, Executables, Policy};
 pub use inspect::{Info, Packed, inspect, inspect_file};
 pub use limits::Limits;

@@ -30,6 +30,16 @@ impl Target {
         &self.0
     }
 
+    /// The processor, as in `x86_64`.
+    pub(super) fn arch(&self) -> &str {
+        self.0.split_once('-').map_or(&self.0, |(arch, _)| arch)
+    }
+
+    /// The operating system, as in `linux`.
+    pub(super) fn os(&self) -> &str {
+        self.0.split_once('-').map_or("", |(_, os)| os)
+    }
+
     /// The name of its file in an archive.
     pub(super) fn file(&self) -> String {
         format!("{}.bin", self.0)

@@ -28,6 +28,24 @@ impl Format {
     }
 }
 
+/// Who is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reader {
+    pub(crate) format: Format,
+    /// Whether only this machine can be asked here: then whoever asks is likely the one who runs it.
+    pub(crate) is_near: bool,
+}
+
+/// What strangers are told where the help is for whoever runs this.
+const FOR_STRANGERS: &str = "whoever runs this application finds more in its log; try again later";
+
+impl Reader {
+    /// The help as it is for this reader. What a stranger did not cause, a stranger cannot mend: commands would only tell how this is made.
+    fn help<'a>(&self, problem: &'a Problem) -> &'a str {
+        if self.is_near || status(problem).is_client_error() { &problem.help } else { FOR_STRANGERS }
+    }
+}
+
 /// The status for a problem: by its code where HTTP has a better word than its kind.
 pub(crate) fn status(problem: &Problem) -> StatusCode {
     if problem.code == call::HTTP_BODY_TOO_LARGE {
@@ -47,13 +65,14 @@ pub(crate) fn status(problem: &Problem) -> StatusCode {
 }
 
 /// The body for a problem. Causes stay in the host's log: they may name what a stranger need not know.
-fn text(problem: &Problem, format: Format) -> Bytes {
-    match format {
-        Format::Text => format!("{}: {}\n  help: {}\n", problem.code, problem.message, problem.help).into(),
+fn text(problem: &Problem, reader: Reader) -> Bytes {
+    let help = reader.help(problem);
+    match reader.format {
+        Format::Text => format!("{}: {}\n  help: {help}\n", problem.code, problem.message).into(),
         Format::Json => serde_json::json!({
             "code": problem.code,
             "message": problem.message,
-            "help": problem.help,
+            "help": help,
         })
         .to_string()
         .into(),
@@ -61,10 +80,10 @@ fn text(problem: &Problem, format: Format) -> Bytes {
 }
 
 /// The whole answer.
-pub(crate) fn respond(problem: &Problem, format: Format) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::text(text(problem, format)));
+pub(crate) fn respond(problem: &Problem, reader: Reader) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::text(text(problem, reader)));
     *response.status_mut() = status(problem);
-    let kind = match format {
+    let kind = match reader.format {
         Format::Text => "text/plain; charset=utf-8",
         Format::Json => "application/json",
     };
@@ -82,7 +101,7 @@ pub(crate) fn respond(problem: &Problem, format: Format) -> Response<ResponseBod
 /// The same for a connection that has no parser any more: the bytes to write before it is closed.
 pub(crate) fn last_words(problem: &Problem) -> Vec<u8> {
     let status = status(problem);
-    let body = text(problem, Format::Text);
+    let body = text(problem, Reader { format: Format::Text, is_near: false });
     let mut bytes = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         status.as_u16(),
@@ -92,4 +111,24 @@ pub(crate) fn last_words(problem: &Problem) -> Vec<u8> {
     .into_bytes();
     bytes.extend_from_slice(&body);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_not_told_how_to_mend_what_they_did_not_cause() {
+        let unlinked =
+            Problem::new(guest::UNLINKED, "shop called `x`").with_help("umbel link put shop TARGET x");
+        let invalid = Problem::new(call::HTTP_HOST_INVALID, "no Host header");
+        let text = |problem: &Problem, is_near| {
+            let body = text(problem, Reader { format: Format::Text, is_near });
+            String::from_utf8_lossy(&body).into_owned()
+        };
+        assert!(text(&unlinked, true).contains("umbel link put"));
+        let told = text(&unlinked, false);
+        assert!(told.starts_with("UM0550: shop called") && !told.contains("umbel link put"), "{told}");
+        assert_eq!(text(&invalid, false), text(&invalid, true));
+    }
 }

@@ -1,7 +1,7 @@
 //! One request: find its route, hand it to the component, pass the answer on. All on the thread that accepted the connection,
 //! without locks; what it allocates is the future and the body that the contract asks for.
 
-use super::answer::{self, Format};
+use super::answer::{self, Format, Reader};
 use super::authority::HostName;
 use super::body::{self, ResponseBody, Verdict};
 use super::connection::{Connection, Pace, Streams};
@@ -103,6 +103,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let connection = &self.connection;
         let closing = connection.server.is_draining() && request.version() < Version::HTTP_2;
         let format = Format::wanted(request.headers());
+        let reader = Reader { format, is_near: connection.listener.is_loopback() };
         match self.admit(&request) {
             Ok((shard, handler)) => {
                 let in_flight =
@@ -114,16 +115,16 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                     && size > max
                 {
                     let problem = body::cut(call::HTTP_BODY_TOO_LARGE);
-                    return Answering::refused(answer_counted(&problem, format, in_flight), closing);
+                    return Answering::refused(answer_counted(&problem, reader, in_flight), closing);
                 }
                 let (body, verdict) =
                     body::request(incoming, limits.body_bytes_max, limits.body_idle_timeout);
                 let call = handler.call(Request::from_parts(head, body));
-                Answering::Calling { call, in_flight: Some(in_flight), verdict, format, closing }
+                Answering::Calling { call, in_flight: Some(in_flight), verdict, reader, closing }
             }
             Err(problem) => {
                 add(&connection.core().unrouted, 1);
-                Answering::refused(answer::respond(&problem, format), closing)
+                Answering::refused(answer::respond(&problem, reader), closing)
             }
         }
     }
@@ -194,7 +195,9 @@ impl Service {
         if !listener.is_loopback() {
             return problem;
         }
-        let mut help = String::from("deploy one with `umbel launch`");
+        let mut help = String::from(
+            "deploy one with `umbel launch`; `umbel provider list` shows an http-server that was stopped by hand",
+        );
         if !table.known().is_empty() {
             help = String::from("these answer:");
             for (host, path) in table.known().iter().take(20) {
@@ -212,8 +215,8 @@ fn target_down(claim: &Claim) -> Problem {
     Problem::new(call::HTTP_TARGET_DOWN, format!("component `{}` is not running", claim.component))
 }
 
-fn answer_counted(problem: &Problem, format: Format, mut in_flight: InFlight) -> Response<ResponseBody> {
-    let response = answer::respond(problem, format);
+fn answer_counted(problem: &Problem, reader: Reader, mut in_flight: InFlight) -> Response<ResponseBody> {
+    let response = answer::respond(problem, reader);
     in_flight.status = response.status().as_u16();
     response.map(|body| body.counted(in_flight))
 }
@@ -260,7 +263,7 @@ pub(crate) enum Answering {
         call: BoxFuture<'static, Result<provider_http::Response, Problem>>,
         in_flight: Option<InFlight>,
         verdict: Verdict,
-        format: Format,
+        reader: Reader,
         closing: bool,
     },
 }
@@ -282,14 +285,14 @@ impl Future for Answering {
             Answering::Refused(response) => {
                 Poll::Ready(Ok(*response.take().expect("a future is not polled after it was ready")))
             }
-            Answering::Calling { call, in_flight, verdict, format, closing } => {
+            Answering::Calling { call, in_flight, verdict, reader, closing } => {
                 match call.as_mut().poll(cx) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(result) => {
                         let in_flight = in_flight.take().expect("a future is not polled after it was ready");
                         // Draining may have begun while the component worked.
                         let closing = *closing || in_flight.connection.closes_after_answer();
-                        Poll::Ready(Ok(finish(result, in_flight, verdict, *format, closing)))
+                        Poll::Ready(Ok(finish(result, in_flight, verdict, *reader, closing)))
                     }
                 }
             }
@@ -301,7 +304,7 @@ fn finish(
     result: Result<provider_http::Response, Problem>,
     mut in_flight: InFlight,
     verdict: &Verdict,
-    format: Format,
+    reader: Reader,
     closing: bool,
 ) -> Response<ResponseBody> {
     // The component's answer to a body that we have cut is not passed on; the client hears why.
@@ -329,7 +332,7 @@ fn finish(
             return Response::from_parts(head, ResponseBody::guest(body, in_flight, is_events));
         }
     };
-    let mut response = answer_counted(&problem, format, in_flight);
+    let mut response = answer_counted(&problem, reader, in_flight);
     if closing {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -71,7 +71,7 @@ codes! {
     324 PAR_DUPLICATE Invalid {
         title: "a name stands twice in the provider archive",
         why: "Two readers could take two different files for the same one.",
-        help: "make the archive again with `umbel par create`; `umbel par insert` replaces what has the name",
+        help: "make the archive again with `umbel par create`, which puts every name into it once",
     }
     325 PAR_TOO_LARGE Invalid {
         title: "the provider archive is too large when it is unpacked",
@@ -91,7 +91,7 @@ codes! {
     328 PAR_NO_TARGET Invalid {
         title: "the provider archive has no executable for this machine",
         why: "An archive has one executable for each CPU and operating system; the one for this machine is not among them.",
-        help: "build the provider for this machine and add it with `umbel par insert`",
+        help: "build the provider for this machine and make the archive again: `umbel par create FILE --binary TARGET=PATH`, one `--binary` for each target",
     }
     329 PAR_UNSIGNED Denied {
         title: "the provider archive is not signed",
@@ -107,6 +107,11 @@ codes! {
         title: "the executable of the provider cannot be stored",
         why: "The folder that executables are unpacked to is read-only, full, belongs to somebody else, or its disk fails.",
         help: "check space and rights with `df -h` and `ls -ld` on the folder that the message names, then try again",
+    }
+    332 PAR_NOT_EXECUTABLE Invalid {
+        title: "this cannot be the executable of a provider",
+        why: "Of Linux, an executable is an ELF file for the processor that its target names, or a script that begins with `#!`. It is looked at before it goes into an archive, because otherwise it would be found out where the provider is to run.",
+        help: "build the provider for the target, or name the one that it was built for: `--binary TARGET=PATH`; `file PATH` shows it",
     }
     340 REGISTRY_UNREACHABLE Unavailable {
         title: "the registry cannot be reached",

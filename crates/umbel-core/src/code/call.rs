@@ -15,8 +15,8 @@ codes! {
     }
     502 HTTP_NO_ROUTE NotFound {
         title: "no application answers at this address",
-        why: "No link of an http-server leads from this host name and path to a component.",
-        help: "`umbel ps` lists the URLs of what runs here",
+        why: "No link of an http-server that runs leads from this host name and path to a component. One that is stopped answers nowhere.",
+        help: "`umbel ps` lists the URLs of what runs here, `umbel provider list` an http-server that was stopped by hand",
     }
     503 HTTP_ROUTE_CONFLICT Conflict {
         title: "another link already has this host name and path",

@@ -96,7 +96,7 @@ codes! {
     569 INSTANCE_ENDED Unavailable {
         title: "the instance that made a resource has ended",
         why: "A resource belongs to the instance of the component that made it, and that one trapped, was too late, or its call was given up.",
-        help: "get the resource anew, as it was got at first; `umbel logs SERVER` says why the instance ended",
+        help: "get the resource anew, as it was got at first; `umbel logs --component SERVER` says why the instance ended",
     }
     570 CONTRACT_MISMATCH Invalid {
         title: "importer and server do not have the same contract",
@@ -116,7 +116,7 @@ codes! {
     573 SERVER_FAILED Unavailable {
         title: "the server of a link failed",
         why: "The component or provider that serves the contract trapped, hit a limit or went away during the call.",
-        help: "the cause has its own code; `umbel logs SERVER` says more",
+        help: "the cause has its own code; `umbel logs --component SERVER` says more",
     }
     574 UNSUPPORTED_CALL Invalid {
         title: "the server does not have that function",

@@ -36,7 +36,7 @@ codes! {
     807 UNKNOWN_PROVIDER NotFound {
         title: "no provider of that id or kind is here",
         why: "The id is not in the inventory, or the reference names no builtin of this build.",
-        help: "`umbel ps` lists providers; `umbel provider run --help` names the builtin ones",
+        help: "`umbel provider list` shows what runs; `umbel explain capabilities` names the builtins",
     }
     808 PROVIDER_EXISTS Conflict {
         title: "a provider of that id runs already, from another image",
@@ -70,7 +70,7 @@ codes! {
     }
     814 PROCESS_PROVIDER Invalid {
         title: "the reference does not lead to a provider",
-        why: "A provider is a builtin (`builtin:NAME`, or an image whose name ends so), or a file on this machine: a component (`./NAME.wasm`) or an archive (`./NAME.par.gz`).",
+        why: "A provider is a builtin (`builtin:NAME`, or an image whose name ends so), or a file on this machine: a component (`./NAME.wasm`) or an archive (`./NAME.par.gz`). A file is taken for what its first bytes say.",
         help: "name a builtin (`umbel explain capabilities`), the file of a component that exports a contract, or that of an archive (`umbel par inspect FILE`)",
     }
     815 TOO_MANY_ORDERS Exhausted {
@@ -106,7 +106,7 @@ codes! {
     821 PROVIDER_EXITED Unavailable {
         title: "the process of a provider has ended",
         why: "It ended by itself, was killed, or lost its connection to the host. It is started again with its links and config, after a pause that grows while it keeps ending; five times in five minutes it is given up.",
-        help: "`umbel logs --component PROVIDER` shows its last lines, `umbel tree` how often it was started",
+        help: "`umbel provider logs PROVIDER` shows its last lines, `umbel tree` how often it was started",
     }
     822 NO_CONTRACT Invalid {
         title: "the component exports no contract that a provider could serve",

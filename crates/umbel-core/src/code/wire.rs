@@ -16,12 +16,12 @@ codes! {
     633 NO_RESULT Unavailable {
         title: "the server ended the call without a result",
         why: "It trapped, stopped, or could not read the arguments. A server of wasmCloud 1.x gives no reason.",
-        help: "`umbel logs SERVER` may say why; try again if the call can be repeated",
+        help: "`umbel provider logs PROVIDER` may say why; try again if the call can be repeated",
     }
     634 CALLS_LIMIT Exhausted {
         title: "too many calls are under way at once",
         why: "A provider process carries out a limited number of calls at the same time, and one caller may wait for as many.",
-        help: "try again; `umbel provider show ID` shows whether the provider is slow",
+        help: "try again; `umbel provider show PROVIDER` shows whether the provider is slow",
     }
     635 HANDLE_UNKNOWN Invalid {
         title: "the resource is not known to its server",
@@ -51,7 +51,7 @@ codes! {
     640 PEER_SLOW Exhausted {
         title: "the other end of a connection does not read what it is sent",
         why: "What waits for it has a limit; the connection was closed when it was reached.",
-        help: "see `umbel provider logs ID` for what the provider does instead",
+        help: "see `umbel provider logs PROVIDER` for what the provider does instead",
     }
     641 NO_BUCKETS Denied {
         title: "the state of the lattice is not offered to providers",
@@ -81,12 +81,12 @@ codes! {
     646 PROVIDER_SILENT Timeout {
         title: "the provider process did not answer in time",
         why: "A provider answers health checks, links, config changes and its shutdown within a deadline.",
-        help: "see `umbel provider logs ID` for what it does instead; it is restarted when it stays so",
+        help: "see `umbel provider logs PROVIDER` for what it does instead; it is restarted when it stays so",
     }
     647 PROVIDER_UNHEALTHY Unhealthy {
         title: "the provider process says that it is not healthy",
         why: "The message is the provider's own.",
-        help: "see `umbel provider logs ID`",
+        help: "see `umbel provider logs PROVIDER`",
     }
     648 NO_TYPES Invalid {
         title: "the types of the contract are not known",

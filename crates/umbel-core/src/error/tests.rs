@@ -1,5 +1,5 @@
 use super::{Coded, Problem, Span};
-use crate::code::{Code, identity};
+use crate::code::{Code, host, identity};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the outer thing failed")]
@@ -24,6 +24,18 @@ fn a_problem_has_the_causes_of_its_error_in_order() {
     assert_eq!(problem.causes, ["the inner thing failed", "a disk"]);
     assert_eq!(problem.help, identity::INVALID_NAME.entry().help);
     assert_eq!(problem.to_string(), "UM0101: the outer thing failed");
+}
+
+#[test]
+fn help_names_the_provider_that_it_is_about() {
+    let problem = Problem::new(host::PROVIDER_EXITED, "it ended").of_provider("shop-keys");
+    assert!(problem.help.starts_with("`umbel provider logs shop-keys` shows its last lines"), "{problem:?}");
+    let mentions = |code: &Code| code.entry().help.contains("PROVIDER");
+    for code in crate::code::all().filter(mentions) {
+        let help = Problem::new(code, "no").of_provider("p").help;
+        let is_of_two = code == crate::code::wire::SUBJECT_DENIED;
+        assert!(is_of_two || !help.contains("PROVIDER"), "{code:?}: {help}");
+    }
 }
 
 #[test]

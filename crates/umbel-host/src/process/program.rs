@@ -48,7 +48,10 @@ pub(super) async fn executable(shared: &Arc<Shared>, program: &Program) -> Resul
             let path = match parsed.location() {
                 Location::File(path) => path.clone(),
                 Location::Oci(_) => obtain(shared, reference, digest.clone(), |_| Ok(())).await?.0.path,
-                _ => return Err(Problem::from(&HostError::Archive { reference: reference.clone() })),
+                _ => {
+                    let what = "archives are read from files and registries".into();
+                    return Err(Problem::from(&HostError::NoProvider { reference: reference.clone(), what }));
+                }
             };
             let shared = shared.clone();
             blocking(move || unpack(&shared, &parsed, &path)).await
@@ -77,7 +80,7 @@ fn unpack(shared: &Shared, reference: &Reference, path: &Path) -> Result<Executa
     let policy = Policy { signed_only: false, unix_time: shared.clock.unix_time() };
     let limits = par::Limits::default();
     let executable = ground.executables.extract(file, &Target::of_this_machine(), &policy, &limits);
-    let executable = executable.map_err(coded)?;
+    let executable = executable.map_err(|error| par::of_file(&error, path))?;
     let mut unpacked = shared.processes.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
     unpacked.insert(reference.to_string(), executable.digest);
     drop(unpacked);

@@ -168,7 +168,7 @@ async fn moved(slot: &ProviderSlot, turn: u64) -> Result<(), Problem> {
         Ok(moved) => moved,
         Err(_) => {
             let message = format!("`{}` has not changed within {WAIT_MAX:?}, and goes on doing so", slot.id);
-            Err(Problem::new(code::PROVIDER_MOVES, message))
+            Err(Problem::new(code::PROVIDER_MOVES, message).of_provider(slot.id.as_str()))
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn look(
     if in_the_way.is_none() {
         match inside(shared, maker).await {
             Ok(image) => new.image = image,
-            Err(problem) => in_the_way = Some(refused(slot, &problem)),
+            Err(problem) => in_the_way = Some(refused(slot, &order.provider_ref, &problem)),
         }
     }
     let tables = shared.tables.borrow().clone();

@@ -364,6 +364,7 @@ impl ProviderSlot {
     }
 
     pub(crate) fn set(&self, state: PartState, problem: Option<Problem>) {
+        let problem = problem.map(|problem| problem.of_provider(self.id.as_str()));
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = (state, problem);
     }
 }

@@ -112,7 +112,9 @@ async fn beside(
 ) -> Changed {
     let new = match ready(shared, slot, &ordered.maker, &ordered.order, &old, cx).await {
         Ok(new) => new,
-        Err(problem) => return Changed::Kept(old, refused(slot, &problem)),
+        Err(problem) => {
+            return Changed::Kept(old, refused(slot, &slot.ordered().order.provider_ref, &problem));
+        }
     };
     put_maker(shared, slot, &ordered.maker);
     let new = new.lead(slot);
@@ -146,7 +148,7 @@ async fn in_turn(
         Maker::Component(plan) => component_provider::prepare(shared, plan).await.map(drop),
     };
     if let Err(problem) = prepared {
-        return Changed::Kept(old, refused(slot, &problem));
+        return Changed::Kept(old, refused(slot, &slot.ordered().order.provider_ref, &problem));
     }
     let before = slot.way.hold();
     let begun = Instant::now();
@@ -163,7 +165,7 @@ async fn in_turn(
             put_maker(shared, slot, &ordered.maker);
             return Changed::Done(new.lead(slot).0);
         }
-        Err(problem) => refused(slot, &problem),
+        Err(problem) => refused(slot, &slot.ordered().order.provider_ref, &problem),
     };
     let (maker, order) = (slot.maker.load_full(), slot.served.load_full());
     let order = order.as_ref().unwrap_or(&ordered.order);
@@ -257,8 +259,8 @@ fn about_link(problem: &Problem, source: &str) -> Problem {
 }
 
 /// The old one stays, and why.
-pub(super) fn refused(slot: &ProviderSlot, problem: &Problem) -> Problem {
-    let message = format!("`{}` was not replaced: {}", slot.id, problem.message);
+pub(super) fn refused(slot: &ProviderSlot, new: &str, problem: &Problem) -> Problem {
+    let message = format!("`{}` was not replaced by `{new}`: {}", slot.id, problem.message);
     let mut refusal = Problem::new(code::SWAP_REFUSED, message).with_help(problem.help.clone());
     refusal = refusal.with_cause(problem.to_string());
     refusal

@@ -63,5 +63,5 @@ pub(super) fn deed(shared: &Shared, slot: &ProviderSlot, instead_of: Option<Stri
 pub fn given_up(shared: &Shared, slot: &ProviderSlot) -> ProviderStartFailed {
     let why = slot.status().1.map(|problem| problem.to_string()).unwrap_or_default();
     let message = format!("`{}` is given up: {why}", slot.id);
-    start_failed(shared, slot, &Problem::new(PROVIDER_GIVEN_UP, message))
+    start_failed(shared, slot, &Problem::new(PROVIDER_GIVEN_UP, message).of_provider(slot.id.as_str()))
 }

@@ -275,7 +275,7 @@ impl Way {
                 Err(_) => {
                     let message =
                         format!("`{}` is being replaced, and no other served within {patience:?}", self.0.id);
-                    return Err(Problem::new(code::PROVIDER_MOVES, message));
+                    return Err(Problem::new(code::PROVIDER_MOVES, message).of_provider(self.0.id.as_str()));
                 }
             }
         }

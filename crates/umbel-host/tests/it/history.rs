@@ -74,6 +74,8 @@ async fn only_so_many_log_lines_are_kept() {
     })
     .await;
     assert!(lines.windows(2).all(|two| two[0].seq < two[1].seq));
+    assert!(lines[0].dropped_before >= Some(1_000), "{:?}", lines[0]);
+    assert!(lines[1..].iter().all(|line| line.dropped_before.is_none()), "said once");
     assert_eq!(bed.view("flood").await.unwrap().usage.log_bytes_dropped, 0);
 }
 

@@ -8,6 +8,7 @@ mod damage;
 mod hostile;
 mod nats;
 mod recorded;
+mod spy;
 mod unix;
 mod wire;
 mod wrpc;

@@ -22,18 +22,29 @@ fn deploys_are_counted_and_remembered() {
     let mut app = AppRecord::new(name());
     app.versions = ["v1", "v2", "v3"].map(meta).into();
     for version in ["v1", "v2", "v2", "v3"] {
-        app.desire(Some(version.to_owned()));
+        app.desire(Some(version.to_owned()), false);
     }
     assert_eq!((app.generation, app.history.clone()), (4, vec!["v1".to_owned(), "v2".to_owned()]));
     assert_eq!(app.roll_back().as_deref(), Some("v2"));
     app.versions.retain(|meta| meta.version != "v1");
     assert_eq!(app.roll_back(), None, "v1 is gone");
-    app.desire(None);
+    app.desire(None, false);
     assert_eq!((app.roll_back().as_deref(), app.generation), (Some("v2"), 7));
     for i in 0..3 * HISTORY_MAX {
-        app.desire(Some(format!("v{i}")));
+        app.desire(Some(format!("v{i}")), false);
     }
     assert_eq!(app.history.len(), HISTORY_MAX);
+}
+
+#[test]
+fn a_rollback_leaves_out_versions_that_had_failed() {
+    let mut app = AppRecord::new(name());
+    app.versions = ["v1", "v2", "v3"].map(meta).into();
+    for (version, failed_before) in [("v1", false), ("v2", false), ("v3", true)] {
+        app.desire(Some(version.to_owned()), failed_before);
+    }
+    assert_eq!(app.roll_back().as_deref(), Some("v1"), "v2 had failed");
+    assert_eq!(app.previous(), None);
 }
 
 #[tokio::test]

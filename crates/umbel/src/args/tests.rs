@@ -51,3 +51,44 @@ fn the_first_help_fits_a_screen() {
     let help = command().term_width(100).render_help().to_string();
     assert!(help.lines().count() <= 50, "{} lines", help.lines().count());
 }
+
+/// What stands between backticks and begins with `umbel`, each command of it.
+fn told(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.flat_map(|quoted| quoted.split("&&").map(str::trim)).filter(|told| told.starts_with("umbel "))
+}
+
+/// Why it cannot be typed, if it cannot.
+fn cannot_be_typed(told: &str) -> Option<String> {
+    let mut command = command();
+    command.build();
+    for word in told.split_whitespace().skip(1) {
+        if let Some(flag) = word.strip_prefix("--") {
+            let flag = flag.split('=').next().unwrap_or(flag);
+            if !command.get_arguments().any(|argument| argument.get_long() == Some(flag)) {
+                return Some(format!("there is no --{flag}"));
+            }
+        } else if command.has_subcommands() {
+            match command.find_subcommand(word).cloned() {
+                Some(below) => command = below,
+                // Whoever writes VERB or an ellipsis leaves it open.
+                None if !word.starts_with(|c: char| c.is_ascii_lowercase()) => return None,
+                None => return Some(format!("there is no `{word}`")),
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn the_commands_that_help_names_can_be_typed() {
+    let codes = umbel_core::code::all().map(umbel_core::Code::entry);
+    for entry in codes {
+        for told in told(entry.help).chain(told(entry.why)) {
+            assert_eq!(cannot_be_typed(told), None, "UM{:04}: `{told}`", entry.number);
+        }
+    }
+    assert_eq!(cannot_be_typed("umbel par insert FILE"), Some("there is no `insert`".into()));
+    assert_eq!(cannot_be_typed("umbel up --nothing"), Some("there is no --nothing".into()));
+    assert_eq!(cannot_be_typed("umbel link put SOURCE TARGET CONTRACT"), None);
+}

@@ -5,7 +5,7 @@ use crate::context::{Context, absolute};
 use crate::fail::{Failure, Source};
 use crate::names;
 use crate::render::{Style, Tone};
-use crate::text::{neutral, parse_duration};
+use crate::text::{bad_argument, neutral, parse_duration};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,14 +23,15 @@ pub(super) const MANIFEST_NAMES: [&str; 4] = ["umbel.yaml", "umbel.yml", "wadm.y
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   umbel deploy                      umbel.yaml or wadm.yaml of this folder
-  umbel deploy -f app/umbel.yaml
-  umbel deploy -f umbel.yaml --dry-run
-  umbel deploy hello --version v2   a version that is kept
-  cat umbel.yaml | umbel deploy -f -")]
+  umbel deploy app/umbel.yaml       the same as -f app/umbel.yaml
+  umbel deploy umbel.yaml --dry-run
+  umbel deploy hello                the newest version that is kept of an application
+  umbel deploy hello --version v2
+  cat umbel.yaml | umbel deploy -")]
 pub(crate) struct Args {
-    /// An application whose versions are kept; left out, its manifest is read
-    #[arg(value_name = "APP", conflicts_with = "file")]
-    application: Option<String>,
+    /// A manifest (what has a dot or a slash, or - for stdin), or an application whose versions are kept
+    #[arg(value_name = "FILE|APP", conflicts_with = "file")]
+    what: Option<String>,
     /// The manifest, or - for stdin [default: umbel.yaml or wadm.yaml in this folder]
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// Only show what would change
-    #[arg(long, conflicts_with_all = ["application", "version"])]
+    #[arg(long, conflicts_with = "version")]
     dry_run: bool,
     #[command(flatten)]
     wait: Wait,
@@ -74,10 +75,20 @@ impl Document for Outcome {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
-    let (name, version) = match &args.application {
+    let is_file = args.what.as_deref().is_some_and(is_manifest);
+    let (name, version) = match args.what.as_deref().filter(|_| !is_file) {
+        Some(typed) if args.dry_run => {
+            let help = format!(
+                "name its manifest: `umbel deploy FILE --dry-run`; `umbel inspect {typed}` shows what is kept"
+            );
+            return Err(bad_argument("a dry run compares a manifest with what is deployed")
+                .with_help(help)
+                .into());
+        }
         Some(typed) => (names::exact_application(&client, typed).await?, args.version),
         None => {
-            let manifest = Manifest::read(args.file.as_deref())?;
+            let typed = args.what.map(PathBuf::from).or(args.file);
+            let manifest = Manifest::read(typed.as_deref())?;
             if args.dry_run {
                 let preview = manifest.preview(&client).await?;
                 return context.show(&preview, render_preview, |preview| {
@@ -91,6 +102,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let deployed = client.deploy(&name, version.as_deref()).await?;
     let version = deployed.version.or(version).unwrap_or_default();
     finish(context, &client, &name, version, &args.wait).await
+}
+
+/// Whether it can only be a manifest: names of applications have neither dots nor slashes.
+fn is_manifest(typed: &str) -> bool {
+    typed == "-" || typed.contains(['.', '/'])
 }
 
 /// Waits, if that is wanted, and shows how it is.
@@ -149,7 +165,7 @@ impl Manifest {
                     api::FILE_UNREADABLE,
                     "there is no umbel.yaml or wadm.yaml in this folder",
                 )
-                .with_help("name the manifest with `-f FILE`, or the application to deploy again")
+                .with_help("name the manifest: `umbel deploy FILE`, or the application to deploy again")
                 .into()),
             },
         }
@@ -158,6 +174,13 @@ impl Manifest {
     /// Reads a file. A FIFO or a device is refused: it could block for ever.
     pub(super) fn read_file(path: &Path) -> Result<Manifest, Failure> {
         let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        if metadata.is_dir() {
+            let inside = in_folder(path).map(|file| Manifest::read_file(&file));
+            return inside.unwrap_or_else(|| {
+                let message = format!("there is no umbel.yaml or wadm.yaml in `{}`", path.display());
+                Err(Problem::new(api::FILE_UNREADABLE, message).with_help("name the manifest itself").into())
+            });
+        }
         if !metadata.is_file() {
             let problem = Problem::new(api::FILE_UNREADABLE, format!("`{}` is not a file", path.display()));
             return Err(problem.into());
@@ -263,13 +286,25 @@ mod tests {
     }
 
     #[test]
+    fn what_has_a_dot_or_a_slash_is_a_manifest() {
+        for typed in ["umbel.yaml", "./app", "app/", "-", "../x"] {
+            assert!(is_manifest(typed), "{typed}");
+        }
+        for typed in ["hello", "hello-2", "umbel"] {
+            assert!(!is_manifest(typed), "{typed}");
+        }
+    }
+
+    #[test]
     fn only_files_of_some_size_are_manifests() {
         let dir = tempfile::tempdir().unwrap();
         let large = dir.path().join("umbel.yaml");
         std::fs::File::create(&large).unwrap().set_len(100 << 20).unwrap();
         let code = |path: &Path| Manifest::read_file(path).err().and_then(|failure| failure.code());
         assert_eq!(code(&large), Some(manifest::TOO_LARGE));
-        for path in [dir.path(), Path::new("/dev/zero"), &dir.path().join("missing.yaml")] {
+        assert_eq!(code(dir.path()), Some(manifest::TOO_LARGE), "the manifest of a folder is meant");
+        std::fs::create_dir(dir.path().join("empty")).unwrap();
+        for path in [&*dir.path().join("empty"), Path::new("/dev/zero"), &dir.path().join("missing.yaml")] {
             assert_eq!(code(path), Some(api::FILE_UNREADABLE), "{}", path.display());
         }
         assert_eq!(in_folder(dir.path()), Some(large));

@@ -15,12 +15,16 @@ use umbel_core::{Problem, link::DEFAULT_LINK_NAME};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Links of a deployed application belong to its manifest: the manager puts back what is changed here.
+    after_help = "A link says who serves what a component imports: the importer (SOURCE), who serves it (TARGET) and the contract. A component without
+its link runs, and the call fails with the command that adds it. SOURCE and TARGET are ids as `umbel ps` and `umbel provider list` show them.
+
+Links of a deployed application belong to its manifest: what is changed here is put back. Links that are put by hand stay.
 
 Examples:
   umbel link list
   umbel link explain hello-web
   umbel link put hello-web http-client wasi:http/outgoing-handler
+  umbel link put shop-web shop-keyvalue wasi:keyvalue/store,atomics --name carts
   umbel link del hello-web wasi:http"
 )]
 pub(crate) struct Args {
@@ -36,29 +40,29 @@ enum Verb {
     Explain(explain::Explain),
     /// Put a link; one with the same source, name and package is replaced
     Put(Put),
-    /// Delete a link
+    /// Delete a link; calls over it fail until another one is put
     Del(Del),
 }
 
 #[derive(Debug, clap::Args)]
 struct Put {
-    /// The importer: the id of a component or provider
+    /// The importer: the id of a component, or of a provider that calls components (HTTP, messages, jobs)
     source: String,
-    /// The server: the id of a component or provider
+    /// Who serves it: the id of a component or provider; it may be started later
     target: String,
     /// What it carries, e.g. wasi:http/outgoing-handler; several interfaces with commas
     #[arg(value_name = "CONTRACT")]
     contract: String,
-    /// The link's name
+    /// The link's name: a component that imports one contract several times tells its links apart by it
     #[arg(long, default_value = DEFAULT_LINK_NAME)]
     name: String,
-    /// A config for the importer's side; may be given several times
+    /// A config for the importer's side, by its name; may be given several times
     #[arg(long = "source-config", value_name = "NAME")]
     source_configs: Vec<String>,
-    /// A config for the server's side; may be given several times
+    /// A config for the server's side, by its name; may be given several times
     #[arg(long = "target-config", value_name = "NAME")]
     target_configs: Vec<String>,
-    /// How far the server may be
+    /// How far the server may be from the importer
     #[arg(long, value_enum, default_value_t = Distance::Any)]
     distance: Distance,
 }
@@ -78,8 +82,11 @@ struct Del {
 /// How far a server may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Distance {
+    /// On the same host only
     Local,
+    /// Wherever it is; the nearest is taken
     Any,
+    /// On another host only
     Remote,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Lines {
     /// Only lines that contain this text
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
-    /// How many of the kept lines at most
+    /// How many of the kept lines at most, the newest; of each component and provider 1,000 are kept
     #[arg(short = 'n', long, value_name = "N", default_value_t = 200)]
     lines: u32,
 }
@@ -155,7 +155,12 @@ pub(super) fn since_unix_ms(ago: Duration) -> u64 {
 fn line(entry: &LogEntry, style: Style) -> String {
     let time = style.paint(Tone::Faint, &text::time(entry.unix_ms));
     let level = style.paint(tone_of(&entry.level), &format!("{:5}", neutral(&entry.level)));
-    let mut text = format!("{time} {level} {}", neutral(&entry.component));
+    let dropped = entry.dropped_before.map(|count| {
+        let told = format!("… {count} older lines of {} are no longer kept", neutral(&entry.component));
+        format!("{}\n", style.paint(Tone::Busy, &told))
+    });
+    let mut text = dropped.unwrap_or_default();
+    text.push_str(&format!("{time} {level} {}", neutral(&entry.component)));
     if let Some(context) = entry.context.as_ref().filter(|context| !context.is_empty()) {
         text.push_str(&format!(" [{}]", neutral(context)));
     }
@@ -173,6 +178,7 @@ pub(super) fn lost_line(lost: &Lost, style: Style) -> String {
     let why = match lost.reason.as_str() {
         "slow" => "this reader was too slow",
         "expired" => "they are no longer kept",
+        "interrupted" => "the connection was lost",
         "restarted" => "the host was started anew",
         other => other,
     };
@@ -196,6 +202,11 @@ mod tests {
         assert_eq!(
             line(&entry, Style::PLAIN),
             "2026-11-21T08:14:58.123Z info  hello-web [db\\u{1b}[1m]  one\\u{1b}]0;pwned\\u{7}\n    2026 ERROR forged\n"
+        );
+        let cut = LogEntry { dropped_before: Some(7), ..entry };
+        assert!(
+            line(&cut, Style::PLAIN)
+                .starts_with("… 7 older lines of hello-web are no longer kept\n2026-11-21")
         );
     }
 }

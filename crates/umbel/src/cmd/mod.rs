@@ -23,6 +23,7 @@ pub(crate) mod push;
 mod registry;
 pub(crate) mod rollback;
 pub(crate) mod secret;
+pub(crate) mod spy;
 pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod undeploy;
@@ -60,6 +61,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Secret(args) => secret::run(context, args).await,
         Command::Provider(args) => provider::run(context, args).await,
         Command::Par(args) => par::run(context, args),
+        Command::Spy(args) => spy::run(context, args).await,
         Command::Pull(args) => pull::run(context, args).await,
         Command::Push(args) => push::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use umbel_api::document::Document;
-use umbel_artifact::par::{self, Archive, Compression, Limits, Signing, Target};
+use umbel_artifact::par::{self, Archive, Compression, Limits, ParError, Signing, Target};
 use umbel_core::claims::Provider;
 use umbel_core::code::api;
 use umbel_core::nkey::{KeyKind, KeyPair};
@@ -20,7 +20,8 @@ use umbel_core::{Clock, Coded, Problem, SystemClock};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "An archive holds the executables of one provider, each for an operating system and processor, and perhaps claims: who
-vouches for them. It runs with `image: ./NAME.par.gz` in a manifest.
+vouches for them. It runs with `image: ./NAME.par.gz` in a manifest, or by `umbel provider swap OLD ./NAME.par.gz`. Nothing here needs
+a platform that runs.
 
 Examples:
   umbel par create kv.par.gz --binary target/release/kv
@@ -35,7 +36,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make an archive
+    /// Make an archive of executables
     Create(Create),
     /// Show what is in an archive, and who vouches for it
     Inspect {
@@ -43,24 +44,40 @@ enum Verb {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Sign an archive, in place of whoever signed it before
+    /// Sign an archive, in place of whoever signed it before; the file is changed
     Sign(Sign),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A target is a processor and a system: x86_64-linux, aarch64-linux, aarch64-macos. For Linux, an executable is looked at: it must be
+an ELF file for that processor, or a script that begins with `#!`. Of other systems it is taken as it is.
+
+Examples:
+  umbel par create kv.par.gz --binary target/release/kv
+  umbel par create kv.par.gz --binary x86_64-linux=kv-x86 --binary aarch64-linux=kv-arm"
+)]
 struct Create {
-    /// The archive; compressed if its name ends in .gz
+    /// The archive to make, or to make anew; compressed if its name ends in .gz
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// An executable, for this machine or for the target before `=`; may be given several times
+    /// An executable: for this machine, or for the target before `=`; once for each target
     #[arg(long = "binary", value_name = "[TARGET=]PATH", required = true)]
     binaries: Vec<String>,
-    /// The provider's WIT, as a component without code
+    /// The provider's WIT, as a component without code (`wasm-tools component wit --wasm`): its contracts are compared with those of importers
     #[arg(long, value_name = "PATH")]
     world: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "What is not said keeps its value of the signature before. Key files hold one seed each and are readable by their owner alone; keep the
+account's: whoever has it can sign as you.
+
+Examples:
+  umbel par sign kv.par.gz --account account.nk --provider kv.nk --name Keys --vendor Acme
+  umbel par sign kv.par.gz --account account.nk --provider kv.nk --version 1.2.0 --days 365"
+)]
 struct Sign {
     /// The archive
     #[arg(value_name = "FILE")]
@@ -133,7 +150,7 @@ struct Claims {
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let contents = match args.verb {
-        Verb::Create(create) => make(create)?,
+        Verb::Create(create) => make(context, create)?,
         Verb::Sign(sign) => vouch(sign)?,
         Verb::Inspect { file } => look(&file)?,
     };
@@ -163,11 +180,12 @@ pub(crate) fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
 }
 
 fn look(file: &Path) -> Result<Contents, Problem> {
-    let info = par::inspect_file(file, &Limits::default()).map_err(coded)?;
-    info.check_hashes().map_err(coded)?;
+    let in_file = |error: ParError| par::of_file(&error, file);
+    let info = par::inspect_file(file, &Limits::default()).map_err(in_file)?;
+    info.check_hashes().map_err(|error| in_file(error.into()))?;
     let claims = match &info.claims {
         Some(token) => {
-            token.check_time(SystemClock.unix_time()).map_err(coded)?;
+            token.check_time(SystemClock.unix_time()).map_err(|error| in_file(error.into()))?;
             let claims = token.claims();
             Some(Claims {
                 subject: claims.subject.to_string(),
@@ -195,7 +213,7 @@ fn look(file: &Path) -> Result<Contents, Problem> {
     })
 }
 
-fn make(create: Create) -> Result<Contents, Problem> {
+fn make(context: &Context, create: Create) -> Result<Contents, Problem> {
     let mut archive = Archive::new();
     let mut targets = Vec::new();
     for binary in &create.binaries {
@@ -205,10 +223,19 @@ fn make(create: Create) -> Result<Contents, Problem> {
         };
         if targets.contains(&target) {
             let message = format!("two executables are given for `{target}`");
-            return Err(Problem::new(api::BAD_REQUEST, message).with_help("give one for each target"));
+            return Err(
+                text::bad_argument(message).with_help("give one `--binary TARGET=PATH` for each target")
+            );
         }
         targets.push(target.clone());
-        archive.insert(target, read(Path::new(path))?);
+        let bytes = read(Path::new(path))?;
+        let kind = par::look(&target, &bytes).map_err(|error| par::of_file(&error, Path::new(path)))?;
+        if kind == par::Kind::NotLookedInto {
+            context
+                .progress
+                .note(&format!("{path} is not looked into: what {target} starts is not known here"));
+        }
+        archive.insert(target, bytes);
     }
     if let Some(world) = &create.world {
         archive.set_world(read(world)?);
@@ -218,7 +245,8 @@ fn make(create: Create) -> Result<Contents, Problem> {
 
 fn vouch(sign: Sign) -> Result<Contents, Problem> {
     let file = File::open(&sign.file).map_err(|error| unreadable(&sign.file, &error))?;
-    let mut archive = Archive::read(file, &Limits::default()).map_err(coded)?;
+    let mut archive =
+        Archive::read(file, &Limits::default()).map_err(|error| par::of_file(&error, &sign.file))?;
     let account = key(&sign.account, KeyKind::Account)?;
     let provider = key(&sign.provider, KeyKind::Provider)?;
     // What was claimed before and is not said anew stays.
@@ -244,8 +272,12 @@ fn vouch(sign: Sign) -> Result<Contents, Problem> {
 fn key(path: &Path, kind: KeyKind) -> Result<KeyPair, Problem> {
     match std::fs::read_to_string(path) {
         Ok(seed) => {
-            let key = KeyPair::from_seed(seed.trim()).map_err(coded)?;
-            key.require(kind).map_err(coded)
+            let in_file = |error| {
+                let problem = coded(error);
+                Problem { message: format!("`{}`: {}", path.display(), problem.message), ..problem }
+            };
+            let key = KeyPair::from_seed(seed.trim()).map_err(in_file)?;
+            key.require(kind).map_err(in_file)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key = KeyPair::generate(kind);
@@ -271,7 +303,7 @@ fn write(archive: &Archive, path: &Path) -> Result<Contents, Problem> {
     let partial = PathBuf::from(partial);
     let unusable = |error: std::io::Error| unreadable(path, &error);
     let written = std::fs::write(&partial, bytes).map_err(unusable).and_then(|()| {
-        let contents = look(&partial)?;
+        let contents = look(&partial).map_err(|problem| named(problem, &partial, path))?;
         std::fs::rename(&partial, path).map_err(unusable)?;
         Ok(Contents { file: path.display().to_string(), ..contents })
     });
@@ -279,6 +311,14 @@ fn write(archive: &Archive, path: &Path) -> Result<Contents, Problem> {
         // What is left of it helps nobody.
         let _ = std::fs::remove_file(&partial);
     })
+}
+
+/// The problem with the name that was typed in place of the one that it was written under.
+fn named(mut problem: Problem, partial: &Path, path: &Path) -> Problem {
+    let (partial, path) = (partial.display().to_string(), path.display().to_string());
+    problem.message = problem.message.replace(&partial, &path);
+    problem.help = problem.help.replace(&partial, &path);
+    problem
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {

@@ -7,14 +7,14 @@ use crate::names;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  umbel rollback hello              the version that was deployed before this one
+  umbel rollback hello              the last version before this one that had not failed
   umbel rollback hello v3
   umbel inspect hello               lists the versions")]
 pub(crate) struct Args {
     /// The application
     #[arg(value_name = "APP")]
     application: String,
-    /// The version; the one that was deployed before this one when left out
+    /// The version; when left out, the last one that was deployed before this one and had not failed
     #[arg(value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]

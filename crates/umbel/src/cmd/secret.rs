@@ -16,7 +16,10 @@ use umbel_core::code::secrets;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A value comes from standard input, from a prompt that shows nothing, or from a file: an argument could be read by every
+    after_help = "A secret has a name and an owner: an application, all of whose components may read it, one component, or every link that says
+`scope: shared`. The same name may have another value for another owner.
+
+A value comes from standard input, from a prompt that shows nothing, or from a file: an argument could be read by every
 process of the machine. It is sealed in the state folder and read by components over a link to `builtin:secrets`;
 nothing here prints it.
 
@@ -34,9 +37,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Keep a secret, in place of the one that has the name
+    /// Keep a secret; one that has the name and owner gets a new version
     Put(Put),
-    /// Delete a secret; components that hold it keep it
+    /// Delete a secret; components that have read it keep what they read
     Del(Del),
     /// List names and versions; values are never shown
     List,
@@ -52,7 +55,7 @@ struct Put {
     /// Read the value from a file, as it is; without it from standard input, less one line end
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
-    /// Reveal it as bytes also if it is text
+    /// Give it to components as bytes, also if it is text
     #[arg(long)]
     bytes: bool,
 }
@@ -70,13 +73,13 @@ struct Del {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Owner {
-    /// For the components of this application
+    /// Of this application: all of its components may read it
     #[arg(long, value_name = "APP")]
     application: Option<String>,
-    /// For this component, which belongs to no application
+    /// Of this component, which belongs to no application
     #[arg(long, value_name = "ID")]
     component: Option<String>,
-    /// For every link that says `scope: shared`
+    /// Of nobody alone: every link that says `scope: shared` reads it
     #[arg(long)]
     shared: bool,
 }

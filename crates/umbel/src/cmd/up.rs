@@ -1,6 +1,7 @@
 //! `umbel up`: the platform, in the foreground or in the background.
 
 pub(crate) mod lattice;
+
 pub(crate) mod registries;
 
 use self::registries::Registries;
@@ -126,10 +127,10 @@ pub(crate) struct Up {
     pub(crate) processes: Policy,
     /// How long they go on without it.
     pub(crate) adopt_grace: Duration,
-    /// How registries are asked.
-    pub(crate) registries: Registries,
     /// Between two heartbeats of the host.
     pub(crate) heartbeat: Duration,
+    /// How registries are asked.
+    pub(crate) registries: Registries,
 }
 
 impl Up {
@@ -146,8 +147,8 @@ impl Up {
             compile: CompileLimits::default(),
             processes: Policy::End,
             adopt_grace: ADOPT_GRACE,
-            registries: Registries::default(),
             heartbeat: HEARTBEAT,
+            registries: Registries::default(),
         })
     }
 
@@ -175,8 +176,8 @@ impl Up {
             },
             processes: if args.processes == "adopt" { Policy::Adopt } else { Policy::End },
             adopt_grace: args.adopt_grace,
-            registries: Registries::new(&args.registries)?,
             heartbeat: HEARTBEAT,
+            registries: Registries::new(&args.registries)?,
         })
     }
 

@@ -189,7 +189,7 @@ fn an_executable_for_this_machine_is_missed_with_a_list() {
     assert_eq!(error.code().to_string(), "UM0328");
     let told = error.to_string();
     assert!(told.ends_with("for x86_64-linux, only for aarch64-linux, aarch64-macos"), "{told}");
-    assert!(error.help().contains("--target x86_64-linux"), "{}", error.help());
+    assert!(error.help().contains("--binary x86_64-linux=PATH"), "{}", error.help());
 }
 
 #[test]

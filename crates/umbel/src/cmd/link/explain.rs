@@ -12,6 +12,9 @@ use umbel_core::Problem;
 use umbel_core::code::api;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  umbel link explain shop-web
+  umbel link explain shop-web wasi:keyvalue/store")]
 pub(super) struct Explain {
     /// The importer: the id of a component or provider, or a unique beginning of it
     source: String,

@@ -20,14 +20,18 @@ use umbel_supervisor::Cores;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A provider is code of the platform (builtin), a component (`image: ./NAME.wasm`), or a process of its own: of an archive
-(`image: ./NAME.par.gz`), or of a builtin that the manifest keeps apart with `isolation: process`.
+    after_help = "A provider serves a capability to components, such as keys and values, over links. It is a part of an application: `type: capability` in
+the manifest (`umbel explain capabilities`), and its id is the application's name and its own: `shop-keyvalue`.
+
+There are three kinds: code of the platform (`image: builtin:keyvalue`), a component (`image: ./NAME.wasm`), and a process of its own: of
+an archive (`image: ./NAME.par.gz`, see `umbel par`), or of a builtin that the manifest keeps apart with `isolation: process`.
 
 What is changed here holds until the application of the provider is deployed again, also when the platform is started anew.
 
 Examples:
   umbel provider list
   umbel provider show shop-keyvalue
+  umbel provider stop shop-keyvalue
   umbel provider swap shop-keyvalue builtin:keyvalue-redis --dry-run
   umbel provider swap shop-keyvalue builtin:keyvalue --isolation process
   umbel provider logs shop-keyvalue -f"
@@ -39,7 +43,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the providers
+    /// List the providers that run or should: their kind, state, process and what is wrong
     List,
     /// Show everything about a provider: its process, its links and whether it has taken them, its health
     Show {
@@ -47,33 +51,47 @@ enum Verb {
         #[arg(value_name = "PROVIDER")]
         id: String,
     },
-    /// Start a provider that was stopped or given up
+    /// Start a provider that was stopped by hand, or given up after it had ended too often
     Start(One),
-    /// Stop a provider: calls of it fail until it is started again
+    /// Stop a provider: calls of it fail until it is started again, and an http-server answers nowhere
     Stop(One),
-    /// Drain a provider and start it anew; calls wait meanwhile
+    /// Let a provider finish its calls and start it anew; calls that come meanwhile wait
     Restart(One),
     /// Put another provider in the place of one that runs; calls go on
     Swap(swap::Swap),
-    /// Show what the process of a provider prints
+    /// Show what the process of a provider prints, and what the platform says about it
     Logs(Logs),
-    /// Be a builtin provider in this process: a platform starts it so, and tells it on standard input where to connect
+    /// Be a builtin provider in this process: a platform does that by itself for `isolation: process`
+    #[command(after_help = RUN_HELP)]
     Run {
-        /// The builtin, e.g. keyvalue
+        /// The builtin; the names are below
         #[arg(value_name = "NAME")]
         name: String,
     },
 }
 
+/// Which builtins can be a process is said by [`daemon::apart`]; making them to ask takes threads.
+const RUN_HELP: &str = "These can be a process of their own: keyvalue, keyvalue-redis, blobstore, blobstore-s3, messaging, messaging-nats,
+sqldb-postgres, cron. A platform starts it so and tells it on standard input where to connect; by hand it waits for that line.";
+
 /// Which provider is changed.
 #[derive(Debug, clap::Args)]
 struct One {
-    /// The provider's id
+    /// The provider's whole id, as `umbel provider list` shows it
     #[arg(value_name = "PROVIDER")]
     id: String,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The newest 1,000 lines of a provider are kept, at most 256 KiB; a provider that is a component logs as other components do.
+Where older lines are gone, the first line says how many.
+
+Examples:
+  umbel provider logs shop-keyvalue
+  umbel provider logs shop-keyvalue -n 1000 --level warn
+  umbel provider logs shop-keyvalue -f"
+)]
 struct Logs {
     /// The provider's id, or a unique beginning of it
     #[arg(value_name = "PROVIDER")]
@@ -200,6 +218,16 @@ mod tests {
     #[test]
     fn providers_are_a_table() {
         golden::check("provider-list.txt", &render(&golden::input("provider-list.json"), Style::PLAIN));
+    }
+
+    #[test]
+    fn the_help_names_every_builtin_that_can_be_a_process() {
+        let cores = Cores::start(1, "test").unwrap();
+        let names: Vec<&str> = daemon::apart(&cores).iter().map(|factory| factory.name()).collect();
+        assert!(
+            RUN_HELP.replace('\n', " ").contains(&format!(": {}. A platform", names.join(", "))),
+            "{names:?}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use umbel_api::document::{ProviderSwap, ProviderSwapList, SwapLink, SwapProvider
 #[command(
     after_help = "The new provider is started, gets the config and all links of the old one, and then its calls.
 Where both open the same data, or bring calls to components, they take turns, and calls wait.
-If the new one does not start or refuses a link, nothing changes.
+If the new one does not start or refuses a link, nothing changes, and the exit code is 4.
 
 What a component has opened with the old one (a bucket, a cursor) is served by that until it is
 dropped, at most as long as it may drain.
@@ -26,13 +26,13 @@ Examples:
   umbel provider swap shop-keyvalue ./acme.par.gz"
 )]
 pub(super) struct Swap {
-    /// The provider that runs: its id
+    /// The provider that runs: its whole id
     #[arg(value_name = "OLD")]
     old: String,
-    /// What is to run in its place: builtin:NAME, an archive, or a component
+    /// What is to run in its place: builtin:NAME, the file of an archive, or that of a component
     #[arg(value_name = "NEW")]
     new: String,
-    /// What a builtin is kept apart from the platform by
+    /// Keep a builtin apart from the platform, in a process of its own
     #[arg(long, value_enum, value_name = "KIND")]
     isolation: Option<Isolation>,
     /// Only show what would move, and fail with the reason if it cannot be

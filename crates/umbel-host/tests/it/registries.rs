@@ -73,10 +73,10 @@ async fn credentials_that_a_message_brings_let_the_host_in_and_images_outlive_th
     for id in ids {
         assert_eq!(bed.view(id).await.unwrap().digest, Some(digest.to_string()));
     }
-    let fetched = format!("GET /v2/hello/blobs/{digest}");
-    let served =
-        |log: &str| log.lines().filter(|line| line.contains(&fetched) && line.contains("200")).count();
-    assert_eq!(served(&registry.log()), 1, "one fetch was for all three: {}", registry.log());
+    let fetched = format!("uri=\"/v2/hello/blobs/{digest}\"");
+    let log = registry.log();
+    let served = log.lines().filter(|line| line.contains(&fetched) && line.contains("response.status=200"));
+    assert_eq!(served.count(), 1, "one fetch was for all three: {log}");
 
     // Another host of the folder, without credentials, which were in memory alone, and without the registry.
     registry.kill();

@@ -13,7 +13,7 @@ use crate::shared::{COALESCE, Shared};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 use umbel_core::Problem;
 use umbel_lattice::control::{Scale, StartProvider};
 use umbel_supervisor::ChildContext;
@@ -35,7 +35,7 @@ struct Orders {
 /// The child that takes up again what ran, and keeps what runs.
 pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let path = shared.state.join("orders.json");
-    if let Some(orders) = left(&path).await {
+    if let Some(orders) = left(&shared, &path).await {
         take_up(&shared, orders).await;
     }
     cx.ready.notify();
@@ -48,7 +48,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
             write(&path, &now).await;
             kept = now;
         } else {
-            touch(&path).await;
+            touch(&shared, &path).await;
         }
         tokio::select! {
             () = cx.stop.requested() => break,
@@ -76,11 +76,11 @@ fn given(shared: &Shared) -> Orders {
 }
 
 /// What a host that was killed has left, if that is not too long ago. A file that cannot be read is told and counts as none.
-async fn left(path: &Path) -> Option<Orders> {
-    let path = path.to_path_buf();
+async fn left(shared: &Shared, path: &Path) -> Option<Orders> {
+    let (path, now) = (path.to_path_buf(), UNIX_EPOCH + shared.clock.unix_time());
     let read = blocking(move || {
         let Ok(metadata) = std::fs::metadata(&path) else { return Ok(None) };
-        let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let age = metadata.modified().ok().and_then(|at| now.duration_since(at).ok());
         if age.is_some_and(|age| age > AWAY_MAX) || metadata.len() > BYTES_MAX {
             return Ok(None);
         }
@@ -132,12 +132,12 @@ fn replace(path: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::rename(&scratch, path)
 }
 
-async fn touch(path: &Path) {
-    let path = path.to_path_buf();
+async fn touch(shared: &Shared, path: &Path) {
+    let (path, now) = (path.to_path_buf(), UNIX_EPOCH + shared.clock.unix_time());
     // Without it the orders are too old sooner; nothing more.
     let _ = blocking(move || {
         let touched = std::fs::File::options().append(true).open(&path);
-        Ok(touched.and_then(|file| file.set_modified(SystemTime::now())))
+        Ok(touched.and_then(|file| file.set_modified(now)))
     })
     .await;
 }

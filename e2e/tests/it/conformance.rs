@@ -79,7 +79,10 @@ impl Bed {
         }
         let output = child.wait_with_output().unwrap();
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let json = said.lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        // Words for people may come before it.
+        let json = said
+            .find('{')
+            .and_then(|at| serde_json::Deserializer::from_str(&said[at..]).into_iter::<Value>().next()?.ok());
         match json {
             Some(json) if output.status.success() && json["success"] != false => Ok(json),
             _ => Err(format!("wash {}: {said} {told}", words.join(" "))),

@@ -68,7 +68,7 @@ fn hosts(platform: &Platform) -> Vec<String> {
     let ps = platform.json(&["ps"]).unwrap();
     let hosts = ps["hosts"].as_array().cloned().unwrap_or_default();
     let mut names: Vec<String> =
-        hosts.iter().filter_map(|host| host["friendly_name"].as_str().map(str::to_string)).collect();
+        hosts.iter().filter_map(|host| host["name"].as_str().map(str::to_string)).collect();
     names.sort();
     names
 }
@@ -84,10 +84,10 @@ fn host_of(platform: &Platform, part: &str) -> Option<String> {
     let ps: Value = platform.json(&["ps"]).ok()?;
     let runs = |host: &&Value| {
         ["components", "providers"].iter().any(|kind| {
-            host[*kind].as_array().into_iter().flatten().any(|view| view["id"] == format!("counter-{part}"))
+            host[*kind].as_array().into_iter().flatten().any(|id| *id == format!("counter-{part}"))
         })
     };
-    ps["hosts"].as_array()?.iter().find(runs)?["friendly_name"].as_str().map(str::to_string)
+    ps["hosts"].as_array()?.iter().find(runs)?["name"].as_str().map(str::to_string)
 }
 
 #[test]

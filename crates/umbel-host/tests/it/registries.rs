@@ -1,7 +1,8 @@
 //! Images in registries, as a host sees them: who it is there, what it keeps, and what it needs the registry for.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use crate::bed::{Bed, code, component, name, until};
-use futures::StreamExt;
 use std::sync::Arc;
 use umbel_artifact::oci::{Client, Credentials, Said, Settings};
 use umbel_core::code::artifact;

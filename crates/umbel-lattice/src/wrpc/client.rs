@@ -396,9 +396,31 @@ async fn called(
     let cancel = Cancel(flight);
     flight.leg().is_sent = true;
     line.lattice.publish_request(message).await.map_err(|error| of_lattice(&error))?;
-    let rest = Bytes::from(rest);
+    let bytes = answered(flight, rest.into(), payload_max, &mut send_streams).await?;
+    drop(cancel);
+    // A result may come while the params still stream.
+    send_streams();
+    let mut taking = Taking { client: &client, flight, target: &outgoing.target };
+    let Some(ty) = &signature.result else { return Ok(None) };
+    if bytes.is_empty() {
+        let message = format!("`{}` of `{}` ended without a result", signature.function, outgoing.target);
+        return Err(problem(wire::NO_RESULT, message));
+    }
+    let mut values = codec::decode(&bytes, [ty], &mut taking).map_err(|error| Problem::from(&error))?;
+    drop(kept);
+    Ok(values.pop())
+}
+
+/// Waits for the whole result. Once the server has said where it hears, it is sent the rest of the params, and what they promise.
+async fn answered(
+    flight: &Arc<Flight>,
+    rest: Bytes,
+    payload_max: usize,
+    send_streams: &mut (dyn FnMut() + Send),
+) -> Result<Bytes, Problem> {
+    let line = &flight.line;
     let mut owes_rest = true;
-    let bytes = loop {
+    loop {
         let changed = line.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
@@ -408,7 +430,7 @@ async fn called(
         };
         if let Some(whole) = whole {
             flight.landed();
-            break whole?;
+            return whole;
         }
         match peer {
             Some(peer) if owes_rest => {
@@ -422,19 +444,7 @@ async fn called(
             }
             _ => changed.await,
         }
-    };
-    drop(cancel);
-    // A result may come while the params still stream.
-    send_streams();
-    let mut taking = Taking { client: &client, flight, target: &outgoing.target };
-    let Some(ty) = &signature.result else { return Ok(None) };
-    if bytes.is_empty() {
-        let message = format!("`{}` of `{}` ended without a result", signature.function, outgoing.target);
-        return Err(problem(wire::NO_RESULT, message));
     }
-    let mut values = codec::decode(&bytes, [ty], &mut taking).map_err(|error| Problem::from(&error))?;
-    drop(kept);
-    Ok(values.pop())
 }
 
 fn gone() -> Problem {

@@ -6,6 +6,7 @@ use crate::render::table::{Cell, cell, number, render as table, state};
 use crate::render::{Style, Tone};
 use crate::text;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use umbel_api::client::Client;
 use umbel_api::document::{Application, Component, Document, Provider};
 
@@ -26,6 +27,20 @@ struct Ps {
     applications: Vec<Application>,
     components: Vec<Component>,
     providers: Vec<Provider>,
+    #[serde(default)]
+    hosts: Vec<Place>,
+}
+
+/// A host, and what runs there.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    id: String,
+    name: String,
+    labels: BTreeMap<String, String>,
+    uptime_s: u64,
+    /// By their ids.
+    components: Vec<String>,
+    providers: Vec<String>,
 }
 
 impl Document for Ps {
@@ -48,8 +63,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 async fn look(client: &Client) -> Result<Ps, Failure> {
     let applications = client.applications().await?.items;
     let hosts = client.hosts().await?.items;
-    let mut ps = Ps { applications, components: Vec::new(), providers: Vec::new() };
+    let (components, providers) = (Vec::new(), Vec::new());
+    let mut ps = Ps { applications, components, providers, hosts: Vec::new() };
     for host in hosts {
+        ps.hosts.push(Place {
+            id: host.id,
+            name: host.name,
+            labels: host.labels,
+            uptime_s: host.uptime_s,
+            components: host.components.iter().map(|component| component.id.clone()).collect(),
+            providers: host.providers.iter().map(|provider| provider.id.clone()).collect(),
+        });
         ps.components.extend(host.components);
         ps.providers.extend(host.providers);
     }
@@ -61,8 +85,10 @@ fn names(ps: &Ps) -> Vec<String> {
 }
 
 fn render(context: &Context, ps: &Ps, style: Style) -> String {
+    // One host is this one, and nobody need be told of it.
+    let hosts = if ps.hosts.len() > 1 { format!("\n{}", places(&ps.hosts, style)) } else { String::new() };
     if ps.applications.is_empty() && ps.components.is_empty() && ps.providers.is_empty() {
-        return format!("Nothing is deployed. Begin with `{}`.\n", context.command("launch"));
+        return format!("Nothing is deployed. Begin with `{}`.\n{hosts}", context.command("launch"));
     }
     let mut text = applications(&ps.applications, style);
     if !ps.components.is_empty() {
@@ -73,6 +99,7 @@ fn render(context: &Context, ps: &Ps, style: Style) -> String {
         text.push('\n');
         text.push_str(&providers(&ps.providers, style));
     }
+    text.push_str(&hosts);
     let problems = ps
         .components
         .iter()
@@ -90,6 +117,19 @@ fn render(context: &Context, ps: &Ps, style: Style) -> String {
         }
     }
     text
+}
+
+fn places(hosts: &[Place], style: Style) -> String {
+    let rows: Vec<Vec<Cell>> = hosts
+        .iter()
+        .map(|host| {
+            let own = host.labels.iter().filter(|(key, _)| !key.starts_with("hostcore."));
+            let labels: Vec<String> = own.map(|(key, value)| format!("{key}={value}")).collect();
+            let runs: Vec<&str> = host.components.iter().chain(&host.providers).map(String::as_str).collect();
+            vec![cell(&host.name), cell(labels.join(" ")), cell(&host.id), cell(runs.join(" "))]
+        })
+        .collect();
+    table(&["HOST", "LABELS", "ID", "RUNS"], &rows, style)
 }
 
 fn applications(applications: &[Application], style: Style) -> String {

@@ -241,7 +241,11 @@ impl Store {
 
     fn open_checked(&self, digest: &Digest) -> Result<(Artifact, File), ArtifactError> {
         let artifact = self.find(digest)?;
-        let mut file = File::open(&artifact.path).map_err(|source| self.failed(source))?;
+        let mut file = File::open(&artifact.path).map_err(|source| match source.kind() {
+            // Whoever is slow may find that two collections have passed.
+            io::ErrorKind::NotFound => ArtifactError::UnknownDigest { digest: *digest },
+            _ => self.failed(source),
+        })?;
         let found = self.copy(&mut file, &mut io::sink(), None)?.digest;
         if found != *digest {
             let aside = self.damaged().join(digest.hex());

@@ -6,13 +6,13 @@ use crate::control::client::parse_answer;
 use crate::control::{ControlError, Endpoint, PartState};
 use crate::message::to_json;
 use crate::subjects::wadm as subject;
-use crate::{Lattice, Message};
+use crate::{Lattice, LatticeError, Message};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use umbel_core::Problem;
 use umbel_core::id::HostId;
 
@@ -456,12 +456,34 @@ impl Client {
         self.ask(Message::new(subject::digests(self.lattice.name()), Bytes::new())).await
     }
 
+    /// Where hosts share the lattice, whoever manages may just be gone. Then nobody answers until another takes over, which is waited for;
+    /// and what was asked of the one that went is lost, which is asked again if it only reads.
     async fn ask<T: DeserializeOwned>(&self, message: Message) -> Result<T, ControlError> {
-        let subject = message.subject.clone();
-        let reply = self.lattice.request_message(message, self.timeout).await?;
-        parse_answer(&subject, &reply)
+        let (subject, begun) = (message.subject.clone(), Instant::now());
+        let is_shared = self.lattice.is_shared();
+        let is_read = READS.iter().any(|verb| subject.contains(verb));
+        loop {
+            let left = self.timeout.saturating_sub(begun.elapsed());
+            let attempt = if is_shared && is_read { left.min(READ_MAX) } else { left };
+            match self.lattice.request_message(message.clone(), attempt).await {
+                Err(LatticeError::NoResponders { .. }) if is_shared && begun.elapsed() < TAKEOVER_MAX => {
+                    tokio::time::sleep(TAKEOVER_LOOK).await;
+                }
+                Err(LatticeError::Timeout { .. }) if attempt < left => {}
+                reply => return parse_answer(&subject, &reply?),
+            }
+        }
     }
 }
+
+/// Requests that change nothing.
+const READS: [&str; 5] = [".model.list", ".model.get", ".model.versions", ".model.status", ".model.digests"];
+/// How long one attempt to read may take.
+const READ_MAX: Duration = Duration::from_secs(4);
+/// How long nobody may answer until another manager has taken over.
+const TAKEOVER_MAX: Duration = Duration::from_secs(12);
+/// How often it is looked whether one has.
+const TAKEOVER_LOOK: Duration = Duration::from_millis(200);
 
 fn at(version: Option<&str>) -> Bytes {
     match version {

@@ -205,7 +205,7 @@ impl<'a> Planner<'a> {
                 Some(hosts) => (beside_of(part, &hosts), Vec::new()),
                 None => place(&part.id, part.kind, &part.scale, part.limits.as_ref(), &sites),
             };
-            self.check_placed(part, &placement, &unmatched);
+            self.check_placed(part, &unmatched);
             for (host, count) in &placement {
                 if !sites.get(host).is_some_and(|site| site.has_part) {
                     crowd.add(host);
@@ -217,6 +217,7 @@ impl<'a> Planner<'a> {
             }
             self.plan.placements.insert(part.id.clone(), placement);
         }
+        self.check_together();
     }
 
     /// Parts that others have local links to come after those, whose hosts are theirs.
@@ -254,23 +255,32 @@ impl<'a> Planner<'a> {
         (!hosts.is_empty()).then_some(hosts)
     }
 
-    fn check_placed(&mut self, part: &DesiredPart, placement: &Placement, unmatched: &[&str]) {
+    fn check_placed(&mut self, part: &DesiredPart, unmatched: &[&str]) {
         let problem = if self.world.hosts.is_empty() {
             Problem::new(code::NO_HOST, format!("no host answers that could run `{}`", part.name))
         } else if !unmatched.is_empty() {
             let message =
                 format!("no host has the labels of `{}` for `{}`", unmatched.join("`, `"), part.name);
             Problem::new(code::NO_HOST_MATCHES, message)
-        } else if let Some(importer) = self.torn_apart(part, placement) {
-            let message = format!(
-                "`{importer}` has a local link to `{}`, which its scaler does not put on every host of `{importer}`",
-                part.name
-            );
-            Problem::new(code::LOCAL_LINK_APART, message)
         } else {
             return;
         };
         self.plan.problems.insert(part.name.clone(), problem);
+    }
+
+    /// Local links whose ends are not together.
+    fn check_together(&mut self) {
+        for part in &self.desired.parts {
+            let Some(placement) = self.plan.placements.get(&part.id) else { continue };
+            if let Some(importer) = self.torn_apart(part, placement) {
+                let message = format!(
+                    "`{importer}` has a local link to `{}`, which its scaler does not put on every host of `{importer}`",
+                    part.name
+                );
+                let problem = Problem::new(code::LOCAL_LINK_APART, message);
+                self.plan.problems.entry(part.name.clone()).or_insert(problem);
+            }
+        }
     }
 
     /// Who has a local link to the part, and is on a host where the part is not.

@@ -302,8 +302,12 @@ impl Viewer<'_> {
         let missing = self.desired.missing.iter().map(|(_, problem)| problem.clone());
         self.status.problems =
             self.status.parts.iter().filter_map(|part| part.problem.clone()).chain(missing).collect();
-        let worst =
-            self.status.scalers.iter().map(|scaler| &scaler.status).max_by_key(|info| severity(info.kind));
+        let worst = self
+            .status
+            .scalers
+            .iter()
+            .map(|scaler| &scaler.status)
+            .max_by_key(|info| (severity(info.kind), !info.message.is_empty()));
         let is_surplus_left = !self.plan.steps.is_empty();
         let parted = hold::part(self.desired, self.world, self.plan, self.failures);
         let awaited = parted.awaited.join("`, `");

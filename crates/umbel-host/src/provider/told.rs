@@ -7,6 +7,7 @@ use umbel_core::Problem;
 use umbel_core::code::host::PROVIDER_GIVEN_UP;
 use umbel_core::event::{ProviderDeed, ProviderStartFailed, ProviderStarted, ProviderStopped};
 use umbel_core::link::DEFAULT_LINK_NAME;
+use umbel_lattice::control::StartProvider;
 
 pub(super) fn started(shared: &Shared, slot: &ProviderSlot) -> ProviderStarted {
     let order = slot.order();
@@ -14,13 +15,25 @@ pub(super) fn started(shared: &Shared, slot: &ProviderSlot) -> ProviderStarted {
         annotations: order.annotations.clone().unwrap_or_default(),
         claims: None,
         host_id: shared.id.to_string(),
-        image_ref: order.provider_ref.clone(),
+        image_ref: image_ref(&order),
         instance_id: None,
         link_name: None,
         provider_id: order.provider_id.to_string(),
         public_key: None,
     }
 }
+
+/// What tools wait for: wadm for the very reference that it gave, `wash` for that of host 1.9.2, which has lost its scheme.
+fn image_ref(order: &StartProvider) -> String {
+    let is_wadms = order.annotations.as_ref().is_some_and(|found| found.contains_key(MANAGED_BY));
+    match order.provider_ref.strip_prefix("file://") {
+        Some(path) if !is_wadms => path.to_string(),
+        _ => order.provider_ref.clone(),
+    }
+}
+
+/// The annotation of what wadm, or our manager, has ordered.
+const MANAGED_BY: &str = "wasmcloud.dev/managed-by";
 
 pub(super) fn start_failed(shared: &Shared, slot: &ProviderSlot, problem: &Problem) -> ProviderStartFailed {
     let order = slot.order();

@@ -128,7 +128,12 @@ fn what_a_lost_host_ran_goes_on_elsewhere_and_another_manager_leads() {
     });
     second.wait_for_answer("counter").unwrap();
     second
-        .deploy(&counter("", "", "").replace("name: counter}", "name: counter, annotations: {version: v2}}"))
+        .deploy(
+            &counter("", "", "").replace(
+                "metadata: {name: counter}",
+                "metadata: {name: counter, annotations: {version: v2}}",
+            ),
+        )
         .unwrap();
 
     // It comes back as the same host, and what runs elsewhere stays there.

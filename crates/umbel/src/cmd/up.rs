@@ -61,17 +61,6 @@ pub(crate) struct Args {
     /// Serve the API on its unix socket only
     #[arg(long, conflicts_with = "api_port")]
     no_api_port: bool,
-    /// The name of the lattice
-    #[arg(long, value_name = "NAME", default_value = "default", help_heading = "Lattice")]
-    lattice: String,
-    #[command(flatten)]
-    on: lattice::Args,
-    /// A name for the host, for people [default: that of the machine where others share the lattice]
-    #[arg(long, value_name = "NAME", help_heading = "Lattice")]
-    name: Option<String>,
-    /// A label of the host, for placement; may be given several times
-    #[arg(long = "label", value_name = "KEY=VALUE")]
-    labels: Vec<String>,
     /// Component instances that may run at the same moment, of all applications together
     #[arg(long, value_name = "N", default_value_t = INSTANCES_DEFAULT)]
     instances: u32,
@@ -87,14 +76,26 @@ pub(crate) struct Args {
     /// How long they go on without a platform before they end, with `--processes adopt`
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     adopt_grace: Duration,
-    #[command(flatten)]
-    registries: registries::Args,
     /// How long to wait until it is ready
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
     /// Lead a session of its own, for a platform in the background
     #[arg(long, hide = true)]
     session: bool,
+    /// The name of the lattice
+    #[arg(long, value_name = "NAME", default_value = "default", help_heading = "Lattice")]
+    lattice: String,
+    #[command(flatten)]
+    on: lattice::Args,
+    /// A name for the host, for people [default: that of the machine where others share the lattice]
+    #[arg(long, value_name = "NAME", help_heading = "Lattice")]
+    name: Option<String>,
+    /// A label of the host, for placement; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", help_heading = "Lattice")]
+    labels: Vec<String>,
+    // Last: what they bring has a heading, which would be that of all that comes after them.
+    #[command(flatten)]
+    registries: registries::Args,
 }
 
 impl Args {

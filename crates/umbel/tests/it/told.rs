@@ -98,8 +98,6 @@ fn a_port_is_told_when_it_cannot_be_had() {
 fn what_is_elsewhere_is_told_as_that() {
     let platform = nothing_runs();
     for (what, wanted) in [
-        ("oci://ghcr.io/team/hello:1", "`wash pull ghcr.io/team/hello:1 --destination hello.wasm`"),
-        ("ghcr.io/team/hello:1", "is an image in a registry; only files"),
         (
             "https://example.com/a/hello.wasm?v=1",
             "`curl -Lo component.wasm 'https://example.com/a/hello.wasm?v=1'`",

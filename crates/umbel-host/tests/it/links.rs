@@ -299,7 +299,7 @@ async fn a_reference_that_names_no_builtin_is_refused() {
         .expect("it stands in");
     for (reference, expected) in [
         ("builtin:nowhere", "UM0807"),
-        ("ghcr.io/wasmcloud/redis:1", "UM0807"),
+        ("127.0.0.1:1/wasmcloud/redis:1", "UM0340"),
         ("file:///tmp/x.txt", "UM0814"),
     ] {
         assert_eq!(

@@ -39,7 +39,9 @@ async fn a_host_answers_pings_and_shows_itself() {
         "providers",
         "trim",
         "collect",
+        "exports",
         "heartbeat",
+        "resume",
         "control",
     ];
     until("the tree shows all of it", async || {

@@ -113,7 +113,10 @@ fn a_provider_that_is_about_to_be_another_is_not_yet_as_it_was_ordered() {
     let (_, owned) = go(&mut model, &make, Owned::default(), &running);
     let wanted = make(owned);
     for is_moving in [true, false] {
-        model.hosts.get_mut(&host_id("NA")).unwrap().providers[0].is_moving = is_moving;
+        let view = &mut model.hosts.get_mut(&host_id("NA")).unwrap().providers[0];
+        view.is_moving = is_moving;
+        let component = wanted.links[0].target.clone();
+        view.endpoints = vec![Endpoint { component, url: "http://app.localhost".into() }];
         let world = model.seen_by(&wanted);
         let planned = plan(&wanted, &world);
         let status = status(&wanted, &world, &planned, &Failures::new());

@@ -42,8 +42,8 @@ async fn an_application_comes_is_updated_rolled_back_and_goes() {
     bench.until("hello", StatusType::Deployed).await;
     assert_eq!(
         bench.hosts.state().log,
-        ["scale hello-hello 100"],
-        "an update is one step, and nothing else moves"
+        ["start hello-http", "scale hello-hello 100"],
+        "the provider is told of the deploy, the component is updated, and nothing else moves"
     );
     assert_eq!(bench.hosts.state().component("hello-hello").unwrap().digest.as_deref(), Some("sha256:two"));
 
@@ -177,7 +177,7 @@ async fn the_old_part_serves_until_the_one_in_its_place_runs() {
     assert_eq!(bench.until("hello", StatusType::Reconciling).await.problems, []);
     {
         let mut state = bench.hosts.state();
-        assert_eq!(state.log, ["scale hello-second 100"]);
+        assert_eq!(state.log, ["start hello-http", "scale hello-second 100"]);
         assert!(state.component("hello-hello").is_some());
         assert_eq!(state.links[0].target, "hello-hello");
         let views = &mut state.host("NONE").components;

@@ -279,6 +279,8 @@ fn pin(state: &State, message: &Message) -> bytes::Bytes {
             let pinned = Pinned { digest: Some(format!("sha256:{content}")), size: Some(1) };
             CtlResponse::with(pinned).to_bytes()
         }
+        // A builtin stands in for every image.
+        None if request.is_provider => CtlResponse::with(Pinned { digest: None, size: None }).to_bytes(),
         None => {
             let message = format!("there is no file `{}`", request.reference);
             refused(Problem::new(artifact::FILE_NOT_FOUND, message))

@@ -187,7 +187,7 @@ async fn the_old_part_serves_until_the_one_in_its_place_runs() {
     let status = bench.until("hello", StatusType::Deployed).await;
     assert_eq!(status.status.message, "");
     assert_eq!(
-        bench.hosts.state().log[1..],
+        bench.hosts.state().log[2..],
         ["put link hello-http -> hello-second", "scale hello-hello 0"],
         "first the way, then the end of the old one"
     );

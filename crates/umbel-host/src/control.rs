@@ -401,7 +401,7 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
         let kept = registries::look_up(shared, &image).await?;
         return Ok(pinned(kept.artifact, kept.size));
     }
-    let Fetched { artifact, .. } = fetch(shared, request.reference, None).await?;
+    let Fetched { artifact, .. } = fetch(shared, request.reference, request.digest).await?;
     Ok(pinned(artifact.digest, artifact.size))
 }
 

@@ -90,7 +90,7 @@ fn start_server(folder: &Path, start: &Start) -> Result<Handle, Problem> {
     let root = SupervisorSpec::new(Strategy::OneForOne)
         .intensity(Intensity::new(10, Duration::from_secs(60)))
         .child(child);
-    tracing::info!(listen = %start.listen, hub = start.hub, "starting a nats-server");
+    tracing::info!(listen = %start.listen, is_leaf = start.hub.is_some(), "starting a nats-server");
     Ok(Supervisor::start("servers", root, Env::system()))
 }
 

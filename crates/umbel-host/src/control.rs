@@ -164,9 +164,9 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
 
 async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes {
     match what {
-        "tree" => match shared.root() {
-            Some(root) => value(
-                serde_json::to_value(&*root.tree())
+        "tree" => match shared.tree() {
+            Some(tree) => value(
+                serde_json::to_value(tree)
                     .map_err(|e| Problem::from(&HostError::Invalid { reason: e.to_string() })),
             ),
             None => CtlResponse::<()>::failed(&HostError::Away { part: "tree" }).to_bytes(),

@@ -54,6 +54,11 @@ impl Carried {
         Ok(Carried { lattice, server, _tasks: tasks })
     }
 
+    /// The supervisor of the server that was started.
+    pub(crate) fn server(&self) -> Option<&Handle> {
+        self.server.as_ref()
+    }
+
     /// Closes the lattice, then ends the server.
     pub(crate) async fn close(self) {
         self.lattice.close().await;

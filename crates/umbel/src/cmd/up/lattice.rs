@@ -150,6 +150,11 @@ impl std::fmt::Debug for Start {
 
 impl On {
     pub(crate) fn new(args: &Args) -> Result<On, Problem> {
+        if args.nats.is_some() && (args.with_nats || args.leaf.is_some()) {
+            return Err(bad_argument(
+                "the lattice is that of one server: `--with-nats` and `--leaf` start another",
+            ));
+        }
         let carrier = if let Some(address) = &args.nats {
             let tls = Tls {
                 ca_file: args.nats_ca.clone(),

@@ -73,6 +73,15 @@ fn what_cannot_be_is_told_before_anything_starts() {
 }
 
 #[test]
+fn who_joins_a_server_starts_none() {
+    for typed in ["--with-nats", "--leaf nats://hub.example"] {
+        let cli = Cli::try_parse_from(std::iter::once("up").chain(typed.split_whitespace())).unwrap();
+        let problem = On::new(&cli.args.sharing("nats://h.example".into())).unwrap_err();
+        assert!(problem.message.contains("--with-nats"), "{problem}");
+    }
+}
+
+#[test]
 fn any_free_port_is_one_port() {
     let Carrier::Started(start) = read("--with-nats --nats-port 0").unwrap().carrier else { panic!() };
     assert_ne!(start.listen.port(), 0);

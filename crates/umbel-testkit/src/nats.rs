@@ -1,5 +1,9 @@
 //! A nats-server of its own for a test: a folder, a port of the loopback, a process that ends with the value.
 
+mod wire;
+
+pub use wire::{Heard, Wire};
+
 use std::io::{Error, Read, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -76,6 +80,26 @@ impl NatsServer {
         self.wait()
     }
 
+    /// Has other further lines of configuration from its next start on.
+    pub fn configure(&mut self, more: &str) {
+        self.more = more.to_string();
+    }
+
+    /// Sends a request as a tool does that has no client library, without credentials, and returns the payload of the first answer.
+    ///
+    /// # Errors
+    /// When no answer comes within ten seconds, or nobody is there to give one.
+    pub fn request(&self, subject: &str, payload: &str) -> Result<String> {
+        let mut wire = Wire::open(self.address)?;
+        wire.subscribe("answer")?;
+        wire.publish(subject, "answer", payload)?;
+        let answer = wire.next_message()?;
+        if answer.is_status {
+            return Err(Error::other(format!("nobody answers on {subject}")));
+        }
+        Ok(answer.payload)
+    }
+
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -126,7 +150,11 @@ pub fn free_address() -> Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-fn program() -> Result<PathBuf> {
+/// The program.
+///
+/// # Errors
+/// When it is not there.
+pub fn program() -> Result<PathBuf> {
     let home = std::env::var("HOME").unwrap_or_default();
     let path = Path::new(&home).join(format!(".cache/umbel-tools/nats-server-{VERSION}/bin/nats-server"));
     if path.is_file() {

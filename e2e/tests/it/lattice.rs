@@ -7,13 +7,13 @@ use umbel_testkit::nats::NatsServer;
 use umbel_testkit::wait::block_until;
 
 /// A platform on the lattice of the server, with a label of its own.
-fn join(server: &NatsServer, name: &str) -> Platform {
+pub(crate) fn join(server: &NatsServer, name: &str) -> Platform {
     let mut platform = Platform::new(&crate::umbel()).unwrap();
     start(&mut platform, server, name);
     platform
 }
 
-fn start(platform: &mut Platform, server: &NatsServer, name: &str) {
+pub(crate) fn start(platform: &mut Platform, server: &NatsServer, name: &str) {
     let label = format!("side={name}");
     platform.start_with(&["--nats", &server.url(), "--name", name, "--label", &label]).unwrap();
 }
@@ -31,7 +31,7 @@ fn on(side: &str) -> String {
 }
 
 /// The counter, its store and its HTTP server, each on a host.
-fn counter(component: &str, store: &str, http: &str) -> String {
+pub(crate) fn counter(component: &str, store: &str, http: &str) -> String {
     counter_of(&umbel_testkit::example("counter"), component, store, http)
 }
 
@@ -69,7 +69,7 @@ spec:
 }
 
 /// The names of the hosts that `platform` sees.
-fn hosts(platform: &Platform) -> Vec<String> {
+pub(crate) fn hosts(platform: &Platform) -> Vec<String> {
     // While the managers change, nobody knows.
     let ps = platform.json(&["ps"]).unwrap_or_default();
     let hosts = ps["hosts"].as_array().cloned().unwrap_or_default();
@@ -79,14 +79,14 @@ fn hosts(platform: &Platform) -> Vec<String> {
     names
 }
 
-fn count(platform: &Platform) -> u64 {
+pub(crate) fn count(platform: &Platform) -> u64 {
     let answer = platform.get("counter", "/").unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text().trim().parse().unwrap()
 }
 
 /// Which host runs a part of the application.
-fn host_of(platform: &Platform, part: &str) -> Option<String> {
+pub(crate) fn host_of(platform: &Platform, part: &str) -> Option<String> {
     let ps: Value = platform.json(&["ps"]).ok()?;
     let runs = |host: &&Value| {
         ["components", "providers"].iter().any(|kind| {
@@ -207,4 +207,51 @@ fn local_links_serve_while_the_server_is_away_and_all_is_well_when_it_is_back() 
     });
     host.succeed(&["undeploy", "counter"]).unwrap();
     block_until("the application to be gone", || host_of(&host, "http").is_none());
+}
+
+#[test]
+fn what_cannot_be_heard_is_tried_again_and_the_rest_is_served() {
+    let denying = |denied: &str| {
+        format!(
+            "authorization {{ users: [
+               {{user: far, password: far, permissions: {{publish: \">\", subscribe: {{allow: \">\", deny: [{denied}]}}}}}}
+               {{user: near, password: near}}
+             ] }}"
+        )
+    };
+    let mut server = NatsServer::start(&denying("\"default.counter-counter.wrpc.>\"")).unwrap();
+    let start = |name: &str| {
+        let mut platform = Platform::new(&crate::umbel()).unwrap();
+        let (url, label) = (format!("nats://{name}:{name}@{}", server.address()), format!("side={name}"));
+        platform.start_with(&["--nats", &url, "--name", name, "--label", &label]).unwrap();
+        platform
+    };
+    let (near, far) = (start("near"), start("far"));
+    block_until("both hosts to see one another", || hosts(&near) == ["far", "near"]);
+    // Two components on the far host, each called from the near one; the server does not let the far one hear calls of the first.
+    near.deploy(&counter("far", "far", "near")).unwrap();
+    near.deploy(
+        &counter("far", "far", "near").replace("metadata: {name: counter}", "metadata: {name: second}"),
+    )
+    .unwrap();
+    near.wait_for_answer("second").unwrap();
+    assert_ne!(near.get("counter", "/").unwrap().status, 200);
+    let exports = |platform: &Platform| {
+        let trees = platform.json(&["tree"]).unwrap_or_default();
+        let trees = trees["items"].as_array()?.clone();
+        let tree = trees.into_iter().find(|tree| tree["root"].to_string().contains("counter-counter"))?;
+        tree["root"]["children"].as_array()?.iter().find(|child| child["id"] == "exports").cloned()
+    };
+    block_until("the tree to say so", || {
+        exports(&far).is_some_and(|it| it["detail"] == "other hosts cannot call counter-counter")
+    });
+    assert_eq!(exports(&far).unwrap()["restarts"], 0, "and it goes on");
+
+    // When it may, it is heard, and nobody had to do anything.
+    server.kill();
+    server.configure(&denying(""));
+    server.again().unwrap();
+    near.wait_for_answer("counter").unwrap();
+    near.wait_for_answer("second").unwrap();
+    block_until("the tree to say nothing", || exports(&far).is_some_and(|it| it["detail"].is_null()));
 }

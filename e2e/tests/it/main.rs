@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `report`, `documents` and `links` (what it is for), `cli`, `update`,
 //! `durability` (what must not be lost), `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm),
-//! `languages`, `registries`; `lattice` (several hosts) and `conformance` (tools of wasmCloud 1.x); `processes` and `adoption` (what outlives a platform, and what must not).
+//! `languages`, `registries`; `lattice`, `servers` and `orders` (several hosts) and `conformance` (tools of wasmCloud 1.x); `processes` and `adoption` (what outlives a platform, and what must not).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -25,9 +25,11 @@ mod links;
 mod machine;
 mod misbehaving;
 mod neighbours;
+mod orders;
 mod processes;
 mod registries;
 mod report;
+mod servers;
 mod shortener;
 mod spy;
 mod swap;
@@ -62,7 +64,10 @@ fn skip(why: &str) {
 
 /// Says that a test is left out, because what it takes is built by a task of its own.
 fn leave_out(why: &str) {
-    let _ = std::io::stdout().write_all(format!("\nskipped: {why}\n").as_bytes());
+    // Threads of tests have their names.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let _ = std::io::stdout().write_all(format!("\nskipped: {test}: {why}\n").as_bytes());
 }
 
 fn up() -> Platform {

@@ -52,6 +52,13 @@ pub fn main(options: &[String]) -> Result<()> {
     step("conformance", test.env("UMBEL_CONFORMANCE", "1"))
 }
 
+/// Which of the programs are not in the cache of tools: the tests that take them are left out.
+pub fn missing() -> Result<Vec<&'static str>> {
+    let bin = run::tools()?.join("wasmcloud-1/bin");
+    let names = std::iter::once("wash").chain(PROGRAMS.iter().map(|(name, ..)| *name));
+    Ok(names.filter(|name| !bin.join(name).is_file()).collect())
+}
+
 /// A program of a few lines around a library.
 fn build(folder: &Path, name: &str, main: &str, dependency: &str) -> Result<()> {
     let project = folder.join("src").join(name);

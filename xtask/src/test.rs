@@ -1,6 +1,6 @@
 //! Everything that must pass, in the order of what fails fastest. The last line counts.
 
-use crate::{fixtures, run, servers, tidy};
+use crate::{conformance, fixtures, run, servers, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -23,6 +23,14 @@ pub fn main(options: &[String]) -> Result<()> {
     // Without them, the tests of other languages say that they are skipped; in CI that is a failure.
     if let Err(error) = fixtures::languages::build(&run::root()) {
         eprintln!("==> no components of other languages: {error:#}");
+    }
+    // They take most of an hour to build, so they are not built here.
+    let missing = conformance::missing()?;
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        eprintln!(
+            "==> no {missing} in the cache: tests of e2e `conformance` are left out; `cargo xtask conformance` builds it"
+        );
     }
     let (counts, succeeded) = run_tests()?;
     eprintln!("==> all of it: {:.0} s", start.elapsed().as_secs_f64());

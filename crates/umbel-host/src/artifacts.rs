@@ -1,4 +1,5 @@
-//! Bytes between hosts that do not have the same files: a host that lacks a digest asks who has it, and takes it from the first that says so.
+//! Bytes between hosts that do not have the same files: a host that lacks a digest asks who has it, and takes it from the first
+//! that says so.
 //!
 //! ```text
 //!  taker ── artifact.find {digest} ──▶ every host        whoever has it answers, the others say nothing

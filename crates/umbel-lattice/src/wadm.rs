@@ -462,8 +462,8 @@ impl Client {
         self.ask(Message::new(subject::digests(self.lattice.name()), Bytes::new())).await
     }
 
-    /// Where hosts share the lattice, whoever manages may just be gone. Then nobody answers until another takes over, which is waited for if
-    /// one can; and what was asked of the one that went is lost, which is asked again if it only reads.
+    /// Where hosts share the lattice, whoever manages may just be gone. Then nobody answers until another takes over, which is waited
+    /// for if one can; and what was asked of the one that went is lost, which is asked again if it only reads.
     async fn ask<T: DeserializeOwned>(&self, message: Message) -> Result<T, ControlError> {
         let (subject, begun) = (message.subject.clone(), Instant::now());
         let is_shared = self.lattice.is_shared();

@@ -1,5 +1,7 @@
 //! Tools and providers of wasmCloud 1.x, unchanged, against a host of ours: real `wash`, real `wadm`, providers of its SDK. `cargo xtask
-//! conformance` builds them and runs these tests; otherwise they say that they are left out.
+//! conformance` builds them once; without them these tests say that they are left out.
+
+mod table;
 
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,12 +19,14 @@ const TOOL_MAX: Duration = Duration::from_secs(60);
 fn tool(name: &str) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let path = home.join(".cache/umbel-tools/wasmcloud-1/bin").join(name);
-    if std::env::var_os("UMBEL_CONFORMANCE").is_none() {
-        crate::leave_out("`cargo xtask conformance` builds what this takes, and runs it");
-        return None;
+    if path.is_file() {
+        return Some(path);
     }
-    assert!(path.is_file(), "{} is not there", path.display());
-    Some(path)
+    assert!(std::env::var_os("UMBEL_CONFORMANCE").is_none(), "{} is not there", path.display());
+    crate::leave_out(&format!(
+        "there is no `{name}` of wasmCloud 1.x here; `cargo xtask conformance` builds it, and runs this"
+    ));
+    None
 }
 
 /// A lattice of a real server with a host of ours, started as wash starts one.
@@ -40,6 +44,23 @@ impl Bed {
         let host = start_host(&server, folder.path());
         let bed = Bed { server, host, wadm: None, folder };
         block_until("the host to answer", || bed.hosts().len() == 1);
+        bed
+    }
+
+    /// With a platform of ours in the place of host and wadm: its own manager serves applications.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test runs the program as a user does, without a supervisor"
+    )]
+    fn managed() -> Bed {
+        let folder = tempfile::tempdir().unwrap();
+        let server = NatsServer::start("").unwrap();
+        let mut up = Command::new(crate::umbel());
+        up.args(["up", "--nats", &server.url(), "--http-port", "0", "--state"])
+            .arg(folder.path().join("state"));
+        let host = up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let bed = Bed { server, host, wadm: None, folder };
+        block_until("the platform to answer", || bed.hosts().len() == 1);
         bed
     }
 

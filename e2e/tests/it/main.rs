@@ -28,6 +28,7 @@ mod neighbours;
 mod processes;
 mod registries;
 mod report;
+mod secrets;
 mod shortener;
 mod spy;
 mod swap;

@@ -14,6 +14,7 @@
 //! [`control`], [`order`] (orders), [`resume`] (what outlives a kill), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`], [`given`] (what reaches providers of them) · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
+pub mod artifacts;
 pub mod call;
 pub mod collect;
 pub mod component;

@@ -34,7 +34,7 @@ use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::calls::{Level, Stream};
 use umbel_runtime::{Image, Images};
-use umbel_supervisor::{Cores, Handle, Scope, Stop};
+use umbel_supervisor::{Cores, Handle, Scope, Stop, Tree};
 use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// What changes links and parts within this time is followed once. The first change is followed at once.
@@ -139,6 +139,7 @@ pub struct Shared {
     pub calls: Scope,
     records: Records,
     root: OnceLock<Handle>,
+    servers: OnceLock<Handle>,
 }
 
 /// A host before and while it runs.
@@ -194,6 +195,7 @@ impl Host {
             calls,
             records,
             root: OnceLock::new(),
+            servers: OnceLock::new(),
         }));
         registries::ask(&host.0).await;
         host.0.processes.sweep(&host.0).await?;
@@ -209,6 +211,13 @@ impl Host {
     pub fn attach(&self, root: Handle) {
         // Attached once, by whoever starts the tree.
         let _ = self.0.root.set(root);
+    }
+
+    /// Tells it the supervisor of what must run before the tree and end after it, because the lattice is carried by it: the tree shows
+    /// its children before its own.
+    pub fn show(&self, servers: Handle) {
+        // Once, as the root.
+        let _ = self.0.servers.set(servers);
     }
 
     /// Waits until every provider that was ordered has taken its links once, or has failed.
@@ -251,6 +260,15 @@ impl Shared {
     /// The root of the tree.
     pub fn root(&self) -> Option<&Handle> {
         self.root.get()
+    }
+
+    /// All that runs, as it is shown: what carries the lattice, then the host's own tree.
+    pub fn tree(&self) -> Option<Tree> {
+        let mut tree = Tree::clone(&*self.root.get()?.tree());
+        if let Some(servers) = self.servers.get() {
+            tree.children.splice(..0, servers.tree().children.iter().cloned());
+        }
+        Some(tree)
     }
 
     /// The component of that id.

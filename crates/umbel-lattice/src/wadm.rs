@@ -3,6 +3,7 @@
 //! The manager serves them on [`crate::subjects::wadm`]; extension fields have defaults and are left out when they have them.
 
 use crate::control::client::parse_answer;
+use crate::control::pages::request_whole;
 use crate::control::{ControlError, Endpoint, PartState};
 use crate::message::to_json;
 use crate::subjects::wadm as subject;
@@ -466,7 +467,7 @@ impl Client {
         loop {
             let left = self.timeout.saturating_sub(begun.elapsed());
             let attempt = if is_shared && is_read { left.min(READ_MAX) } else { left };
-            match self.lattice.request_message(message.clone(), attempt).await {
+            match request_whole(&*self.lattice, message.clone(), attempt).await {
                 Err(LatticeError::NoResponders { .. }) if is_shared && begun.elapsed() < TAKEOVER_MAX => {
                     tokio::time::sleep(TAKEOVER_LOOK).await;
                 }

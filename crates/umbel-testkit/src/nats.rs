@@ -63,6 +63,11 @@ impl NatsServer {
         format!("nats://{}", self.address)
     }
 
+    /// Its process id, while it runs in the test's own namespace.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

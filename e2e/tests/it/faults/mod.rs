@@ -8,6 +8,8 @@ mod cluster;
 
 use crate::skip;
 use cluster::{Cluster, Load};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use umbel_testkit::nats::NatsServer;
 use umbel_testkit::network::{Loss, Network};
@@ -24,6 +26,23 @@ fn network(hosts: u8) -> Option<Network> {
 
 fn urls(network: &Network, hosts: usize) -> Vec<String> {
     (0..hosts).map(|host| network.url(host)).collect()
+}
+
+/// Somebody who sends events that nobody can read.
+struct Noise(TcpStream);
+
+impl Noise {
+    fn connect(server: SocketAddr) -> Noise {
+        let mut stream = TcpStream::connect(server).unwrap();
+        stream.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n").unwrap();
+        Noise(stream)
+    }
+
+    fn make(&mut self) {
+        let bytes = 128 << 10;
+        let head = format!("PUB wasmbus.evt.default.noise {bytes}\r\n");
+        self.0.write_all(&[head.as_bytes(), &vec![b'x'; bytes], b"\r\n"].concat()).unwrap();
+    }
 }
 
 #[test]
@@ -72,14 +91,17 @@ fn a_host_that_does_not_keep_up_is_cut_off_by_the_server_and_comes_back() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut proxy = runtime.block_on(Proxy::start(server.address())).unwrap();
     let cluster = Cluster::start(&[proxy.url(), server.url()]);
-    // What one host is told of the other's configs is more than goes through.
     let load = Load { name: "slow".into(), fault: FAULT, padding: 48 << 10 };
-    let throttle = |proxy: &mut Proxy| proxy.set(|faults| faults.down = Way::Throttled(10_000));
-    let is_slow = || server.log().contains("Slow Consumer");
-    let heal = |proxy: &mut Proxy| {
-        block_until("the server to cut it off", is_slow);
-        proxy.heal();
+    // More events than go through to one of the hosts; the other takes them all.
+    let throttle = |proxy: &mut Proxy| {
+        proxy.set(|faults| faults.down = Way::Throttled(10_000));
+        let mut noise = Noise::connect(server.address());
+        block_until("the server to cut it off", || {
+            noise.make();
+            server.log().contains("Slow Consumer")
+        });
     };
+    let heal = |proxy: &mut Proxy| proxy.heal();
     cluster.survive(&load, &mut proxy, throttle, heal);
     drop(cluster);
 }

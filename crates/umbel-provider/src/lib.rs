@@ -26,6 +26,7 @@ pub mod secrets;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wire;
+pub mod wrpc;
 
 use async_trait::async_trait;
 use std::path::PathBuf;

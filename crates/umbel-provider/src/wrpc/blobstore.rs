@@ -212,6 +212,23 @@ fn whole(bytes: Input, end: Later) -> ByteStream {
     bytes.into_stream().chain(last).boxed()
 }
 
+/// So many bytes, and no more.
+fn cut(bytes: ByteStream, count: u64) -> ByteStream {
+    let step = |(mut bytes, left): (ByteStream, u64)| async move {
+        match bytes.next().await? {
+            // Beyond the end: nobody waits for what else there is.
+            Ok(_) if left == 0 => None,
+            Ok(mut piece) => {
+                piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - piece.len() as u64;
+                Some((Ok(piece), (bytes, left)))
+            }
+            failed => Some((failed, (bytes, left))),
+        }
+    };
+    futures::stream::unfold((bytes, count), step).boxed()
+}
+
 /// What the future beside a stream says of it.
 pub(super) fn ended(end: Result<Value, Problem>) -> Result<(), Problem> {
     match end? {
@@ -275,16 +292,23 @@ async fn values(function: &str, args: &mut Args) -> Result<Option<Told>, Problem
 }
 
 impl Range {
-    /// Asks for the bytes.
+    /// Asks for the bytes. Providers of wasmCloud 1.x do not agree on whether the one at the end is among them (that of files gives it to
+    /// nobody), so one more is asked for, and cut off where it comes.
     async fn open(&self) -> Result<Result<ByteStream, Value>, Problem> {
-        let args = vec![self.id.value(), self.start.into(), self.end.into()];
+        if self.start > self.end {
+            let why = format!("the range begins at {} and ends at {}", self.start, self.end);
+            return Ok(Err(refused(code::BAD_RANGE, &why)));
+        }
+        let args = vec![self.id.value(), self.start.into(), self.end.saturating_add(1).into()];
         let parts = match self.peer.flat("get-container-data", args).await? {
             Ok(Some(Value::Tuple(parts))) => <[Value; 2]>::try_from(parts).ok(),
             Ok(_) => None,
             Err(error) => return Ok(Err(error)),
         };
         match parts {
-            Some([Value::Stream(bytes), Value::Later(end)]) => Ok(Ok(whole(bytes, end))),
+            Some([Value::Stream(bytes), Value::Later(end)]) => {
+                Ok(Ok(cut(whole(bytes, end), (self.end - self.start).saturating_add(1))))
+            }
             _ => Err(misfit("get-container-data")),
         }
     }

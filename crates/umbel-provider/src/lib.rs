@@ -15,7 +15,7 @@
 //! A provider runs in the host, or in a process of its own: then [`sdk`] is around it there, [`remote`] stands for it in the host, and what
 //! they say to one another is in `docs/protocols/provider.md`.
 //!
-//! Read in this order: [`provider`](self) (here), [`http`] and how it travels ([`http::wire`]), [`secrets`] · [`hostdata`] what a process is told at its start, [`wire`]
+//! Read in this order: [`provider`](self) (here), [`http`] and how it travels ([`http::wire`]), [`wrpc`] (storage as wasmCloud 1.x carries it), [`secrets`] · [`hostdata`] what a process is told at its start, [`wire`]
 //! subjects and messages, [`sdk`] the process, [`remote`] the host · `testing` both in one test.
 
 pub mod hostdata;
@@ -26,6 +26,7 @@ pub mod secrets;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wire;
+pub mod wrpc;
 
 use async_trait::async_trait;
 use std::path::PathBuf;

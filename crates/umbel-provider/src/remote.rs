@@ -7,7 +7,7 @@ use crate::hostdata::HostData;
 use crate::wire::{
     ACK, Description, HealthAnswer, InterfaceLinkDefinition, NewSettings, Shutdown, Subjects, Taken,
 };
-use crate::{Endpoint, Health, Provider};
+use crate::{Endpoint, Health, Provider, wrpc};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use semver::Version;
@@ -105,6 +105,8 @@ pub struct Remote {
     subjects: Subjects,
     client: Client,
     server: Arc<Calls>,
+    /// The same for components: what wasmCloud 1.x carries in another form is said so.
+    serve: Arc<dyn Serve>,
     /// Whether it speaks our additions.
     is_ours: bool,
     serves: bool,
@@ -165,10 +167,14 @@ impl Remote {
             types: spec.types.clone(),
             imported: Mutex::default(),
         });
+        let serve: Arc<dyn Serve> = match is_ours {
+            true => server.clone(),
+            false => Arc::new(wrpc::Speaks::new(server.clone(), spec.spawn.clone())),
+        };
         let links = description.links.into_iter().map(|definition| (definition.key(), definition));
         let state = State { endpoints: description.endpoints, links: links.collect(), problem: None };
         let serves = description.serves;
-        Ok(Remote { spec, subjects, client, server, is_ours, serves, state: Mutex::new(state) })
+        Ok(Remote { spec, subjects, client, server, serve, is_ours, serves, state: Mutex::new(state) })
     }
 
     /// Waits until a provider of wasmCloud 1.x is ready, which says no more of itself than that it is healthy.
@@ -350,7 +356,7 @@ impl Provider for Remote {
     }
 
     fn serve(&self) -> Option<Arc<dyn Serve>> {
-        self.serves.then(|| self.server.clone() as Arc<dyn Serve>)
+        self.serves.then(|| self.serve.clone())
     }
 
     /// Asks the provider to end. Its process ends a little later; whoever watches it sees to that.
@@ -388,7 +394,8 @@ impl Calls {
 impl Serve for Calls {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Option<Value>, Problem>> {
         let version = call.version.as_ref();
-        let mut signature = self.catalog.outgoing(&call.interface, version, &call.function);
+        let catalog = if wrpc::is_heard(&call) { wrpc::catalog() } else { &self.catalog };
+        let mut signature = catalog.outgoing(&call.interface, version, &call.function);
         if signature.is_err()
             && let Some(catalog) = self.catalog_of(&call.interface, version)
         {

@@ -31,6 +31,7 @@ mod registries;
 mod report;
 mod shortener;
 mod spy;
+mod strangers;
 mod swap;
 mod update;
 

@@ -198,9 +198,9 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
 
 async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes {
     match what {
-        "tree" => match shared.root() {
-            Some(root) => value(
-                serde_json::to_value(&*root.tree())
+        "tree" => match shared.tree() {
+            Some(tree) => value(
+                serde_json::to_value(tree)
                     .map_err(|e| Problem::from(&HostError::Invalid { reason: e.to_string() })),
             ),
             None => CtlResponse::<()>::failed(&HostError::Away { part: "tree" }).to_bytes(),
@@ -435,7 +435,7 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
         let kept = registries::look_up(shared, &image).await?;
         return Ok(pinned(kept.artifact, kept.size));
     }
-    let Fetched { artifact, .. } = fetch(shared, request.reference, None).await?;
+    let Fetched { artifact, .. } = fetch(shared, request.reference, request.digest).await?;
     Ok(pinned(artifact.digest, artifact.size))
 }
 

@@ -1,22 +1,28 @@
 //! What other hosts of the lattice can call here: every component and provider that runs, each with a queue group that it shares with the
 //! same one on other hosts.
 //!
-//! It is heard as wasmCloud 1.x calls it: `{lattice}.{id}.wrpc.0.0.1.…` (`facts/wasmcloud.md` §4.6), HTTP as `wrpc:http`.
+//! It is heard as wasmCloud 1.x calls it: `{lattice}.{id}.wrpc.0.0.1.…` (`facts/wasmcloud.md` §4.6), HTTP as `wrpc:http`, and
+//! `wasi:keyvalue` and `wasi:blobstore` as `wrpc:` beside their own names.
+
+mod retries;
 
 use crate::process::reach::links_of;
 use crate::provider::ProviderSlot;
 use crate::provider::way::{Serving, Way};
 use crate::shared::Shared;
 use futures::future::BoxFuture;
+use retries::Retries;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::time::Instant;
 use umbel_core::code::guest;
 use umbel_core::link::LinkKey;
 use umbel_core::{Coded, Problem};
-use umbel_lattice::wrpc::{Catalog, Lent, Links, Server, ServerLimits, ServerSpec};
+use umbel_lattice::wrpc::{Caller, Catalog, Lent, Links, Server, ServerLimits, ServerSpec};
 use umbel_provider::http::wire::{self, Answers, INCOMING, OUTGOING, Sends};
 use umbel_provider::http::{Outgoing, OutgoingOptions, Request, Response};
+use umbel_provider::wrpc;
 use umbel_runtime::{Image, World};
 use umbel_supervisor::ChildContext;
 use umbel_wit::{Call, Serve, Value};
@@ -31,6 +37,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut parts = shared.parts.subscribe();
     let (mut slots, mut providers) = (shared.slots.changes(), shared.providers.changes());
     let mut served: BTreeMap<String, Server> = BTreeMap::new();
+    let mut retries = Retries::default();
     loop {
         parts.borrow_and_update();
         slots.borrow_and_update();
@@ -43,15 +50,39 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
                 server.drain(drain).await;
             });
         }
+        retries.retain(&wanted);
         for id in wanted {
             let Entry::Vacant(place) = served.entry(id) else { continue };
+            if !retries.is_due(place.key(), Instant::now()) {
+                continue;
+            }
             let spec = spec(&shared, place.key());
-            let started = Server::start(shared.lattice.clone(), spawn.clone(), spec).await;
-            place.insert(started.map_err(|error| Problem::from(&error as &dyn Coded))?);
+            match Server::start(shared.lattice.clone(), spawn.clone(), spec).await {
+                Ok(server) => {
+                    retries.succeeded(place.key());
+                    place.insert(server);
+                }
+                // The others go on serving, and so do calls of this host.
+                Err(error) => {
+                    let problem = Problem::from(&error as &dyn Coded);
+                    if retries.failed(place.key(), Instant::now()) {
+                        tracing::warn!(id = place.key(), %problem, "other hosts cannot call it; it is tried again");
+                    }
+                }
+            }
         }
+        show(&cx, &retries);
         cx.ready.notify();
+        let next = retries.next();
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = cx.stop.requested() => break,
+            () = due => {}
             _ = parts.changed() => {}
             _ = slots.changed() => {}
             _ = providers.changed() => {}
@@ -60,6 +91,15 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let drains = served.values().map(|server| server.drain(shared.config.drain));
     futures::future::join_all(drains).await;
     Ok(())
+}
+
+/// Shows in the tree what other hosts cannot call.
+fn show(cx: &ChildContext, retries: &Retries) {
+    match retries.ids().as_slice() {
+        [] => cx.detail.clear(),
+        [id] => cx.detail.set(format!("other hosts cannot call {id}")),
+        [id, more @ ..] => cx.detail.set(format!("other hosts cannot call {id} and {} more", more.len())),
+    }
 }
 
 /// The ids of what can be called here. Who is a process of wasmCloud 1.x hears its calls itself.
@@ -94,6 +134,9 @@ fn spec(shared: &Arc<Shared>, id: &str) -> ServerSpec {
 fn links(shared: &Arc<Shared>, id: &str) -> Links {
     let known = links_of(shared, id);
     Arc::new(move |caller| {
+        // The link is of the contract that the importer has, however the call is said.
+        let interface = wrpc::meant_by(caller.interface);
+        let caller = &Caller { interface: &interface, ..*caller };
         let mut link = known(caller)?;
         if let (None, Some(application)) = (&link.application, caller.application) {
             Arc::make_mut(&mut link).application = Some(application.to_string());
@@ -114,6 +157,10 @@ impl Serve for Here {
         let shared = self.shared.upgrade();
         let slot = shared.as_ref().and_then(|shared| shared.slot(&self.id));
         let provider = shared.as_ref().and_then(|shared| shared.provider(&self.id));
+        if wrpc::is_heard(&call) {
+            let inner = Here { shared: self.shared.clone(), id: self.id.clone() };
+            return wrpc::Hears(Arc::new(inner)).call(call);
+        }
         match (slot, provider) {
             (Some(slot), _) if is_http => Answers(slot).call(call),
             (Some(slot), _) => slot.call(call),
@@ -190,13 +237,16 @@ impl Of {
                 let named = contracts.map(|(name, interface)| (name.clone(), Arc::new(interface.clone())));
                 let is_http = matches!(image.world(), World::HttpP2 | World::HttpP3);
                 let http = is_http.then(wire::interfaces).into_iter().flatten().cloned();
-                Catalog::new(named.chain(http))
+                let named: Vec<_> = named.collect();
+                let heard = wrpc::heard_as(named.iter().map(|(name, _)| name));
+                Catalog::new(named.into_iter().chain(http).chain(heard))
             }
             Of::Provider(provider, _) => {
                 let named = provider.interfaces(shared);
                 let is_http = matches!(provider.way.check_http(), Ok(true));
                 let http = is_http.then(wire::interfaces).into_iter().flatten().cloned();
-                Catalog::new(named.iter().cloned().chain(http))
+                let heard = wrpc::heard_as(named.iter().map(|(name, _)| name));
+                Catalog::new(named.iter().cloned().chain(http).chain(heard))
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Tools and providers of wasmCloud 1.x, unchanged, against a host of ours: real `wash`, real `wadm`, providers of its SDK. `cargo xtask
 //! conformance` builds them and runs these tests; otherwise they say that they are left out.
 
+mod storage;
+
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -29,6 +29,7 @@ mod neighbours;
 mod processes;
 mod registries;
 mod report;
+mod secrets;
 mod shortener;
 mod spy;
 mod strangers;

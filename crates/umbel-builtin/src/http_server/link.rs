@@ -47,7 +47,7 @@ impl Claim {
         {
             return Err(ServerError::Contract { contract: contract.to_string() });
         }
-        let values = &link.source_values;
+        let values = &link.source_settings();
         check_keys(values)?;
         let component = link.link.target.clone();
         let on = match values.get("address").or_else(|| provider.get("default_address")) {

@@ -12,3 +12,4 @@ mod orders;
 mod processes;
 mod registries;
 mod swap;
+mod wasmcloud;

@@ -191,7 +191,7 @@ async fn install(
     granted: Granted,
     cx: &ChildContext,
 ) -> Arc<Revision> {
-    let mut limits = limits_of(want);
+    let mut limits = limits_of(want, shared.config.wasmcloud.execution_max);
     // Half of the pool at most, whatever is asked for: the other half is for everybody else.
     limits.instances_max = limits.instances_max.min(shared.images.engine().instances_max_of(&loaded.image));
     let budget = slot.budget_for(&limits);

@@ -6,6 +6,7 @@ use crate::order::{Said, check_host};
 use crate::provider::hand;
 use crate::shared::Shared;
 use crate::slot::{Slot, not_running};
+use crate::wasmcloud;
 use crate::{component, event_log, explain, inventory, order, provider, registries};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -22,7 +23,7 @@ use umbel_core::{Coded, Problem};
 use umbel_lattice::control::pages::Rest;
 use umbel_lattice::control::{
     ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, Pages, ProviderAuction,
-    ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
+    ProviderAuctionAck, RegistryPut, StopHost, Update, links_body, parse_request,
 };
 use umbel_lattice::extension::provider::ProviderRequest;
 use umbel_lattice::extension::{
@@ -169,12 +170,28 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
         ["host", "ping"] => CtlResponse::with(inventory::host(shared)).to_bytes(),
         ["host", "get", _] => CtlResponse::with(inventory::inventory(shared)).to_bytes(),
         ["host", "stop", _] => reply(stop_host(shared, message)),
-        ["component", "scale", _] => reply(given(message, |scale| order::set_component(shared, scale)).await),
+        ["component", "scale", _] => reply(
+            given(message, async |scale| {
+                wasmcloud::check_component(shared, &scale)?;
+                order::set_component(shared, scale).await
+            })
+            .await,
+        ),
         ["component", "update", _] => {
-            reply(given(message, |update| order::update_component(shared, update)).await)
+            let update = async |update: Update| {
+                wasmcloud::check(shared, &update.new_component_ref, None)?;
+                order::update_component(shared, update).await
+            };
+            reply(given(message, update).await)
         }
         ["component", "auction"] => return component_auction(shared, message),
-        ["provider", "start", _] => reply(given(message, |start| order::start_provider(shared, start)).await),
+        ["provider", "start", _] => reply(
+            given(message, async |start| {
+                wasmcloud::check_provider(shared, &start)?;
+                order::start_provider(shared, start).await
+            })
+            .await,
+        ),
         ["provider", "stop", _] => reply(given(message, |stop| order::stop_provider(shared, stop)).await),
         ["provider", "auction"] => return provider_auction(shared, message),
         ["label", "put", _] => reply(put_label(shared, message).await),
@@ -428,7 +445,7 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
     let request: ReferenceRequest = parse(message)?;
     let pinned = |digest: Digest, size| Pinned { digest: Some(digest.to_string()), size: Some(size) };
     if let Some(image) = image_of(&request.reference) {
-        if request.is_provider && order::stands_in(shared, &image) {
+        if request.is_provider && wasmcloud::stand_in(shared, &image).is_some() {
             return Ok(Pinned::default());
         }
         // Its bytes come when it is started: that may take longer than anybody waits for an answer.

@@ -31,12 +31,15 @@ const PLAIN_FOR: Duration = Duration::from_secs(10);
 pub struct Elsewhere {
     client: Client,
     spawn: Spawn,
+    call_max: Duration,
 }
 
 impl Elsewhere {
-    /// Makes the client for all calls. What they do, they do on the data path, as other calls.
+    /// Makes the client for all calls. What they do, they do on the data path, as other calls. `call_max` is how long one may take whose
+    /// caller does not say.
     pub async fn open(
         lattice: &Arc<dyn Lattice>,
+        call_max: Duration,
         cores: &Arc<Cores>,
         tasks: &Scope,
     ) -> Result<Option<Elsewhere>, Problem> {
@@ -45,7 +48,8 @@ impl Elsewhere {
         }
         let spawn = on_cores(cores, tasks);
         let client = Client::new(lattice.clone(), spawn.clone(), Lent::new(), ClientLimits::default()).await;
-        Ok(Some(Elsewhere { client: client.map_err(|error| Problem::from(&error as &dyn Coded))?, spawn }))
+        let client = client.map_err(|error| Problem::from(&error as &dyn Coded))?;
+        Ok(Some(Elsewhere { client, spawn, call_max }))
     }
 
     /// Where work of calls is started.
@@ -63,7 +67,8 @@ impl Elsewhere {
         let is_spoken =
             |(name, _): &(InterfaceName, _)| wrpc::is_spoken(&name.unversioned, name.version.as_ref());
         let needs_words = catalog.interfaces().iter().any(is_spoken);
-        let there = Arc::new(There { client: self.client.clone(), target: target.to_string(), catalog });
+        let (client, call_max) = (self.client.clone(), self.call_max);
+        let there = Arc::new(There { client, target: target.to_string(), catalog, call_max });
         match needs_words {
             true => Arc::new(Either {
                 speaks: wrpc::Speaks::new(there.clone(), self.spawn.clone()),
@@ -169,6 +174,7 @@ struct There {
     client: Client,
     target: String,
     catalog: Arc<Catalog>,
+    call_max: Duration,
 }
 
 impl Serve for There {
@@ -181,7 +187,7 @@ impl Serve for There {
             source: call.link.source_id.clone(),
             link: call.link.name.clone(),
             application: call.link.application.clone(),
-            patience: call.patience.or(Some(CALL_MAX)),
+            patience: call.patience.or(Some(self.call_max)),
         };
         Box::pin(async move {
             let answer = client.call(&called, &*signature?, call.args).await;

@@ -47,6 +47,7 @@ mod times;
 pub mod tree;
 pub mod trouble;
 pub mod usage;
+pub mod wasmcloud;
 pub mod worker;
 
 pub use config::Config;

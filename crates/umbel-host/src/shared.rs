@@ -160,7 +160,8 @@ impl Host {
             deps.lattice.clone()
         };
         let calls = Scope::new("calls between hosts");
-        let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
+        let call_max = config.wasmcloud.rpc_timeout.unwrap_or(crate::elsewhere::CALL_MAX);
+        let elsewhere = Elsewhere::open(&deps.lattice, call_max, &deps.cores, &calls).await?;
         let registries = Registries::new(&config.registries)?;
         let host = Host(Arc::new(Shared {
             config,

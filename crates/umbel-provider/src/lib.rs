@@ -41,9 +41,14 @@ use umbel_wit::{Interface, InterfaceName, Serve};
 /// Makes providers of one kind. The binary lists the factories that it ships; the host knows only this trait.
 #[async_trait]
 pub trait Factory: Send + Sync + 'static {
-    /// The name in a reference `builtin:NAME`, and the last path segment of the OCI images that this builtin stands in for
-    /// (`…/http-server:0.23.2`).
+    /// The name in a reference `builtin:NAME`.
     fn name(&self) -> &'static str;
+
+    /// The last path segments of the images whose providers its own can be in place of, with the same links and config:
+    /// `http-server` of `…/http-server:0.23.2`.
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// What its providers serve, or bring calls of, e.g. `wasi:http/incoming-handler`.
     fn contracts(&self) -> Vec<Contract>;

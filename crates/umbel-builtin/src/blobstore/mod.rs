@@ -68,6 +68,10 @@ impl Factory for Blobstore {
         "blobstore"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["blobstore-fs"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "blobstore", &["blobstore", "container", "types"])]
     }

@@ -56,6 +56,10 @@ impl Factory for HttpClient {
         "http-client"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["http-client"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "http", &["outgoing-handler", "client"])]
     }

@@ -74,6 +74,10 @@ impl Factory for Keyvalue {
         "keyvalue"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["keyvalue-nats"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "keyvalue", &["store", "atomics", "batch", "watcher"])]
     }

@@ -74,6 +74,10 @@ impl Factory for KeyvalueRedis {
         "keyvalue-redis"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["keyvalue-redis"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "keyvalue", &["store", "atomics", "batch", "watcher"])]
     }

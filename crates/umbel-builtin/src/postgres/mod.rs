@@ -62,6 +62,10 @@ impl Factory for Postgres {
         "sqldb-postgres"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["sqldb-postgres"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasmcloud", "postgres", &["query", "prepared", "types"])]
     }

@@ -146,6 +146,9 @@ fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token)
     }
     data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
     data.log_level = Some("info".into());
+    if let Some(timeout) = shared.config.wasmcloud.rpc_timeout {
+        data.default_rpc_timeout_ms = u64::try_from(timeout.as_millis()).ok();
+    }
     data
 }
 

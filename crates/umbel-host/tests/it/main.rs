@@ -13,3 +13,4 @@ mod orders;
 mod processes;
 mod registries;
 mod swap;
+mod wasmcloud;

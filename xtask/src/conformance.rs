@@ -10,7 +10,7 @@ use std::path::Path;
 const WASH: &str = "0.43.0";
 
 /// What the crate registry has as libraries alone: the program around each, and the crates that it needs.
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 4] = [
     ("wadm", include_str!("conformance/wadm.txt"), "wadm = { version = \"=0.21.1\", features = [\"cli\"] }"),
     (
         "provider-http-server",
@@ -21,6 +21,11 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
         "provider-messaging-nats",
         include_str!("conformance/messaging_nats.txt"),
         "wasmcloud-provider-messaging-nats = \"=0.27.0\"",
+    ),
+    (
+        "provider-blobstore-fs",
+        include_str!("conformance/blobstore_fs.txt"),
+        "wasmcloud-provider-blobstore-fs = \"=0.11.1\"",
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 use crate::process::Own;
 use crate::registries;
+use crate::wasmcloud::Wasmcloud;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use umbel_core::id::LatticeName;
@@ -32,6 +33,8 @@ pub struct Config {
     pub adopt_grace: Duration,
     /// How registries are asked, and who the host is there.
     pub registries: registries::Config,
+    /// In what it resembles a host of wasmCloud 1.x.
+    pub wasmcloud: Wasmcloud,
 }
 
 impl Config {
@@ -49,6 +52,7 @@ impl Config {
             processes: Policy::End,
             adopt_grace: Duration::from_secs(30),
             registries: registries::Config::default(),
+            wasmcloud: Wasmcloud::default(),
         }
     }
 }

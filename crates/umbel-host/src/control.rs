@@ -6,6 +6,7 @@ use crate::order::{Said, check_host};
 use crate::provider::hand;
 use crate::shared::Shared;
 use crate::slot::{Slot, not_running};
+use crate::wasmcloud;
 use crate::{component, event_log, explain, inventory, order, provider, registries};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,16 +20,17 @@ use umbel_core::digest::Digest;
 use umbel_core::event::{ConfigName, Fact, LabelsChanged, LinkdefDeleted, LinkdefSet};
 use umbel_core::link::{Link, LinkKey, Values};
 use umbel_core::{Coded, Problem};
+use umbel_lattice::control::pages::Rest;
 use umbel_lattice::control::{
-    ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
-    ProviderAuctionAck, RegistryPut, StopHost, links_body, parse_request,
+    ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, Pages, ProviderAuction,
+    ProviderAuctionAck, RegistryPut, StopHost, Update, links_body, parse_request,
 };
 use umbel_lattice::extension::provider::ProviderRequest;
 use umbel_lattice::extension::{
     ComponentInspect, EventsRequest, LogsRequest, Need, Pinned, ReferenceRequest, WitReply, WitRequest,
 };
 use umbel_lattice::subjects::{ctl, umbel};
-use umbel_lattice::{Message, Subscription};
+use umbel_lattice::{LatticeError, Message, Subscription};
 use umbel_supervisor::ChildContext;
 
 /// Orders that are worked on at the same moment.
@@ -41,6 +43,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut orders = select_all(subscribe(&shared).await.map_err(|e| Problem::from(&e))?);
     let places =
         Places { quick: Arc::new(Semaphore::new(AT_ONCE)), slow: Arc::new(Semaphore::new(SLOW_AT_ONCE)) };
+    let pages = Pages::default();
     cx.ready.notify();
     loop {
         let message = tokio::select! {
@@ -54,20 +57,52 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
             () = cx.stop.requested() => return Ok(()),
             place = places.take(is_slow(&words(&shared, &message))) => place,
         };
-        let shared = shared.clone();
+        let (shared, pages) = (shared.clone(), pages.clone());
         cx.scope.spawn(async move {
             let answer = match &place {
                 Ok(_place) => dispatch(&shared, &message).await,
                 Err(error) => Some(CtlResponse::<()>::failed(error).to_bytes()),
             };
-            if let Some(answer) = answer
-                && let Err(error) = shared.lattice.respond(&message, answer).await
-            {
-                tracing::debug!(%error, subject = message.subject, "an answer was not taken");
-            }
+            let Some(answer) = answer else { return };
+            let rest = give(&shared, &pages, &message, answer).await;
             drop(place);
+            if let Some(rest) = rest {
+                rest.hand_out().await;
+            }
         });
     }
+}
+
+/// Answers. What does not fit into a message is read in pages by our own clients; others are told in fewer words, or that it does not fit.
+async fn give(shared: &Shared, pages: &Pages, message: &Message, answer: Bytes) -> Option<Rest> {
+    let mut given = pages.respond(&shared.lattice, message, answer).await;
+    if let Err(LatticeError::TooLarge { bytes_max, .. }) = given {
+        let plain = matches!(words(shared, message).as_slice(), ["host", "get", _])
+            .then(|| CtlResponse::with(inventory::inventory(shared).plain()).to_bytes());
+        let fits = plain.filter(|plain| plain.len() <= bytes_max);
+        given = match (fits, &given) {
+            (Some(plain), _) => shared.lattice.respond(message, plain).await.map(|()| None),
+            (None, Err(error)) => refuse(shared, message, error).await,
+            (None, Ok(_)) => return None,
+        };
+    } else if let Err(error @ LatticeError::Busy { .. }) = &given {
+        given = refuse(shared, message, error).await;
+    }
+    given
+        .inspect_err(|error| tracing::debug!(%error, subject = message.subject, "an answer was not taken"))
+        .ok()
+        .flatten()
+}
+
+async fn refuse(
+    shared: &Shared,
+    message: &Message,
+    error: &LatticeError,
+) -> umbel_lattice::Result<Option<Rest>> {
+    let problem = Problem::from(error as &dyn Coded).with_help(
+        "the commands of `umbel` read it in pages; for other tools, let the nats-server carry more: `max_payload` in its configuration",
+    );
+    shared.lattice.respond(message, CtlResponse::<()>::refused(problem).to_bytes()).await.map(|()| None)
 }
 
 /// Where orders are worked on. What may take long has places of its own, so that the rest never waits for it.
@@ -135,12 +170,28 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
         ["host", "ping"] => CtlResponse::with(inventory::host(shared)).to_bytes(),
         ["host", "get", _] => CtlResponse::with(inventory::inventory(shared)).to_bytes(),
         ["host", "stop", _] => reply(stop_host(shared, message)),
-        ["component", "scale", _] => reply(given(message, |scale| order::set_component(shared, scale)).await),
+        ["component", "scale", _] => reply(
+            given(message, async |scale| {
+                wasmcloud::check_component(shared, &scale)?;
+                order::set_component(shared, scale).await
+            })
+            .await,
+        ),
         ["component", "update", _] => {
-            reply(given(message, |update| order::update_component(shared, update)).await)
+            let update = async |update: Update| {
+                wasmcloud::check(shared, &update.new_component_ref, None)?;
+                order::update_component(shared, update).await
+            };
+            reply(given(message, update).await)
         }
         ["component", "auction"] => return component_auction(shared, message),
-        ["provider", "start", _] => reply(given(message, |start| order::start_provider(shared, start)).await),
+        ["provider", "start", _] => reply(
+            given(message, async |start| {
+                wasmcloud::check_provider(shared, &start)?;
+                order::start_provider(shared, start).await
+            })
+            .await,
+        ),
         ["provider", "stop", _] => reply(given(message, |stop| order::stop_provider(shared, stop)).await),
         ["provider", "auction"] => return provider_auction(shared, message),
         ["label", "put", _] => reply(put_label(shared, message).await),
@@ -394,7 +445,7 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
     let request: ReferenceRequest = parse(message)?;
     let pinned = |digest: Digest, size| Pinned { digest: Some(digest.to_string()), size: Some(size) };
     if let Some(image) = image_of(&request.reference) {
-        if request.is_provider && order::stands_in(shared, &image) {
+        if request.is_provider && wasmcloud::stand_in(shared, &image).is_some() {
             return Ok(Pinned::default());
         }
         // Its bytes come when it is started: that may take longer than anybody waits for an answer.

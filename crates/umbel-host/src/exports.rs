@@ -1,7 +1,8 @@
 //! What other hosts of the lattice can call here: every component and provider that runs, each with a queue group that it shares with the
 //! same one on other hosts.
 //!
-//! It is heard as wasmCloud 1.x calls it: `{lattice}.{id}.wrpc.0.0.1.…` (`facts/wasmcloud.md` §4.6), HTTP as `wrpc:http`.
+//! It is heard as wasmCloud 1.x calls it: `{lattice}.{id}.wrpc.0.0.1.…` (`facts/wasmcloud.md` §4.6), HTTP as `wrpc:http`, and
+//! `wasi:keyvalue` and `wasi:blobstore` as `wrpc:` beside their own names.
 
 mod retries;
 
@@ -18,9 +19,10 @@ use tokio::time::Instant;
 use umbel_core::code::guest;
 use umbel_core::link::LinkKey;
 use umbel_core::{Coded, Problem};
-use umbel_lattice::wrpc::{Catalog, Lent, Links, Server, ServerLimits, ServerSpec};
+use umbel_lattice::wrpc::{Caller, Catalog, Lent, Links, Server, ServerLimits, ServerSpec};
 use umbel_provider::http::wire::{self, Answers, INCOMING, OUTGOING, Sends};
 use umbel_provider::http::{Outgoing, OutgoingOptions, Request, Response};
+use umbel_provider::wrpc;
 use umbel_runtime::{Image, World};
 use umbel_supervisor::ChildContext;
 use umbel_wit::{Call, Serve, Value};
@@ -132,6 +134,9 @@ fn spec(shared: &Arc<Shared>, id: &str) -> ServerSpec {
 fn links(shared: &Arc<Shared>, id: &str) -> Links {
     let known = links_of(shared, id);
     Arc::new(move |caller| {
+        // The link is of the contract that the importer has, however the call is said.
+        let interface = wrpc::meant_by(caller.interface);
+        let caller = &Caller { interface: &interface, ..*caller };
         let mut link = known(caller)?;
         if let (None, Some(application)) = (&link.application, caller.application) {
             Arc::make_mut(&mut link).application = Some(application.to_string());
@@ -152,6 +157,10 @@ impl Serve for Here {
         let shared = self.shared.upgrade();
         let slot = shared.as_ref().and_then(|shared| shared.slot(&self.id));
         let provider = shared.as_ref().and_then(|shared| shared.provider(&self.id));
+        if wrpc::is_heard(&call) {
+            let inner = Here { shared: self.shared.clone(), id: self.id.clone() };
+            return wrpc::Hears(Arc::new(inner)).call(call);
+        }
         match (slot, provider) {
             (Some(slot), _) if is_http => Answers(slot).call(call),
             (Some(slot), _) => slot.call(call),
@@ -228,13 +237,16 @@ impl Of {
                 let named = contracts.map(|(name, interface)| (name.clone(), Arc::new(interface.clone())));
                 let is_http = matches!(image.world(), World::HttpP2 | World::HttpP3);
                 let http = is_http.then(wire::interfaces).into_iter().flatten().cloned();
-                Catalog::new(named.chain(http))
+                let named: Vec<_> = named.collect();
+                let heard = wrpc::heard_as(named.iter().map(|(name, _)| name));
+                Catalog::new(named.into_iter().chain(http).chain(heard))
             }
             Of::Provider(provider, _) => {
                 let named = provider.interfaces(shared);
                 let is_http = matches!(provider.way.check_http(), Ok(true));
                 let http = is_http.then(wire::interfaces).into_iter().flatten().cloned();
-                Catalog::new(named.iter().cloned().chain(http))
+                let heard = wrpc::heard_as(named.iter().map(|(name, _)| name));
+                Catalog::new(named.iter().cloned().chain(http).chain(heard))
             }
         }
     }

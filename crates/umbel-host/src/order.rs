@@ -11,6 +11,7 @@ use crate::provider::{self, Maker, ProviderSlot};
 use crate::registries;
 use crate::shared::Shared;
 use crate::slot::Slot;
+use crate::wasmcloud::stand_in;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -22,7 +23,7 @@ use umbel_core::digest::Digest;
 use umbel_core::event::{ComponentScaled, Fact};
 use umbel_core::id::HostId;
 use umbel_core::limits::{Isolation, Limits};
-use umbel_core::reference::{Image, Location, Reference};
+use umbel_core::reference::{Location, Reference};
 use umbel_core::{Coded, Problem};
 use umbel_lattice::control::{ProviderKind, Scale, StartProvider, StopProvider, Update};
 use umbel_supervisor::{Handle, SupervisorError};
@@ -240,8 +241,7 @@ pub async fn stop_provider(shared: &Arc<Shared>, order: StopProvider) -> Said {
     Ok(format!("provider {id} is stopped"))
 }
 
-/// What a reference means: a component or an archive by its bytes, or a builtin by its name or because it stands in for an image of
-/// that name.
+/// What a reference means: a component or an archive by its bytes, or a builtin by its name or because it stands in for an image.
 pub async fn maker_of(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let maker = match artifact(shared, order).await? {
         Some(maker) => maker,
@@ -296,18 +296,13 @@ fn said(names: &[(&str, bool)]) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
-/// Whether a builtin provider stands in for the image: it has its name.
-pub fn stands_in(shared: &Shared, image: &Image) -> bool {
-    shared.factories.iter().any(|factory| factory.name() == image.name())
-}
-
 /// What a reference to bytes means.
 async fn artifact(shared: &Shared, order: &StartProvider) -> Result<Option<Maker>, Problem> {
     let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
     let kind = match parsed.location() {
         Location::Builtin(_) => return Ok(None),
-        Location::Oci(image) if stands_in(shared, image) => return Ok(None),
+        Location::Oci(image) if stand_in(shared, image).is_some() => return Ok(None),
         Location::Oci(image) => {
             let digest =
                 order.digest.as_ref().map(|digest| Digest::new(digest).map_err(problem)).transpose()?;
@@ -407,16 +402,15 @@ fn instead(head: &[u8], name: &str) -> String {
 fn builtin(shared: &Shared, order: &StartProvider) -> Result<Maker, Problem> {
     let reference = &order.provider_ref;
     let parsed = Reference::new(reference).map_err(problem)?;
-    let name = match parsed.location() {
-        Location::Builtin(name) => name.to_string(),
-        Location::Oci(image) => image.name().to_string(),
+    let found = match parsed.location() {
+        Location::Builtin(name) => shared.factories.iter().find(|factory| factory.name() == name),
+        Location::Oci(image) => stand_in(shared, image),
         Location::File(_) | Location::Digest(_) => {
             let what = "it is neither a component nor an archive".into();
             return Err(problem(HostError::NoProvider { reference: reference.clone(), what }));
         }
     };
-    let found = shared.factories.iter().find(|f| f.name() == name).cloned();
-    let factory = found.ok_or_else(|| {
+    let factory = found.cloned().ok_or_else(|| {
         let known = shared.factories.iter().map(|factory| factory.name()).collect();
         problem(HostError::UnknownBuiltin { reference: reference.clone(), known })
     })?;

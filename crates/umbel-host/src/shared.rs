@@ -6,6 +6,7 @@ use crate::door::{Bindings, Importer};
 use crate::elsewhere::Elsewhere;
 use crate::error::HostError;
 use crate::event_log::Ask;
+use crate::given::{self, Given};
 use crate::logs::{self, LogInbox, LogSender};
 use crate::parts::Parts;
 use crate::process::Processes;
@@ -124,6 +125,8 @@ pub struct Shared {
     pub stop_requested: Stop,
     /// Whether new work is refused.
     pub draining: AtomicBool,
+    /// Secrets of what runs.
+    pub given: Given,
     /// What comparing the two ends of links has found.
     pub compared: Compared,
     /// Providers that are processes.
@@ -157,7 +160,8 @@ impl Host {
             deps.lattice.clone()
         };
         let calls = Scope::new("calls between hosts");
-        let elsewhere = Elsewhere::open(&deps.lattice, &deps.cores, &calls).await?;
+        let call_max = config.wasmcloud.rpc_timeout.unwrap_or(crate::elsewhere::CALL_MAX);
+        let elsewhere = Elsewhere::open(&deps.lattice, call_max, &deps.cores, &calls).await?;
         let registries = Registries::new(&config.registries)?;
         let host = Host(Arc::new(Shared {
             config,
@@ -184,6 +188,7 @@ impl Host {
             event_inbox: Mutex::new(event_inbox),
             stop_requested: Stop::new(),
             draining: AtomicBool::new(false),
+            given: Given::default(),
             compared: Compared::default(),
             processes: Processes::default(),
             retiring: Scope::new("replaced providers"),
@@ -295,12 +300,28 @@ impl Shared {
         self.bind_to(&revision.bindings, Importer::of(&revision.order));
     }
 
+    /// Fetches the secrets that links of the importer have for providers of this host, so that calls over them find them. What cannot be had
+    /// is told by the provider, which does not take the link.
+    pub async fn fetch_secrets(&self, importer: Importer<'_>) {
+        let owner = given::owner(importer.application, importer.id);
+        if let Err(problem) = given::fetch(self, importer.config, &owner).await {
+            tracing::warn!(component = importer.id, %problem, "a secret of a component is missing");
+        }
+        let tables = self.tables.borrow().clone();
+        for link in tables.links_of(importer.id).iter().filter(|link| !link.target_config.is_empty()) {
+            if let Some(provider) = self.provider(&link.target) {
+                let owner = given::owner_of(&provider.order());
+                let _ = given::fetch(self, &link.target_config, &owner).await;
+            }
+        }
+    }
+
     /// Resolves links and config anew.
     pub fn bind_to(&self, bindings: &ArcSwap<Bindings>, importer: Importer<'_>) {
         // Several tasks bind at once. Whoever was overtaken resolves again, so that nothing older replaces something newer.
         bindings.rcu(|before| {
             let tables = self.tables.borrow().clone();
-            before.resolve(importer, &tables, |id| self.provider(id))
+            before.resolve(importer, &tables, &self.given, |id| self.provider(id))
         });
     }
 
@@ -308,6 +329,12 @@ impl Shared {
     pub fn image_of(&self, id: &str) -> Option<Arc<Image>> {
         let of_component = || Some(self.slot(id)?.current.load_full()?.component.image().clone());
         of_component().or_else(|| Some(self.provider(id)?.component()?.image().clone()))
+    }
+
+    /// Links and config of what runs under an id, if that is a component, be it a provider or not.
+    pub fn bindings_of(&self, id: &str) -> Option<Arc<Bindings>> {
+        let of_component = || Some(self.slot(id)?.current.load_full()?.bindings.load_full());
+        of_component().or_else(|| Some(self.provider(id)?.component()?.bindings()))
     }
 
     /// How long a call takes over the link of a component, in nanoseconds, if there were any.
@@ -419,21 +446,27 @@ pub async fn rebind(shared: Arc<Shared>, cx: umbel_supervisor::ChildContext) -> 
     let mut tables = shared.tables.subscribe();
     // Not the components: those that links lead to are found at each call.
     let mut providers = shared.providers.changes();
+    let mut given = shared.given.changes();
     cx.ready.notify();
     loop {
         tokio::select! {
             () = cx.stop.requested() => return Ok(()),
             changed = tables.changed() => if changed.is_err() { return Ok(()) },
             changed = providers.changed() => if changed.is_err() { return Ok(()) },
+            changed = given.changed() => if changed.is_err() { return Ok(()) },
         }
-        tables.borrow_and_update();
+        let now = tables.borrow_and_update().clone();
         providers.borrow_and_update();
+        given.borrow_and_update();
+        shared.given.trim(|name| now.config(name).is_some());
         for slot in shared.slots.all().values() {
             if let Some(revision) = slot.current.load_full() {
+                shared.fetch_secrets(Importer::of(&revision.order)).await;
                 shared.bind(&revision);
             }
         }
         for provider in shared.providers.all().values().filter_map(|slot| slot.component()) {
+            provider.fetch_secrets(&shared).await;
             provider.bind(&shared);
         }
         // A thousand changes within a moment are one pass over everything, not a thousand.

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
@@ -168,9 +169,13 @@ fn add(sum: &mut Usage, more: Usage) {
     sum.memory_bytes_max_seen = sum.memory_bytes_max_seen.max(more.memory_bytes_max_seen);
 }
 
-/// The limits that an order asks for, with those of wasmCloud's own fields where ours are absent.
-pub fn limits_of(scale: &Scale) -> Limits {
+/// The limits that an order asks for, with those of wasmCloud's own fields where ours are absent. `execution_max` is how long a call may
+/// take where neither says.
+pub fn limits_of(scale: &Scale, execution_max: Option<Duration>) -> Limits {
     let mut limits = scale.limits.clone().unwrap_or_default();
+    if let (None, Some(max)) = (&scale.limits, execution_max) {
+        limits.call_ms_max = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
+    }
     if scale.limits.is_none()
         && let Some(given) = &scale.component_limits
     {

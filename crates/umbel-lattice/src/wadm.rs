@@ -3,6 +3,7 @@
 //! The manager serves them on [`crate::subjects::wadm`]; extension fields have defaults and are left out when they have them.
 
 use crate::control::client::parse_answer;
+use crate::control::pages::request_whole;
 use crate::control::{ControlError, Endpoint, PartState};
 use crate::message::to_json;
 use crate::subjects::wadm as subject;
@@ -12,8 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use takeover::Takeover;
+use tokio::time::Instant;
 use umbel_core::Problem;
 use umbel_core::id::HostId;
 
@@ -471,7 +473,7 @@ impl Client {
         loop {
             let left = self.timeout.saturating_sub(begun.elapsed());
             let attempt = if is_shared && is_read { left.min(READ_MAX) } else { left };
-            match self.lattice.request_message(message.clone(), attempt).await {
+            match request_whole(&*self.lattice, message.clone(), attempt).await {
                 Err(error @ LatticeError::NoResponders { .. }) if is_shared => {
                     let wait_max = self.takeover.wait_max(&*self.lattice).await.min(self.timeout);
                     if begun.elapsed() >= wait_max {

@@ -123,7 +123,7 @@ impl Type {
             | (Type::String, Value::String(_))
             | (Type::Own(_), Value::Own(_) | Value::Input(_) | Value::Output(_))
             | (Type::Borrow(_), Value::Own(_) | Value::Borrow(_))
-            | (Type::Stream(_), Value::Stream(_))
+            | (Type::Stream(_), Value::Stream(_) | Value::Items(_))
             | (Type::Future(_), Value::Later(_)) => true,
             (Type::List(item), Value::Bytes(_)) => **item == Type::U8,
             (Type::FixedList(item, length), Value::Bytes(bytes)) => {

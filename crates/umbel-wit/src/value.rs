@@ -51,6 +51,8 @@ pub enum Value {
     Input(Input),
     /// `stream<u8>`.
     Stream(Input),
+    /// `stream<T>` of anything but bytes.
+    Items(Items),
     /// `own<output-stream>` of `wasi:io`: a place to write bytes to.
     Output(Output),
     /// `future<T>`: a plain value that comes later.
@@ -97,6 +99,27 @@ impl Input {
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Input")
+    }
+}
+
+/// Plain values that come one after another. Dropping it tells the producer that nobody takes more.
+pub struct Items(SyncWrapper<BoxStream<'static, Result<Value, Problem>>>);
+
+impl Items {
+    /// The values that the stream gives. It ends with `None`, or early with a problem.
+    pub fn new(stream: BoxStream<'static, Result<Value, Problem>>) -> Items {
+        Items(SyncWrapper::new(stream))
+    }
+
+    /// The stream.
+    pub fn into_stream(self) -> BoxStream<'static, Result<Value, Problem>> {
+        self.0.into_inner()
+    }
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Items")
     }
 }
 

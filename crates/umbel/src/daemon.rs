@@ -213,6 +213,7 @@ async fn host(
     config.heartbeat = up.heartbeat;
     (config.processes, config.adopt_grace) = (up.processes, up.adopt_grace);
     config.registries = up.registries.config()?;
+    config.wasmcloud = up.wasmcloud;
     config.own = Some(Own {
         path: program.clone(),
         guardian: vec![GUARDIAN_ARG.into()],

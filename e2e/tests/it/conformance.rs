@@ -3,6 +3,9 @@
 
 mod table;
 
+mod storage;
+mod wash_up;
+
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -156,6 +159,8 @@ fn start_host(server: &NatsServer, folder: &Path) -> Child {
     host.env("WASMCLOUD_CTL_HOST", "127.0.0.1");
     host.env("WASMCLOUD_CTL_PORT", server.address().port().to_string());
     host.env("WASMCLOUD_LABEL_zone", "a").env("WASMCLOUD_PROV_SHUTDOWN_DELAY_MS", "300");
+    // Tools say so too.
+    host.env("WASMCLOUD_ALLOW_FILE_LOAD", "true");
     host.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 

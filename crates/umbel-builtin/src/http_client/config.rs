@@ -71,6 +71,8 @@ impl Settings {
         match key {
             // The second name is that of wasmCloud 1.x's http-client.
             "ca_file" | "ssl_certs_file" => self.ca_file = (!value.is_empty()).then(|| value.into()),
+            // Public authorities are always trusted here, and no others of the system.
+            "load_native_certs" | "load_webpki_certs" => drop(flag(key, value)?),
             "deny_private" => self.deny_private = flag(key, value)?,
             "http2" => {
                 self.http2 = match value {

@@ -2,11 +2,23 @@
 
 use super::authority::HostName;
 use super::error::ServerError;
+use super::manner::{self, Manner};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
 
-/// Keys that wasmCloud 1.x's http-server knows and that have no meaning of their own here.
-const ACCEPTED: &[&str] = &["routing_mode"];
+/// Keys that wasmCloud 1.x's http-server knows and that have no meaning of their own here: a link is routed by what it says, and
+/// connections are kept.
+const ACCEPTED: &[&str] = &["routing_mode", "disable_keepalive"];
+
+/// Keys of it that are not served here, and what to do instead.
+const NOT_SERVED: &[(&str, &str)] = &[
+    ("tls_cert_file", TLS),
+    ("tls_priv_key_file", TLS),
+    ("config_json", "write its keys one by one"),
+    ("config_b64", "write its keys one by one"),
+];
+const TLS: &str = "TLS is not served here; put a proxy before it, or start the platform with `--no-stand-ins` and the image serves itself";
 
 /// Which listener a claim is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +40,8 @@ pub(crate) struct Claim {
     pub(crate) paths: Vec<String>,
     pub(crate) component: String,
     pub(crate) application: Option<String>,
+    /// What is done beside asking the component.
+    pub(crate) manner: Option<Arc<Manner>>,
 }
 
 impl Claim {
@@ -47,13 +61,15 @@ impl Claim {
         {
             return Err(ServerError::Contract { contract: contract.to_string() });
         }
-        let values = &link.source_values;
+        let (values, provider) = (&small(&link.source_settings()), &small(provider));
         check_keys(values)?;
         let component = link.link.target.clone();
-        let on = match values.get("address").or_else(|| provider.get("default_address")) {
+        let port = values.get("port").map(|port| format!("127.0.0.1:{port}"));
+        let on = match values.get("address").or(port.as_ref()).or_else(|| provider.get("default_address")) {
             Some(text) => listener(text, shared)?,
             None => On::Shared,
         };
+        let manner = Manner::read(provider, values)?;
         let mut hosts = list(values, &["host", "hosts"], host)?;
         if hosts.is_empty() && on == On::Shared {
             hosts.push(default_host(application.as_deref(), &component));
@@ -62,32 +78,46 @@ impl Claim {
         if paths.is_empty() {
             paths.push(String::new());
         }
-        Ok(Claim { key: link.link.key(), on, hosts, paths, component, application })
+        Ok(Claim { key: link.link.key(), on, hosts, paths, component, application, manner })
     }
 }
 
 /// Checks the provider's own config.
 pub(crate) fn check_provider(values: &Values) -> Result<(), ServerError> {
-    for (key, value) in values {
+    let values = small(values);
+    for (key, value) in &values {
         match key.as_str() {
             "default_address" => drop(listener(value, &[])?),
-            key if ACCEPTED.contains(&key) => {}
+            "header" if value.eq_ignore_ascii_case("host") => {}
+            "header" => {
+                let reason = "only `host` says here for which component a request is".into();
+                return Err(ServerError::LinkConfig { key: key.clone(), reason });
+            }
+            key if ACCEPTED.contains(&key) || manner::KEYS.contains(&key) => {}
             _ => return Err(unknown(key)),
         }
     }
-    Ok(())
+    Manner::read(&values, &Values::new()).map(drop)
 }
 
 fn check_keys(values: &Values) -> Result<(), ServerError> {
-    let known = ["host", "hosts", "path", "paths", "address"];
-    match values.keys().find(|key| !known.contains(&key.as_str()) && !ACCEPTED.contains(&key.as_str())) {
+    let known = ["host", "hosts", "path", "paths", "address", "port"];
+    let is_known = |key: &str| known.contains(&key) || ACCEPTED.contains(&key) || manner::KEYS.contains(&key);
+    match values.keys().find(|key| !is_known(key)) {
         Some(key) => Err(unknown(key)),
         None => Ok(()),
     }
 }
 
 fn unknown(key: &str) -> ServerError {
-    ServerError::LinkConfig { key: key.chars().take(60).collect(), reason: "this key is not known".into() }
+    let instead = NOT_SERVED.iter().find(|(name, _)| *name == key).map(|(_, instead)| *instead);
+    let reason = instead.unwrap_or("this key is not known").into();
+    ServerError::LinkConfig { key: key.chars().take(60).collect(), reason }
+}
+
+/// With keys in small letters: wasmCloud takes them in any.
+fn small(values: &Values) -> Values {
+    values.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())).collect()
 }
 
 fn listener(text: &str, shared: &[SocketAddr]) -> Result<On, ServerError> {

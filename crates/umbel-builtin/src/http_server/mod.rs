@@ -35,6 +35,7 @@ mod connection;
 mod framing;
 mod link;
 mod listener;
+mod manner;
 mod quiet;
 mod router;
 mod server;
@@ -98,6 +99,10 @@ impl HttpServer {
 impl Factory for HttpServer {
     fn name(&self) -> &'static str {
         "http-server"
+    }
+
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["http-server"]
     }
 
     fn contracts(&self) -> Vec<Contract> {

@@ -146,7 +146,13 @@ impl Service {
             return Err(self.nothing_here(request, &table));
         };
         match route.targets.http(&route.claim.component) {
-            Some(handler) => Ok((route.shards[self.connection.core].clone(), handler)),
+            Some(handler) => {
+                let handler = match &route.claim.manner {
+                    Some(manner) => manner.around(handler),
+                    None => handler,
+                };
+                Ok((route.shards[self.connection.core].clone(), handler))
+            }
             None => Err(target_down(&route.claim)),
         }
     }

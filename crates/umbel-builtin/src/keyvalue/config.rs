@@ -5,6 +5,19 @@ use super::place::NAME_BYTES_MAX;
 use std::time::Duration;
 use umbel_core::link::Values;
 
+/// Keys of wasmCloud 1.x's keyvalue-nats that say how to reach a server, and how it keeps a bucket. There is none here.
+const WITHOUT_MEANING: &[&str] = &[
+    "cluster_uri",
+    "cluster_uris",
+    "js_domain",
+    "client_jwt",
+    "client_seed",
+    "tls_ca",
+    "tls_ca_file",
+    "max_write_wait",
+    "enable_bucket_auto_create",
+];
+
 /// The validated settings of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -45,6 +58,7 @@ impl Settings {
                 "total_bytes_max" => settings.total_bytes_max = number(1 << 50)?,
                 "page_keys_max" => settings.page_keys_max = size(10_000)?,
                 "watch_timeout_ms" => settings.watch_timeout = Duration::from_millis(number(86_400_000)?),
+                key if WITHOUT_MEANING.contains(&key) => {}
                 _ => return Err(unknown(key)),
             }
         }
@@ -80,6 +94,7 @@ impl Target {
             ("scope", "application") => self.shared = false,
             ("scope", "shared") => self.shared = true,
             ("scope", _) => return Err(wrong(key, value, "`application` or `shared`")),
+            (key, _) if WITHOUT_MEANING.contains(&key) => {}
             _ => return Ok(false),
         }
         Ok(true)

@@ -423,7 +423,11 @@ pub async fn limits_are_kept(client: &Client, limits: Limits) {
     other(b.set_many(&[("small", "v".into()), ("big", bigger)]).await);
     assert_eq!(b.exists("big").await, Ok(true), "what was refused has deleted nothing");
     assert_eq!(b.exists("small").await, Ok(false), "nothing of a refused batch is there");
-    other(client.open(&"b".repeat(100_000)).await.map(drop));
+    match client.open(&"b".repeat(100_000)).await {
+        // A client of wasmCloud 1.x asks nobody before the first call in a bucket.
+        Ok(bucket) => other(bucket.exists("key").await),
+        refused => other(refused.map(drop)),
+    }
     b.delete_many(&["big", &long]).await.expect("delete");
 }
 

@@ -47,6 +47,8 @@ impl Settings {
             match key.as_str() {
                 // Manifests of wasmCloud 1.x have it in either case.
                 "url" | "URL" => settings.url = Url::new(value)?,
+                // wasmCloud 1.x's own times of connections; `timeout_ms` is for all of it here.
+                key if is_of_connections(key) => {}
                 "prefix" if is_prefix(value) => settings.prefix.clone_from(value),
                 "prefix" => return Err(wrong(key, value, "1 to 100 letters, digits and `/._-`")),
                 "timeout_ms" => settings.timeout = Duration::from_millis(number(600_000)?),
@@ -59,6 +61,16 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+fn is_of_connections(key: &str) -> bool {
+    let known = [
+        "backend_reconnect_num_retries",
+        "backend_reconnect_max_delay_ms",
+        "backend_connection_timeout_ms",
+        "backend_response_timeout_ms",
+    ];
+    known.iter().any(|known| key.eq_ignore_ascii_case(known))
 }
 
 fn is_prefix(text: &str) -> bool {
@@ -86,6 +98,8 @@ impl LinkConfig {
         for (key, value) in values {
             if key.eq_ignore_ascii_case("url") {
                 config.url = Some(Url::new(value)?);
+            } else if is_of_connections(key) {
+                continue;
             } else if !config.target.set(key, value)? {
                 return Err(unknown(key));
             }

@@ -60,6 +60,10 @@ impl Factory for MessagingNats {
         "messaging-nats"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["messaging-nats"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         let draft = ["types", "producer", "request-reply", "incoming-handler"];
         let wasmcloud = ["consumer", "handler"].into_iter().chain(draft).collect::<Vec<_>>();

@@ -62,6 +62,10 @@ impl Factory for Postgres {
         "sqldb-postgres"
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["sqldb-postgres"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasmcloud", "postgres", &["query", "prepared", "types"])]
     }
@@ -131,7 +135,7 @@ struct PostgresProvider {
 impl Provider for PostgresProvider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         // A call brings its link along; here it is only seen whether it can be served.
-        let link = Link { values: link.target_values, ..Link::default() };
+        let link = Link { values: link.target_settings(), ..Link::default() };
         self.server.databases().find(&link).map(drop).map_err(told)
     }
 

@@ -29,3 +29,5 @@ mod server;
 mod smuggling;
 mod streaming;
 mod tls;
+#[cfg(all(feature = "keyvalue", feature = "blobstore"))]
+mod wrpc;

@@ -143,4 +143,9 @@ codes! {
         why: "It has ended, or failed to start, five times in five minutes. The reason that it gave last is in the message.",
         help: "mend the reason, then `umbel provider start PROVIDER`; a later deploy starts it too",
     }
+    835 FILE_LOAD Denied {
+        title: "files are not loaded for clients of the lattice",
+        why: "Whoever reaches the lattice could have a host run any file of its machine. Applications that `umbel deploy` brings are not concerned.",
+        help: "push it to a registry (`umbel push`), or start the host with `--allow-file-load` or WASMCLOUD_ALLOW_FILE_LOAD=true",
+    }
 }

@@ -138,6 +138,10 @@ impl Factory for Fakes {
         self.1
     }
 
+    fn stands_in_for(&self) -> &'static [&'static str] {
+        &["fake"]
+    }
+
     fn contracts(&self) -> Vec<Contract> {
         vec![Contract::new("wasi", "http", &["outgoing-handler", "incoming-handler"])]
     }

@@ -7,6 +7,7 @@ use super::message::{
     RegistryAnswer, RegistryPut, RegistryQuery, Scale, StartProvider, StopHost, StopProvider, Update,
     link_body,
 };
+use super::pages::request_whole;
 use super::response::CtlResponse;
 use super::roll::Roll;
 use super::view::{Host, Inventory};
@@ -304,7 +305,8 @@ impl Client {
 
     /// One request, its whole answer.
     async fn ask<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<CtlResponse<T>> {
-        let reply = self.lattice.request(&subject, body, self.timeout).await?;
+        let request = Message::new(subject.clone(), body);
+        let reply = request_whole(&*self.lattice, request, self.timeout).await?;
         answered(&subject, &reply)
     }
 

@@ -46,7 +46,7 @@ struct Reading {
 pub(crate) enum Kind {
     /// A stream.
     Chunks,
-    /// The value of a future.
+    /// The value of a future, or chunks of values: their reader takes them apart.
     Value,
 }
 
@@ -94,6 +94,11 @@ impl Inlet {
         state.end.get_or_insert_with(|| Err(why.clone()));
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Its reader has found the end in what came.
+    pub(crate) fn finish(&self) {
+        self.lock().end = Some(Ok(()));
     }
 
     /// The next bytes; `None` at the end.

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::code::{guest, wire};
-use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::value::{Input, Items, Later, Output};
 use umbel_wit::{Resource, Type, Value};
 
 /// Limits of a client.
@@ -112,6 +112,13 @@ impl Client {
     /// How many calls are under way.
     pub fn calls(&self) -> usize {
         self.inner.lock().len()
+    }
+
+    /// Whether what serves the target speaks the additions. Of wasmCloud 1.x nobody answers, nor where nobody is.
+    pub async fn is_ours(&self, target: &str, within: Duration) -> bool {
+        let lattice = &self.inner.lattice;
+        let asked = lattice.request(&extra(lattice.name(), target, "speaks"), Bytes::new(), within).await;
+        asked.is_ok_and(|answer| window_of(&answer.headers).is_some())
     }
 
     /// Calls a function. Dropping the future ends the call, and tells the server.
@@ -375,15 +382,19 @@ async fn called(
         client: &client,
         target: &outgoing.target,
         inputs: Vec::new(),
+        items: Vec::new(),
         laters: Vec::new(),
         kept: Kept::new(&client.lent),
     };
     let mut params =
         codec::encode(args, &signature.params, &mut giving).map_err(|error| Problem::from(&error))?;
-    let Giving { mut inputs, mut laters, kept, .. } = giving;
+    let Giving { mut inputs, mut items, mut laters, kept, .. } = giving;
     let mut send_streams = || {
         for (channel, input) in inputs.drain(..) {
             line.send(channel, input.into_stream(), flight.clone());
+        }
+        for (channel, ty, items) in items.drain(..) {
+            line.send_items(channel, ty, items, flight.clone());
         }
         for (channel, ty, later) in laters.drain(..) {
             line.send_later(channel, ty, later, flight.clone());
@@ -516,6 +527,7 @@ struct Giving<'c> {
     client: &'c Inner,
     target: &'c str,
     inputs: Vec<(String, Input)>,
+    items: Vec<(String, Type, Items)>,
     laters: Vec<(String, Type, Later)>,
     kept: Kept<'c>,
 }
@@ -539,6 +551,11 @@ impl Lend for Giving<'_> {
 
     fn input(&mut self, path: &[u32], input: Input) -> Result<(), Problem> {
         self.inputs.push((channel("params", path), input));
+        Ok(())
+    }
+
+    fn items(&mut self, path: &[u32], ty: &Type, items: Items) -> Result<(), Problem> {
+        self.items.push((channel("params", path), ty.clone(), items));
         Ok(())
     }
 
@@ -574,6 +591,10 @@ impl Take for Taking<'_> {
             Some(bytes) => Ok(super::server::whole(bytes)),
             None => Ok(self.flight.line.input(channel("results", path), self.flight.clone())),
         }
+    }
+
+    fn items(&mut self, path: &[u32], ty: &Type) -> Result<Items, Problem> {
+        Ok(self.flight.line.items(channel("results", path), ty, self.flight.clone()))
     }
 
     fn output(&mut self, path: &[u32]) -> Result<Output, Problem> {

@@ -6,16 +6,19 @@ use super::{put_problem, window_of};
 use crate::{Lattice, Message, Spawn};
 use bytes::Bytes;
 use futures::StreamExt;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use umbel_core::Problem;
-use umbel_wit::value::{Input, Later, Output};
-use umbel_wit::{ByteStream, Type};
+use umbel_wit::value::{Input, Items, Later, Output};
+use umbel_wit::{ByteStream, Type, Value};
 
 /// Largest piece of a stream in one message.
 const PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// How many values of a stream go in one message.
+const ITEMS_AT_ONCE: usize = 128;
 
 /// How long a stream may stand still. A peer that is gone without a word would hold its memory for ever.
 const STILL_MAX: Duration = Duration::from_secs(600);
@@ -138,6 +141,19 @@ impl Line {
         Input::new(futures::stream::unfold(reading, Open::step).boxed())
     }
 
+    /// The values that come on a channel. `kept` lives as long as they do.
+    pub(crate) fn items<K: Send + 'static>(self: &Arc<Self>, channel: String, ty: &Type, kept: K) -> Items {
+        let Some(inlet) = self.inlet(&channel) else {
+            let why = broken("there are too many streams");
+            return Items::new(futures::stream::once(async { Err(why) }).boxed());
+        };
+        inlet.is_of(Kind::Value);
+        let open = Open { line: self.clone(), inlet, channel, _kept: kept };
+        let reading =
+            Parsing { open: Some(open), ty: ty.clone(), unread: Vec::new(), ready: VecDeque::new() };
+        Items::new(futures::stream::unfold(reading, Parsing::step).boxed())
+    }
+
     /// The value that comes on a channel. `kept` lives as long as it is waited for.
     pub(crate) fn later<K: Send + 'static>(self: &Arc<Self>, channel: &str, ty: &Type, kept: K) -> Later {
         let (inlet, ty) = (self.inlet(channel), ty.clone());
@@ -217,7 +233,7 @@ impl Line {
         let outlet = self.outlet(&channel);
         let (line, told) = (self.clone(), Told(writing.clone()));
         (self.spawn)(Box::pin(async move {
-            line.pump(&channel, &outlet, receiver.map(Ok).boxed(), Some(&told.0)).await;
+            line.pump(&channel, &outlet, receiver.map(Ok).boxed(), chunk, Some(&told.0)).await;
             drop((told, kept));
         }));
         (Output(sender), writing)
@@ -228,7 +244,33 @@ impl Line {
         let outlet = self.outlet(&channel);
         let line = self.clone();
         (self.spawn)(Box::pin(async move {
-            line.pump(&channel, &outlet, stream, None).await;
+            line.pump(&channel, &outlet, stream, chunk, None).await;
+            drop(kept);
+        }));
+    }
+
+    /// Sends the values on a channel, in a task of its own.
+    pub(crate) fn send_items<K: Send + 'static>(
+        self: &Arc<Self>,
+        channel: String,
+        ty: Type,
+        items: Items,
+        kept: K,
+    ) {
+        let outlet = self.outlet(&channel);
+        let line = self.clone();
+        let chunks = items.into_stream().map(move |value| {
+            let value = codec::encode_plain(value?, &ty).map_err(|error| Problem::from(&error))?;
+            // A chunk of one.
+            Ok(Bytes::from([&[1], &*value].concat()))
+        });
+        // Several at once, where they are there.
+        let chunks = chunks.ready_chunks(ITEMS_AT_ONCE).map(|chunks: Vec<Result<Bytes, Problem>>| {
+            let all: Result<Vec<Bytes>, Problem> = chunks.into_iter().collect();
+            all.map(|chunks| Bytes::from(chunks.concat()))
+        });
+        (self.spawn)(Box::pin(async move {
+            line.pump(&channel, &outlet, chunks.boxed(), <[u8]>::to_vec, None).await;
             drop(kept);
         }));
     }
@@ -258,7 +300,15 @@ impl Line {
         Some(filling)
     }
 
-    async fn pump(&self, channel: &str, outlet: &Outlet, mut stream: ByteStream, writing: Option<&Writing>) {
+    /// Sends a stream piece by piece, each as `framed`.
+    async fn pump(
+        &self,
+        channel: &str,
+        outlet: &Outlet,
+        mut stream: ByteStream,
+        framed: fn(&[u8]) -> Vec<u8>,
+        writing: Option<&Writing>,
+    ) {
         let Ok(Some(peer)) = tokio::time::timeout(ACCEPT_MAX, self.peer()).await else { return };
         let subject = format!("{peer}.{channel}");
         let mut sent = 0_u64;
@@ -281,7 +331,7 @@ impl Line {
             };
             match next {
                 Some(Ok(bytes)) => {
-                    if !self.send_piece(&subject, outlet, bytes, &mut sent).await {
+                    if !self.send_piece(&subject, outlet, bytes, framed, &mut sent).await {
                         return;
                     }
                 }
@@ -304,7 +354,14 @@ impl Line {
     }
 
     /// Sends bytes as the reader lets them; `false` if it reads no more.
-    async fn send_piece(&self, subject: &str, outlet: &Outlet, mut bytes: Bytes, sent: &mut u64) -> bool {
+    async fn send_piece(
+        &self,
+        subject: &str,
+        outlet: &Outlet,
+        mut bytes: Bytes,
+        framed: fn(&[u8]) -> Vec<u8>,
+        sent: &mut u64,
+    ) -> bool {
         // The length of the piece and the subject come along.
         let piece_max = PIECE_BYTES_MAX.min(self.lattice.payload_bytes_max() / 2).max(1);
         while !bytes.is_empty() {
@@ -315,7 +372,7 @@ impl Line {
             }
             let piece = bytes.split_to(bytes.len().min(piece_max));
             *sent += piece.len() as u64;
-            if self.lattice.publish(Message::new(subject, chunk(&piece))).await.is_err() {
+            if self.lattice.publish(Message::new(subject, framed(&piece))).await.is_err() {
                 return false;
             }
         }
@@ -493,6 +550,46 @@ impl<K: Send + 'static> Open<K> {
             self.line.tell("credit", &self.channel, taken.to_string().into()).await;
         }
         Some((next, self))
+    }
+}
+
+/// A stream of values that is being read.
+struct Parsing<K: Send + 'static> {
+    open: Option<Open<K>>,
+    ty: Type,
+    unread: Vec<u8>,
+    ready: VecDeque<Value>,
+}
+
+impl<K: Send + 'static> Parsing<K> {
+    async fn step(mut self) -> Option<(Result<Value, Problem>, Parsing<K>)> {
+        loop {
+            if let Some(value) = self.ready.pop_front() {
+                return Some((Ok(value), self));
+            }
+            let open = self.open.take()?;
+            match codec::decode_chunk(&Bytes::from(self.unread.clone()), &self.ty) {
+                Ok((values, _)) if values.is_empty() => {
+                    open.inlet.finish();
+                    return None;
+                }
+                Ok((values, length)) => {
+                    self.unread.drain(..length);
+                    self.ready.extend(values);
+                    self.open = Some(open);
+                }
+                Err(CodecError::Incomplete) if self.unread.len() < codec::BYTES_MAX => {
+                    match open.step().await? {
+                        (Ok(bytes), open) => {
+                            self.unread.extend_from_slice(&bytes);
+                            self.open = Some(open);
+                        }
+                        (Err(why), _) => return Some((Err(why), self)),
+                    }
+                }
+                Err(error) => return Some((Err(Problem::from(&error)), self)),
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //!    S.stop.… ─▶  ◀─ C.stop.…                                         the reader of a stream reads no more
 //!    {lattice}.{target}.umbel.v1.cancel  reply C ─▶                   nobody waits for the result any more
 //!    {lattice}.{target}.umbel.v1.drop    reply C ─▶                   resources that the client has dropped
+//!    {lattice}.{target}.umbel.v1.speaks  reply R ─▶  ◀─ R             whether the server speaks the additions
 //! ```
 //!
 //! A peer of ours says so with the header [`PEER`]; then a call of plain values is two messages. Towards one that does not, every message

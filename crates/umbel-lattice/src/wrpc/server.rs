@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use umbel_core::Problem;
 use umbel_core::code::{guest, wire};
-use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::value::{Input, Items, Later, Output};
 use umbel_wit::{Call, Link, Resource, Serve, Type, Value};
 
 /// Who calls, as it says itself.
@@ -276,6 +276,14 @@ impl Inner {
                     self.spec.lent.forget(client, &handle);
                 }
             }
+            "speaks" => {
+                let (lattice, reply) = (self.lattice.clone(), reply.clone());
+                let answer = Message::new(reply, Bytes::new()).with_header(PEER, WINDOW.to_string());
+                (self.spawn)(Box::pin(async move {
+                    // Who does not hear it takes us for a peer of wasmCloud 1.x.
+                    let _ = lattice.publish(answer).await;
+                }));
+            }
             _ => {}
         }
     }
@@ -408,13 +416,15 @@ impl Inner {
             client: peer.client,
             source: peer.source,
             inputs: Vec::new(),
+            items: Vec::new(),
             outputs: Vec::new(),
             laters: Vec::new(),
         };
         let encoded = codec::encode(value, &turn.signature.result, &mut giving);
         let bytes = encoded.map_err(|error| Problem::from(&error))?;
-        let Giving { inputs, outputs, laters, .. } = giving;
-        let has_streams = !inputs.is_empty() || !outputs.is_empty() || !laters.is_empty();
+        let Giving { inputs, items, outputs, laters, .. } = giving;
+        let has_streams =
+            !inputs.is_empty() || !items.is_empty() || !outputs.is_empty() || !laters.is_empty();
         // Readers are there before the client can write to them.
         for (channel, output) in outputs {
             let filling = line.fill(channel, output, seat.clone());
@@ -423,6 +433,9 @@ impl Inner {
         self.send(line, &format!("{}.results", peer.reply), bytes.into(), peer.is_ours, has_streams).await?;
         for (channel, input) in inputs {
             line.send(channel, input.into_stream(), seat.clone());
+        }
+        for (channel, ty, items) in items {
+            line.send_items(channel, ty, items, seat.clone());
         }
         for (channel, ty, later) in laters {
             line.send_later(channel, ty, later, seat.clone());
@@ -623,6 +636,10 @@ impl Take for Taking<'_> {
         }
     }
 
+    fn items(&mut self, path: &[u32], ty: &Type) -> Result<Items, Problem> {
+        Ok(self.line.items(channel("params", path), ty, self.seat.clone()))
+    }
+
     fn output(&mut self, _: &[u32]) -> Result<Output, Problem> {
         Err(problem(guest::NOT_CARRIED, "an `output-stream` cannot be an argument of a call over the wire"))
     }
@@ -638,6 +655,7 @@ struct Giving<'c> {
     client: &'c str,
     source: &'c str,
     inputs: Vec<(String, Input)>,
+    items: Vec<(String, Type, Items)>,
     outputs: Vec<(String, Output)>,
     laters: Vec<(String, Type, Later)>,
 }
@@ -655,6 +673,11 @@ impl Lend for Giving<'_> {
 
     fn input(&mut self, path: &[u32], input: Input) -> Result<(), Problem> {
         self.inputs.push((channel("results", path), input));
+        Ok(())
+    }
+
+    fn items(&mut self, path: &[u32], ty: &Type, items: Items) -> Result<(), Problem> {
+        self.items.push((channel("results", path), ty.clone(), items));
         Ok(())
     }
 

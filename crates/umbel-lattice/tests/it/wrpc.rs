@@ -15,7 +15,7 @@ use umbel_lattice::unix::Door;
 use umbel_lattice::wrpc::{
     Caller, Catalog, Client, ClientLimits, Lent, Links, Outgoing, Server, ServerLimits, ServerSpec,
 };
-use umbel_wit::value::{Input, Output};
+use umbel_wit::value::{Input, Items, Output};
 use umbel_wit::{Call, Link, Resource, Serve, Value};
 
 const WIT: &str = "
@@ -29,7 +29,8 @@ const WIT: &str = "
       echo: func(bytes: list<u8>) -> list<u8>;
       upper: async func(text: stream<u8>) -> stream<u8>;
       count: async func(text: stream<u8>) -> u64;
-      numbers: async func(numbers: stream<u64>) -> u64;
+      numbers: async func(numbers: stream<u64>) -> stream<string>;
+      ticks: async func(ticks: stream) -> u64;
       nothing: func(n: u64);
     }
     interface sink { use wasi:io/streams@0.2.0.{output-stream}; write: func() -> output-stream; written: func() -> u64; }
@@ -117,6 +118,14 @@ impl Serve for Store {
                         count += bytes?.len() as u64;
                     }
                     Ok(Some(count.into()))
+                }
+                ("numbers", Some(Value::Items(numbers))) => {
+                    let text = |number| match number {
+                        Ok(Value::U64(number)) => Ok(Value::from(number.to_string())),
+                        Ok(other) => panic!("{other:?} is no number"),
+                        Err(problem) => Err(problem),
+                    };
+                    Ok(Some(Value::Items(Items::new(numbers.into_stream().map(text).boxed()))))
                 }
                 ("write", None) => {
                     let (sender, mut receiver) = futures::channel::mpsc::channel::<Bytes>(1);
@@ -540,12 +549,57 @@ async fn output_streams_come_to_their_end_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn streams_of_anything_else_are_refused_by_name() {
+async fn streams_of_values_go_both_ways() {
+    for line in Line::all().await {
+        // One at a time at first, then more than the window takes; the texts are longer than one message.
+        let numbers = (0..100_000_u64).map(|n| Ok(Value::U64(n * n * n)));
+        let slowly = futures::stream::iter(numbers).then(|number| async {
+            if matches!(number, Ok(Value::U64(0..1_000))) {
+                tokio::task::yield_now().await;
+            }
+            number
+        });
+        let args = vec![Value::Items(Items::new(slowly.boxed()))];
+        let Some(Value::Items(texts)) = line.call("t:t/store", "numbers", args).await.expect("a stream")
+        else {
+            panic!("they are values")
+        };
+        let texts: Vec<Value> = texts.into_stream().map(|text| text.expect("whole")).collect().await;
+        assert_eq!(texts.len(), 100_000);
+        for (text, n) in texts.iter().zip(0_u64..) {
+            assert!(matches!(text, Value::String(text) if *text == (n * n * n).to_string()), "{n}: {text:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_values_that_breaks_says_why() {
+    for line in Line::all().await {
+        let broken = [Ok(Value::U64(7)), Err(Problem::new(guest::TRAPPED, "it trapped"))];
+        let broken = futures::stream::iter(broken).then(|number| async {
+            // Apart from the first: what is sent at once breaks at once.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            number
+        });
+        let args = vec![Value::Items(Items::new(broken.boxed()))];
+        let Some(Value::Items(texts)) = line.call("t:t/store", "numbers", args).await.expect("a stream")
+        else {
+            panic!("they are values")
+        };
+        let texts: Vec<_> = texts.into_stream().collect().await;
+        assert!(matches!(&texts[..], [Ok(Value::String(text)), Err(_)] if text == "7"), "{texts:?}");
+        let problem = texts.into_iter().find_map(Result::err).expect("a problem");
+        assert_eq!((problem.code, &*problem.message), (guest::TRAPPED, "it trapped"));
+    }
+}
+
+#[tokio::test]
+async fn streams_of_nothing_are_refused_by_name() {
     let line = Line::new(At::Process).await;
     let problem =
-        line.call("t:t/store", "numbers", vec![Value::Stream(pieces(1))]).await.expect_err("not carried");
+        line.call("t:t/store", "ticks", vec![Value::Stream(pieces(1))]).await.expect_err("not carried");
     assert_eq!(problem.code, guest::NOT_CARRIED);
-    assert!(problem.message.contains("stream<u64>"), "{problem}");
+    assert!(problem.message.contains("stream"), "{problem}");
 }
 
 #[tokio::test]

@@ -291,7 +291,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Result(_) => "a result",
         Value::Flags(_) => "flags",
         Value::Own(_) | Value::Borrow(_) => "a resource",
-        Value::Input(_) | Value::Stream(_) => "a stream",
+        Value::Input(_) | Value::Stream(_) | Value::Items(_) => "a stream",
         Value::Output(_) => "a place to write to",
         Value::Later(_) => "a future",
     }

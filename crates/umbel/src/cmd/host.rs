@@ -18,6 +18,7 @@ use umbel_core::Problem;
 use umbel_core::code::{api, host as code, lattice as lattice_code};
 use umbel_core::id::LatticeName;
 use umbel_core::nkey::{KeyKind, KeyPair};
+use umbel_host::wasmcloud::Wasmcloud;
 
 /// Hosts of one lattice that a machine may have without a seed each.
 const HOSTS_MAX: usize = 64;
@@ -85,6 +86,18 @@ pub(crate) struct Args {
     /// Seconds between heartbeats
     #[arg(long, env = "WASMCLOUD_HEARTBEAT_INTERVAL_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     heartbeat_interval_seconds: u64,
+    /// Whether components and providers may be files of this machine
+    #[arg(long, env = "WASMCLOUD_ALLOW_FILE_LOAD", value_parser = clap::builder::FalseyValueParser::new())]
+    allow_file_load: bool,
+    /// Milliseconds that a call to another host or a provider process may take, unless the caller says so itself
+    #[arg(long, env = "WASMCLOUD_RPC_TIMEOUT_MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    rpc_timeout_ms: u64,
+    /// Milliseconds that a call of a component may take, unless its limits say so
+    #[arg(long, env = "WASMCLOUD_MAX_EXECUTION_TIME_MS", default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    max_execution_time_ms: u64,
+    /// Whether well-known providers (http-server, blobstore-fs and others) are pulled and run as they are, with no builtin in their place
+    #[arg(long, env = "UMBEL_NO_STAND_INS", value_parser = clap::builder::FalseyValueParser::new())]
+    no_stand_ins: bool,
     /// The port of the shared HTTP listener; links with an address of their own listen there. 0 is any free one
     #[arg(long, env = "UMBEL_HTTP_PORT", default_value_t = 0)]
     http_port: u16,
@@ -164,6 +177,12 @@ fn up(args: &Args) -> Result<up::Up, Problem> {
     up.heartbeat = Duration::from_secs(args.heartbeat_interval_seconds);
     up.registries =
         Registries::given(&args.allowed_insecure, &args.tls_ca_path, None, args.config_service_enabled)?;
+    up.wasmcloud = Wasmcloud {
+        stand_ins: !args.no_stand_ins,
+        file_load: args.allow_file_load,
+        rpc_timeout: Some(Duration::from_millis(args.rpc_timeout_ms)),
+        execution_max: Some(Duration::from_millis(args.max_execution_time_ms)),
+    };
     // Whoever starts hosts of wasmCloud manages applications with wadm.
     up.on = lattice::On { carrier: lattice::Carrier::Nats(Box::new(reach)), manages: false };
     Ok(up)
@@ -211,6 +230,20 @@ mod tests {
         assert_eq!(up.heartbeat, Duration::from_secs(5));
         assert!(!up.on.manages && up.api.is_none());
         assert_eq!(up.on.variables()[0].1, Some("nats://hub.example:4333"));
+        let plain = Wasmcloud {
+            stand_ins: true,
+            file_load: false,
+            rpc_timeout: Some(Duration::from_secs(2)),
+            execution_max: Some(Duration::from_secs(600)),
+        };
+        assert_eq!(up.wasmcloud, plain, "the defaults are those of wasmCloud");
+        let told = read("--allow-file-load --rpc-timeout-ms 500 --max-execution-time-ms 3000 --no-stand-ins");
+        let told = told.unwrap().wasmcloud;
+        assert!(told.file_load && !told.stand_ins);
+        assert_eq!(
+            (told.rpc_timeout, told.execution_max),
+            (Some(Duration::from_millis(500)), Some(Duration::from_secs(3)))
+        );
         let tls = read("--nats-host ::1 --ctl-tls").unwrap();
         assert_eq!(tls.on.variables()[0].1, Some("tls://[::1]:4222"));
     }

@@ -179,10 +179,19 @@ fn providers(providers: &[Provider], style: Style) -> String {
     let rows: Vec<Vec<Cell>> = providers
         .iter()
         .map(|provider| {
-            vec![cell(&provider.id), state(&provider.state), cell(&provider.kind), cell(&provider.reference)]
+            let image = stood_in(&provider.kind, &provider.reference);
+            vec![cell(&provider.id), state(&provider.state), cell(&provider.kind), cell(&image)]
         })
         .collect();
     table(&["PROVIDER", "STATE", "KIND", "IMAGE"], &rows, style)
+}
+
+/// The reference, and whether a builtin serves in the place of what it names.
+pub(in crate::cmd) fn stood_in(kind: &str, reference: &str) -> String {
+    match kind == "builtin" && !reference.starts_with("builtin:") {
+        true => format!("in place of {reference}"),
+        false => reference.to_string(),
+    }
 }
 
 #[cfg(test)]

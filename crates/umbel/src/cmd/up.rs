@@ -3,6 +3,7 @@
 pub(crate) mod lattice;
 
 pub(crate) mod registries;
+pub(crate) mod wasmcloud;
 
 use self::registries::Registries;
 use crate::background::{self, Found};
@@ -22,6 +23,7 @@ use umbel_api::folder::{Running, StateFolder};
 use umbel_core::Problem;
 use umbel_core::code::call;
 use umbel_core::id::LatticeName;
+use umbel_host::wasmcloud::Wasmcloud;
 use umbel_runtime::config::CompileLimits;
 use umbel_supervisor::process::Policy;
 
@@ -96,6 +98,8 @@ pub(crate) struct Args {
     // Last: what they bring has a heading, which would be that of all that comes after them.
     #[command(flatten)]
     registries: registries::Args,
+    #[command(flatten)]
+    wasmcloud: wasmcloud::Args,
 }
 
 impl Args {
@@ -132,6 +136,8 @@ pub(crate) struct Up {
     pub(crate) heartbeat: Duration,
     /// How registries are asked.
     pub(crate) registries: Registries,
+    /// In what the host resembles one of wasmCloud 1.x.
+    pub(crate) wasmcloud: Wasmcloud,
 }
 
 impl Up {
@@ -150,6 +156,7 @@ impl Up {
             adopt_grace: ADOPT_GRACE,
             heartbeat: HEARTBEAT,
             registries: Registries::default(),
+            wasmcloud: Wasmcloud::default(),
         })
     }
 
@@ -161,11 +168,13 @@ impl Up {
             };
             labels.insert(key.to_string(), value.to_string());
         }
+        let on = On::new(&args.on)?;
         Ok(Up {
             http: SocketAddr::new(args.http_address, args.http_port.unwrap_or(HTTP_PORT_DEFAULT)),
             api: (!args.no_api_port).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port))),
             lattice: LatticeName::new(&args.lattice).map_err(|error| Problem::from(&error))?,
-            on: On::new(&args.on)?,
+            wasmcloud: args.wasmcloud.settings(on.is_shared()),
+            on,
             name: args.name.clone(),
             labels,
             instances: args.instances,
@@ -208,6 +217,7 @@ impl Up {
             add("--label", format!("{key}={value}"));
         }
         arguments.extend(self.registries.arguments());
+        arguments.extend(wasmcloud::arguments(&self.wasmcloud));
         if self.api.is_none() {
             arguments.push("--no-api-port".into());
         }

@@ -17,6 +17,7 @@ fn claim(number: usize, on: On, hosts: &[&str], paths: &[&str], app: &str) -> Cl
         paths: paths.iter().map(|p| (*p).to_string()).collect(),
         component: format!("component-{number}"),
         application: Some(app.into()),
+        manner: None,
     }
 }
 

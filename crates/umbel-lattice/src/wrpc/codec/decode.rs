@@ -3,9 +3,10 @@
 use super::leb::{signed, unsigned};
 use super::{BYTES_MAX, CodecError, DEPTH_MAX, INPUT, OUTPUT, Reader, STREAMS_MAX, VALUES_MAX};
 use bytes::Bytes;
+use futures::StreamExt;
 use umbel_core::Problem;
 use umbel_core::code::guest;
-use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::value::{Input, Items, Later, Output};
 use umbel_wit::{Resource, Type, Value};
 
 /// Gives what is more than bytes.
@@ -15,6 +16,9 @@ pub trait Take {
 
     /// A stream: all of its bytes, or those that come on a channel of their own.
     fn input(&mut self, path: &[u32], ready: Option<Bytes>) -> Result<Input, Problem>;
+
+    /// Plain values of the type that come on a channel of their own.
+    fn items(&mut self, path: &[u32], ty: &Type) -> Result<Items, Problem>;
 
     /// Where to write bytes that go to a channel of their own.
     fn output(&mut self, path: &[u32]) -> Result<Output, Problem>;
@@ -29,13 +33,23 @@ pub(crate) fn decode_plain(bytes: &Bytes, ty: &Type) -> Result<Value, CodecError
     values.into_iter().next().ok_or(CodecError::Incomplete)
 }
 
+/// Reads the chunk at the beginning of a stream's bytes: its values, and how many bytes it has.
+pub(crate) fn decode_chunk(bytes: &Bytes, ty: &Type) -> Result<(Vec<Value>, usize), CodecError> {
+    let mut plain = Plain;
+    let take: &mut dyn Take = &mut plain;
+    let mut from = From { reader: Reader::new(bytes), path: Vec::new(), left: VALUES_MAX, streams: 0, take };
+    let length = from.count()?;
+    let values = from.list(ty, length, 0)?;
+    Ok((values, bytes.len() - from.reader.left()))
+}
+
 /// Gives nothing.
 struct Plain;
 
 fn not_plain<T>() -> Result<T, Problem> {
     Err(Problem::new(
         guest::NOT_CARRIED,
-        "a future of a resource, a stream or another future cannot be carried",
+        "a stream or future of resources, streams or futures cannot be carried",
     ))
 }
 
@@ -45,6 +59,10 @@ impl Take for Plain {
     }
 
     fn input(&mut self, _: &[u32], _: Option<Bytes>) -> Result<Input, Problem> {
+        not_plain()
+    }
+
+    fn items(&mut self, _: &[u32], _: &Type) -> Result<Items, Problem> {
         not_plain()
     }
 
@@ -160,6 +178,7 @@ impl From<'_, '_> {
                 Value::Map(pairs)
             }
             Type::Stream(Some(element)) if **element == Type::U8 => Value::Stream(self.input()?),
+            Type::Stream(Some(element)) => Value::Items(self.items(element, depth)?),
             Type::Own(name) if name == INPUT => Value::Input(self.input()?),
             Type::Own(name) if name == OUTPUT => {
                 self.stream()?;
@@ -223,6 +242,16 @@ impl From<'_, '_> {
         let length = self.reader.length()?;
         let ready = if length == 0 { None } else { Some(self.reader.take(length)?) };
         self.take.input(&self.path, ready).map_err(CodecError::Refused)
+    }
+
+    fn items(&mut self, element: &Type, depth: usize) -> Result<Items, CodecError> {
+        self.stream()?;
+        let length = self.count()?;
+        if length == 0 {
+            return self.take.items(&self.path, element).map_err(CodecError::Refused);
+        }
+        let values = self.list(element, length, depth)?;
+        Ok(Items::new(futures::stream::iter(values.into_iter().map(Ok)).boxed()))
     }
 
     fn later(&mut self, ty: &Type, depth: usize) -> Result<Later, CodecError> {

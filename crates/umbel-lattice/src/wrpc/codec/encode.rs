@@ -5,7 +5,7 @@ use super::{BYTES_MAX, CodecError, DEPTH_MAX, INPUT, OUTPUT, STREAMS_MAX};
 use bytes::Bytes;
 use umbel_core::Problem;
 use umbel_core::code::guest;
-use umbel_wit::value::{Input, Later, Output};
+use umbel_wit::value::{Input, Items, Later, Output};
 use umbel_wit::{Resource, Type, Value};
 
 /// Takes over what is more than bytes. Paths say where a stream stands: the number of the argument, then of fields and elements.
@@ -15,6 +15,9 @@ pub trait Lend {
 
     /// Bytes that will be sent on a channel of their own.
     fn input(&mut self, path: &[u32], input: Input) -> Result<(), Problem>;
+
+    /// Plain values of the type that will be sent on a channel of their own.
+    fn items(&mut self, path: &[u32], ty: &Type, items: Items) -> Result<(), Problem>;
 
     /// Bytes that will come back on a channel of their own.
     fn output(&mut self, path: &[u32], output: Output) -> Result<(), Problem>;
@@ -34,7 +37,7 @@ struct Plain;
 fn not_plain<T>() -> Result<T, Problem> {
     Err(Problem::new(
         guest::NOT_CARRIED,
-        "a future of a resource, a stream or another future cannot be carried",
+        "a stream or future of resources, streams or futures cannot be carried",
     ))
 }
 
@@ -44,6 +47,10 @@ impl Lend for Plain {
     }
 
     fn input(&mut self, _: &[u32], _: Input) -> Result<(), Problem> {
+        not_plain()
+    }
+
+    fn items(&mut self, _: &[u32], _: &Type, _: Items) -> Result<(), Problem> {
         not_plain()
     }
 
@@ -172,6 +179,10 @@ impl Writer<'_> {
     fn handle(&mut self, ty: &Type, value: Value) -> Result<(), CodecError> {
         match (ty, value) {
             (Type::Stream(Some(element)), Value::Stream(input)) if **element == Type::U8 => self.input(input),
+            (Type::Stream(Some(element)), Value::Items(items)) if **element != Type::U8 => {
+                self.stream()?;
+                self.lend.items(&self.path, element, items).map_err(CodecError::Refused)
+            }
             (Type::Own(name), Value::Input(input)) if name == INPUT => self.input(input),
             (Type::Own(name), Value::Output(output)) if name == OUTPUT => {
                 self.stream()?;

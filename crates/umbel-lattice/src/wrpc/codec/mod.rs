@@ -13,6 +13,7 @@
 //! | `flags` | a bit each, in as few bytes as they need |
 //! | `own`, `borrow` | length and bytes that only their server understands |
 //! | `stream<u8>`, `own<input-stream>` | `00`: the bytes come on a channel of their own; else a length and all the bytes |
+//! | `stream<T>` of a plain `T` | `00`: chunks, each a length and as many values, come on a channel of their own; else a chunk with all of them |
 //! | `own<output-stream>` | `00`: the bytes go back on a channel of their own |
 //! | `future<T>` of a plain `T` | `00`: the value comes on a channel of its own, and all of it is one message or several; `01`: the value follows |
 //!
@@ -23,8 +24,8 @@ mod decode;
 mod encode;
 mod leb;
 
-pub(crate) use decode::decode_plain;
 pub use decode::{Take, decode};
+pub(crate) use decode::{decode_chunk, decode_plain};
 pub(crate) use encode::encode_plain;
 pub use encode::{Lend, encode};
 pub(crate) use leb::put_unsigned;

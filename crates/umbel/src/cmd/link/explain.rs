@@ -1,5 +1,6 @@
 //! `umbel link explain`: why a link works, or does not.
 
+use crate::cmd::ps::stood_in;
 use crate::context::Context;
 use crate::fail::Failure;
 use crate::names;
@@ -128,7 +129,7 @@ fn what(target: &LinkTarget) -> String {
         other => other,
     };
     let reference = target.reference.as_deref().unwrap_or_default();
-    format!("{kind}, {}, {reference}", target.state)
+    format!("{kind}, {}, {}", target.state, stood_in(&target.kind, reference))
 }
 
 fn distance(target: &LinkTarget) -> String {

@@ -149,6 +149,11 @@ impl std::fmt::Debug for Start {
 }
 
 impl On {
+    /// Whether others can be on the lattice too.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self.carrier, Carrier::Own)
+    }
+
     pub(crate) fn new(args: &Args) -> Result<On, Problem> {
         if args.nats.is_some() && (args.with_nats || args.leaf.is_some()) {
             return Err(bad_argument(

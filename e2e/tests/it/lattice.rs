@@ -1,6 +1,7 @@
 //! Several hosts on one lattice, over a real nats-server: calls cross hosts, one manager leads, and what is lost is placed elsewhere.
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use umbel_testkit::Platform;
 use umbel_testkit::nats::NatsServer;
@@ -96,6 +97,18 @@ fn host_of(platform: &Platform, part: &str) -> Option<String> {
     ps["hosts"].as_array()?.iter().find(runs)?["name"].as_str().map(str::to_string)
 }
 
+/// Each host keeps what it has told itself, and whoever asks any of them sees all of it once.
+fn events_come_once_and_from_both(platform: &Platform) {
+    let lines = platform.succeed(&["events", "-o", "jsonl"]).unwrap();
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let all = |field: &str| -> BTreeSet<String> {
+        let of = |event: &Value| event["event"][field].as_str().or(event[field].as_str()).map(str::to_string);
+        events.iter().filter_map(of).collect()
+    };
+    assert_eq!(all("id").len(), events.len(), "{lines}");
+    assert_eq!(all("source").len(), 2, "{lines}");
+}
+
 #[test]
 fn an_application_spread_over_two_hosts_answers_at_either() {
     let server = NatsServer::start("").unwrap();
@@ -119,6 +132,7 @@ fn an_application_spread_over_two_hosts_answers_at_either() {
     // The same application from the other host's command line.
     let explained = far.succeed(&["link", "explain", "counter-counter"]).unwrap();
     assert!(explained.contains("keyvalue"), "{explained}");
+    events_come_once_and_from_both(&near);
     far.succeed(&["undeploy", "counter"]).unwrap();
     block_until("nothing to be left", || host_of(&near, "counter").is_none());
 }

@@ -99,14 +99,13 @@ fn host_of(platform: &Platform, part: &str) -> Option<String> {
 
 /// Each host keeps what it has told itself, and whoever asks any of them sees all of it once.
 fn events_come_once_and_from_both(platform: &Platform) {
-    let lines = platform.succeed(&["events", "-o", "jsonl"]).unwrap();
-    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let all = |field: &str| -> BTreeSet<String> {
-        let of = |event: &Value| event["event"][field].as_str().or(event[field].as_str()).map(str::to_string);
-        events.iter().filter_map(of).collect()
+    let list = platform.json(&["events"]).unwrap();
+    let events = list["items"].as_array().unwrap();
+    let all = |field: &str| -> BTreeSet<&str> {
+        events.iter().filter_map(|entry| entry["event"][field].as_str()).collect()
     };
-    assert_eq!(all("id").len(), events.len(), "{lines}");
-    assert_eq!(all("source").len(), 2, "{lines}");
+    assert_eq!(all("id").len(), events.len(), "{list}");
+    assert_eq!(all("source").len(), 2, "{list}");
 }
 
 #[test]

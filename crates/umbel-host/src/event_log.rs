@@ -1,4 +1,4 @@
-//! The event log: every event of the lattice with a number, kept in memory for who resumes and on disk for who looks back.
+//! The event log: every event of the lattice, or of this host where others share it, with a number, kept in memory for who resumes and on disk for who looks back.
 
 use crate::error::HostError;
 use crate::fetch::blocking;
@@ -142,7 +142,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut asks: tokio::sync::MutexGuard<'_, mpsc::Receiver<Ask>> = shared.event_inbox.lock().await;
     let name = &shared.config.lattice;
     let subjects = [subjects::evt::any(name), subjects::umbel::event_any(name)];
-    let [told, own] = subjects.each_ref().map(|subject| shared.lattice.observe(subject));
+    let [told, own] = subjects.each_ref().map(|subject| shared.local.observe(subject));
     let mut events = told.await.map_err(|e| Problem::from(&e))?;
     let mut own = own.await.map_err(|e| Problem::from(&e))?;
     let path = shared.state.join("events.jsonl");

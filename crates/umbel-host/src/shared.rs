@@ -358,17 +358,26 @@ impl Shared {
     pub async fn tell(&self, fact: &Fact) {
         let event = Event::new(&self.id, self.clock.unix_time(), fact);
         let subject = subjects::evt::event(&self.config.lattice, fact.name());
-        if let Err(error) = self.lattice.publish(Message::json(subject, &event)).await {
-            tracing::warn!(%error, event = fact.name(), "an event was not published");
-        }
+        self.tell_all(Message::json(subject, &event), fact.name()).await;
     }
 
     /// Tells what somebody has done by hand. Tools of wasmCloud do not hear of it.
     pub async fn tell_by_hand(&self, deed: &Deed) {
         let event = Event::by_hand(&self.id, self.clock.unix_time(), deed);
         let subject = subjects::umbel::event(&self.config.lattice, deed.name());
-        if let Err(error) = self.lattice.publish(Message::json(subject, &event)).await {
-            tracing::warn!(%error, event = deed.name(), "an event was not published");
+        self.tell_all(Message::json(subject, &event), deed.name()).await;
+    }
+
+    /// Tells the lattice, and where others share it, this host's own log: each host keeps what it tells itself, or every event would be kept by
+    /// all, and every heartbeat be sent to all.
+    async fn tell_all(&self, message: Message, event: &str) {
+        if self.lattice.is_shared()
+            && let Err(error) = self.local.publish(message.clone()).await
+        {
+            tracing::warn!(%error, event, "an event was not kept");
+        }
+        if let Err(error) = self.lattice.publish(message).await {
+            tracing::warn!(%error, event, "an event was not published");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Several hosts on one lattice, over a real nats-server: calls cross hosts, one manager leads, and what is lost is placed elsewhere.
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use umbel_testkit::Platform;
 use umbel_testkit::nats::NatsServer;
@@ -96,6 +97,17 @@ pub(crate) fn host_of(platform: &Platform, part: &str) -> Option<String> {
     ps["hosts"].as_array()?.iter().find(runs)?["name"].as_str().map(str::to_string)
 }
 
+/// Each host keeps what it has told itself, and whoever asks any of them sees all of it once.
+fn events_come_once_and_from_both(platform: &Platform) {
+    let list = platform.json(&["events"]).unwrap();
+    let events = list["items"].as_array().unwrap();
+    let all = |field: &str| -> BTreeSet<&str> {
+        events.iter().filter_map(|entry| entry["event"][field].as_str()).collect()
+    };
+    assert_eq!(all("id").len(), events.len(), "{list}");
+    assert_eq!(all("source").len(), 2, "{list}");
+}
+
 #[test]
 fn an_application_spread_over_two_hosts_answers_at_either() {
     let server = NatsServer::start("").unwrap();
@@ -119,6 +131,7 @@ fn an_application_spread_over_two_hosts_answers_at_either() {
     // The same application from the other host's command line.
     let explained = far.succeed(&["link", "explain", "counter-counter"]).unwrap();
     assert!(explained.contains("keyvalue"), "{explained}");
+    events_come_once_and_from_both(&near);
     far.succeed(&["undeploy", "counter"]).unwrap();
     block_until("nothing to be left", || host_of(&near, "counter").is_none());
 }

@@ -132,6 +132,7 @@ pub(crate) fn provider_details(shown: ProviderShow, host_id: &str) -> doc::Provi
         provider: provider(shown.view, host_id),
         links: shown.links.into_iter().map(link).collect(),
         config: shown.config,
+        secrets: shown.secrets,
         healthy: shown.is_healthy,
         health: shown.health,
         last_exit: shown.last_exit,

@@ -61,6 +61,16 @@ pub enum ArtifactError {
         /// What was asked for.
         digest: Digest,
     },
+    /// A file whose bytes are not those that were asked for.
+    #[error("{} is no longer {digest}: it is {found}", shown(path))]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        digest: Digest,
+        /// What it is.
+        found: Digest,
+    },
     /// An image in a registry.
     #[error("`{reference}` is an image in a registry, and only files can be fetched")]
     NoRegistryClient {
@@ -85,6 +95,7 @@ impl Coded for ArtifactError {
             ArtifactError::Store { .. } => artifact::STORE_UNUSABLE,
             ArtifactError::Damaged { .. } => artifact::BLOB_DAMAGED,
             ArtifactError::UnknownDigest { .. } => artifact::DIGEST_UNKNOWN,
+            ArtifactError::FileChanged { .. } => artifact::FILE_CHANGED,
             ArtifactError::NoRegistryClient { .. } => artifact::NO_REGISTRY_CLIENT,
             ArtifactError::NotAnArtifact { .. } => artifact::NOT_AN_ARTIFACT,
         }

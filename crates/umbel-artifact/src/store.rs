@@ -153,7 +153,44 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         rewind(&mut file)?;
-        self.store(&mut file, Some(path), accept)
+        self.store(&mut file, Some(path), |file, _| accept(file))
+    }
+
+    /// Stores a file that is to have the bytes of a digest; one that has others is refused, and `accept` does not see it.
+    pub fn put_as<T, E: From<ArtifactError>>(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        accept: impl FnOnce(&mut File) -> Result<T, E>,
+    ) -> Result<(Artifact, T), E> {
+        let mut file = source::open(path, self.bytes_max)?;
+        let changed = |found| ArtifactError::FileChanged { path: path.to_path_buf(), digest: *digest, found };
+        let found = self.copy(&mut file, &mut io::sink(), Some(path))?.digest;
+        if found != *digest {
+            return Err(changed(found).into());
+        }
+        file.rewind().map_err(|source| source::failed(path, source))?;
+        self.store(&mut file, Some(path), |file, found| {
+            // It may have changed since it was looked at.
+            if found != digest {
+                return Err(changed(*found).into());
+            }
+            accept(file)
+        })
+    }
+
+    /// A piece of a blob from `offset` on, at most `bytes_max` of it; empty behind its end. It is not compared with the digest: whoever
+    /// puts the pieces together does that.
+    pub fn piece(&self, digest: &Digest, offset: u64, bytes_max: u64) -> Result<Vec<u8>, ArtifactError> {
+        let artifact = self.find(digest)?;
+        let read = || {
+            let mut file = File::open(&artifact.path)?;
+            file.seek(io::SeekFrom::Start(offset))?;
+            let mut piece = Vec::new();
+            file.take(bytes_max).read_to_end(&mut piece)?;
+            Ok(piece)
+        };
+        read().map_err(|source| self.failed(source))
     }
 
     /// Writes everything that `from` gives to a partial file, and gives that its name if it is accepted.
@@ -161,14 +198,14 @@ impl Store {
         &self,
         from: &mut dyn Read,
         name: Option<&Path>,
-        accept: impl Fn(&mut File) -> Result<T, E>,
+        accept: impl FnOnce(&mut File, &Digest) -> Result<T, E>,
     ) -> Result<(Artifact, T), E> {
         // Somebody may have removed the folders meanwhile: what was in them is missed where it is asked for, not here.
         let begun = self.make_folders().and_then(|()| self.new_partial());
         let (partial, mut file) = begun.map_err(|source| self.failed(source))?;
         let copied = self.copy(from, &mut file, name)?;
         file.rewind().map_err(|source| self.failed(source))?;
-        let accepted = accept(&mut file)?;
+        let accepted = accept(&mut file, &copied.digest)?;
         let path = self.blob(&copied.digest);
         self.name(&file, partial, &copied.digest, &path).map_err(|source| self.failed(source))?;
         Ok((Artifact { digest: copied.digest, size: copied.size, path }, accepted))
@@ -258,7 +295,7 @@ impl Store {
 
     /// The blob of a digest; its bytes are not read. Whoever is told of a blob may count on it until the second collection from
     /// now.
-    fn find(&self, digest: &Digest) -> Result<Artifact, ArtifactError> {
+    pub fn find(&self, digest: &Digest) -> Result<Artifact, ArtifactError> {
         let path = self.blob(digest);
         let mut recent = self.recent();
         let metadata = match fs::symlink_metadata(&path) {

@@ -61,6 +61,7 @@ async fn measure(folder: &Path, size: usize, piece: usize) {
     let cx = StartContext {
         id: ProviderId::new("blobs").expect("an id"),
         config: Values::new(),
+        secrets: Default::default(),
         targets: Arc::new(Nobody),
         folder: folder.join("root"),
     };

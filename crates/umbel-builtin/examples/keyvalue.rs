@@ -114,6 +114,7 @@ async fn main() {
     let cx = StartContext {
         id: ProviderId::new("keyvalue").expect("an id"),
         config: Values::new(),
+        secrets: Default::default(),
         targets: Arc::new(Nobody),
         folder: folder.path().join("keyvalue"),
     };

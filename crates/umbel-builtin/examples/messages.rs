@@ -83,8 +83,8 @@ fn publish(link: &Arc<Link>, subject: &str) -> Call {
 }
 
 fn subscription(config: &[(&str, &str)]) -> ResolvedLink {
-    ResolvedLink {
-        link: umbel_core::link::Link {
+    ResolvedLink::new(
+        umbel_core::link::Link {
             source_id: "messaging".into(),
             target: "handler".into(),
             name: "default".into(),
@@ -93,9 +93,9 @@ fn subscription(config: &[(&str, &str)]) -> ResolvedLink {
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: config.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
-        target_values: Values::new(),
-    }
+        config.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
+        Values::new(),
+    )
 }
 
 /// Publishes on a core, as a guest does, and slows down when the subscriber is full.
@@ -137,6 +137,7 @@ fn main() {
         let cx = StartContext {
             id: ProviderId::new("messaging").expect("an id"),
             config: Values::new(),
+            secrets: Default::default(),
             targets: Arc::new(Components(handler.clone())),
             folder: PathBuf::new(),
         };

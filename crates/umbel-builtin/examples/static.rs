@@ -59,6 +59,7 @@ async fn ours(port: u16, cores: usize) -> Result<(), Box<dyn std::error::Error>>
     let cx = StartContext {
         id: ProviderId::new("bench")?,
         config: Values::new(),
+        secrets: Default::default(),
         targets: Arc::new(One(Arc::new(Static))),
         folder: std::path::PathBuf::new(),
     };
@@ -72,9 +73,7 @@ async fn ours(port: u16, cores: usize) -> Result<(), Box<dyn std::error::Error>>
         target_config: Vec::new(),
         distance: Distance::Any,
     };
-    provider
-        .put_link(ResolvedLink { link, source_values: Values::new(), target_values: Values::new() })
-        .await?;
+    provider.put_link(ResolvedLink::new(link, Values::new(), Values::new())).await?;
     std::future::pending().await
 }
 

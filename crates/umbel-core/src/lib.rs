@@ -5,7 +5,7 @@
 //!
 //! Read in this order:
 //! [`id`] names things · [`nkey`] and [`claims`] say who vouches for them · [`mod@reference`] and [`digest`] say where and which their bytes are ·
-//! [`link`] binds an importer to a server · [`limits`] bounds what one may use, [`grants`] says what of the machine · [`event`] tells what happened ·
+//! [`link`] binds an importer to a server, [`settings`] is what both are told · [`limits`] bounds what one may use, [`grants`] says what of the machine · [`event`] tells what happened ·
 //! [`error`] and [`code`] tell what went wrong and what to do · [`clock`] says when.
 
 pub mod claims;
@@ -20,6 +20,7 @@ pub mod limits;
 pub mod link;
 pub mod nkey;
 pub mod reference;
+pub mod settings;
 
 pub use clock::{Clock, SystemClock};
 pub use code::Code;

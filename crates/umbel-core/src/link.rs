@@ -1,5 +1,6 @@
 //! Links: who serves an import. A link binds a source's imported contract, under a link name, to a target.
 
+use crate::settings::{Secrets, with_secrets};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -130,6 +131,28 @@ pub struct ResolvedLink {
     pub source_values: Values,
     /// The merged values of `target_config`.
     pub target_values: Values,
+    /// The secrets that `source_config` names.
+    pub source_secrets: Secrets,
+    /// The secrets that `target_config` names.
+    pub target_secrets: Secrets,
+}
+
+impl ResolvedLink {
+    /// A link with values, and without secrets.
+    pub fn new(link: Link, source_values: Values, target_values: Values) -> ResolvedLink {
+        let (source_secrets, target_secrets) = Default::default();
+        ResolvedLink { link, source_values, target_values, source_secrets, target_secrets }
+    }
+
+    /// What the source's side is told: values, and under their names secrets that are text.
+    pub fn source_settings(&self) -> Values {
+        with_secrets(&self.source_values, &self.source_secrets)
+    }
+
+    /// The same of the target's side.
+    pub fn target_settings(&self) -> Values {
+        with_secrets(&self.target_values, &self.target_secrets)
+    }
 }
 
 #[cfg(test)]

@@ -122,6 +122,12 @@ pub enum KeyError {
         /// Whose signature it should be.
         public_key: PublicKey,
     },
+    /// Sealed bytes that this key does not open.
+    #[error("this was not sealed by {other} for this key")]
+    Sealed {
+        /// Who should have sealed it.
+        other: PublicKey,
+    },
 }
 
 impl Coded for KeyError {
@@ -131,6 +137,7 @@ impl Coded for KeyError {
             KeyError::Kind { .. } => identity::WRONG_KEY_KIND,
             KeyError::CannotSign { .. } => identity::CANNOT_SIGN,
             KeyError::Mismatch { .. } => identity::SIGNATURE_MISMATCH,
+            KeyError::Sealed { .. } => identity::NOT_SEALED_FOR_THIS,
         }
     }
 }
@@ -318,6 +325,32 @@ impl KeyPair {
             Secret::Signing(pair) => Ok(pair.sign(bytes).expect("a key pair always has its secret half")),
             Secret::Curve(_) => Err(KeyError::CannotSign { kind: KeyKind::Curve }),
         }
+    }
+
+    /// Seals `bytes` with a curve key, so that the holder of the other key alone can open them, and knows from whom they are: nonce, then
+    /// XSalsa20-Poly1305 over X25519, as nkeys does it.
+    pub fn seal(&self, bytes: &[u8], to: &PublicKey) -> Result<Vec<u8>, KeyError> {
+        let (own, to) = self.curves(to)?;
+        own.seal(bytes, &to).map_err(|_| KeyError::Sealed { other: self.public_key.clone() })
+    }
+
+    /// Opens what [`KeyPair::seal`] made for this key.
+    pub fn open(&self, sealed: &[u8], from: &PublicKey) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let (own, other) = self.curves(from)?;
+        let opened = own.open(sealed, &other);
+        opened.map(Zeroizing::new).map_err(|_| KeyError::Sealed { other: from.clone() })
+    }
+
+    /// Both keys as what they are when they encrypt.
+    fn curves(&self, other: &PublicKey) -> Result<(&nkeys::XKey, nkeys::XKey), KeyError> {
+        other.require(KeyKind::Curve)?;
+        let Secret::Curve(own) = &self.secret else {
+            return Err(KeyError::Kind { found: self.kind(), wanted: KeyKind::Curve });
+        };
+        let other = nkeys::XKey::from_public_key(other.as_str());
+        let other =
+            other.map_err(|error| KeyError::Public { text: String::new(), reason: reason_of(&error) })?;
+        Ok((own, other))
     }
 
     /// Checks that this key signed exactly `bytes`.

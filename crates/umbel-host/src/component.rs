@@ -1,6 +1,6 @@
 //! The child that runs one component: loads what is desired, puts it into the slot, replaces it without losing a call.
 
-use crate::door::{Bindings, Door};
+use crate::door::{Bindings, Door, Importer};
 use crate::fetch::{Fetched, blocking, fetch};
 use crate::shared::Shared;
 use crate::slot::{Revision, Slot, limits_of};
@@ -215,6 +215,7 @@ async fn install(
         granted,
     );
     let revision = Arc::new(Revision { component, order: want.clone(), bindings });
+    shared.fetch_secrets(Importer::of(&revision.order)).await;
     shared.bind(&revision);
     // Calls in flight hold the old revision; its instances go with the last of them.
     slot.current.store(Some(revision.clone()));

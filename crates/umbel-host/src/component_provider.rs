@@ -107,6 +107,7 @@ pub async fn start(
         logs: shared.logs.clone(),
         trial,
     };
+    shared.fetch_secrets(importer(&order)).await;
     shared.bind_to(&bindings, importer(&order));
     let engine = shared.images.engine();
     let mode = InstanceMode::Fresh;
@@ -192,6 +193,17 @@ impl ComponentProvider {
     /// Its config of this moment.
     pub fn config(&self) -> Values {
         self.bindings.load().config().clone()
+    }
+
+    /// Its links and config of this moment.
+    pub fn bindings(&self) -> Arc<Bindings> {
+        self.bindings.load_full()
+    }
+
+    /// Fetches the secrets that it and its own links name.
+    pub async fn fetch_secrets(&self, shared: &Shared) {
+        let order = self.order().clone();
+        shared.fetch_secrets(importer(&order)).await;
     }
 
     /// How long a call takes over one of its own links, in nanoseconds, if there were any.

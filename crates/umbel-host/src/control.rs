@@ -20,8 +20,9 @@ use umbel_core::digest::Digest;
 use umbel_core::event::{ConfigName, Fact, LabelsChanged, LinkdefDeleted, LinkdefSet};
 use umbel_core::link::{Link, LinkKey, Values};
 use umbel_core::{Coded, Problem};
+use umbel_lattice::control::pages::Rest;
 use umbel_lattice::control::{
-    ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, ProviderAuction,
+    ComponentAuction, ComponentAuctionAck, CtlResponse, LabelKey, LabelValue, Pages, ProviderAuction,
     ProviderAuctionAck, RegistryPut, StopHost, Update, links_body, parse_request,
 };
 use umbel_lattice::extension::provider::ProviderRequest;
@@ -29,7 +30,7 @@ use umbel_lattice::extension::{
     ComponentInspect, EventsRequest, LogsRequest, Need, Pinned, ReferenceRequest, WitReply, WitRequest,
 };
 use umbel_lattice::subjects::{ctl, umbel};
-use umbel_lattice::{Message, Subscription};
+use umbel_lattice::{LatticeError, Message, Subscription};
 use umbel_supervisor::ChildContext;
 
 /// Orders that are worked on at the same moment.
@@ -42,6 +43,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut orders = select_all(subscribe(&shared).await.map_err(|e| Problem::from(&e))?);
     let places =
         Places { quick: Arc::new(Semaphore::new(AT_ONCE)), slow: Arc::new(Semaphore::new(SLOW_AT_ONCE)) };
+    let pages = Pages::default();
     cx.ready.notify();
     loop {
         let message = tokio::select! {
@@ -55,20 +57,52 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
             () = cx.stop.requested() => return Ok(()),
             place = places.take(is_slow(&words(&shared, &message))) => place,
         };
-        let shared = shared.clone();
+        let (shared, pages) = (shared.clone(), pages.clone());
         cx.scope.spawn(async move {
             let answer = match &place {
                 Ok(_place) => dispatch(&shared, &message).await,
                 Err(error) => Some(CtlResponse::<()>::failed(error).to_bytes()),
             };
-            if let Some(answer) = answer
-                && let Err(error) = shared.lattice.respond(&message, answer).await
-            {
-                tracing::debug!(%error, subject = message.subject, "an answer was not taken");
-            }
+            let Some(answer) = answer else { return };
+            let rest = give(&shared, &pages, &message, answer).await;
             drop(place);
+            if let Some(rest) = rest {
+                rest.hand_out().await;
+            }
         });
     }
+}
+
+/// Answers. What does not fit into a message is read in pages by our own clients; others are told in fewer words, or that it does not fit.
+async fn give(shared: &Shared, pages: &Pages, message: &Message, answer: Bytes) -> Option<Rest> {
+    let mut given = pages.respond(&shared.lattice, message, answer).await;
+    if let Err(LatticeError::TooLarge { bytes_max, .. }) = given {
+        let plain = matches!(words(shared, message).as_slice(), ["host", "get", _])
+            .then(|| CtlResponse::with(inventory::inventory(shared).plain()).to_bytes());
+        let fits = plain.filter(|plain| plain.len() <= bytes_max);
+        given = match (fits, &given) {
+            (Some(plain), _) => shared.lattice.respond(message, plain).await.map(|()| None),
+            (None, Err(error)) => refuse(shared, message, error).await,
+            (None, Ok(_)) => return None,
+        };
+    } else if let Err(error @ LatticeError::Busy { .. }) = &given {
+        given = refuse(shared, message, error).await;
+    }
+    given
+        .inspect_err(|error| tracing::debug!(%error, subject = message.subject, "an answer was not taken"))
+        .ok()
+        .flatten()
+}
+
+async fn refuse(
+    shared: &Shared,
+    message: &Message,
+    error: &LatticeError,
+) -> umbel_lattice::Result<Option<Rest>> {
+    let problem = Problem::from(error as &dyn Coded).with_help(
+        "the commands of `umbel` read it in pages; for other tools, let the nats-server carry more: `max_payload` in its configuration",
+    );
+    shared.lattice.respond(message, CtlResponse::<()>::refused(problem).to_bytes()).await.map(|()| None)
 }
 
 /// Where orders are worked on. What may take long has places of its own, so that the rest never waits for it.
@@ -181,9 +215,9 @@ async fn dispatch(shared: &Arc<Shared>, message: &Message) -> Option<Bytes> {
 
 async fn extension(shared: &Arc<Shared>, message: &Message, what: &str) -> Bytes {
     match what {
-        "tree" => match shared.root() {
-            Some(root) => value(
-                serde_json::to_value(&*root.tree())
+        "tree" => match shared.tree() {
+            Some(tree) => value(
+                serde_json::to_value(tree)
                     .map_err(|e| Problem::from(&HostError::Invalid { reason: e.to_string() })),
             ),
             None => CtlResponse::<()>::failed(&HostError::Away { part: "tree" }).to_bytes(),
@@ -418,7 +452,7 @@ async fn pin(shared: &Arc<Shared>, message: &Message) -> Result<Pinned, Problem>
         let kept = registries::look_up(shared, &image).await?;
         return Ok(pinned(kept.artifact, kept.size));
     }
-    let Fetched { artifact, .. } = fetch(shared, request.reference, None).await?;
+    let Fetched { artifact, .. } = fetch(shared, request.reference, request.digest).await?;
     Ok(pinned(artifact.digest, artifact.size))
 }
 

@@ -1,5 +1,6 @@
 //! What a component's calls reach: its links of that moment, its config, its log.
 
+use crate::given::{self, Given};
 use crate::logs::{LogSender, Trial};
 use crate::provider::ProviderSlot;
 use crate::provider::way::{Found, WAIT_MAX, is_of_a_way};
@@ -17,6 +18,7 @@ use umbel_core::Problem;
 use umbel_core::code::guest;
 use umbel_core::id::ComponentId;
 use umbel_core::link::{DEFAULT_LINK_NAME, Distance, Link, LinkKey, Values};
+use umbel_core::settings::{Settings, is_secret};
 use umbel_lattice::control::{PartState, Scale};
 use umbel_provider::http::{OutgoingOptions, Request, Response};
 use umbel_runtime::calls::{HostCalls, Level, SendOptions, Stream, Target, Within};
@@ -31,6 +33,8 @@ pub const HTTP_OUTGOING: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/c
 pub struct Bindings {
     config: Values,
     http: Option<Outgoing>,
+    // What the importer was given of secrets, if it refers to any.
+    given: Option<(Arc<dyn Serve>, Arc<umbel_wit::Link>)>,
     // By interface without its version; several where links have names.
     contracts: HashMap<String, Vec<Arc<Bound>>>,
 }
@@ -86,6 +90,7 @@ impl Bindings {
         &self,
         importer: Importer<'_>,
         tables: &Tables,
+        given: &Given,
         provider: impl Fn(&str) -> Option<Arc<ProviderSlot>>,
     ) -> Bindings {
         let outgoing = tables
@@ -94,16 +99,22 @@ impl Bindings {
             .find(|link| HTTP_OUTGOING.iter().any(|import| link.contract.covers(import)));
         let mut contracts: HashMap<String, Vec<Arc<Bound>>> = HashMap::new();
         for link in tables.links_of(importer.id) {
+            let served_by = provider(&link.target);
+            let secrets = served_by
+                .as_ref()
+                .map(|slot| given.fetched(&link.target_config, &given::owner_of(&slot.order())));
+            let settings =
+                Settings { values: tables.merged(&link.target_config), secrets: secrets.unwrap_or_default() };
             let told = umbel_wit::Link {
                 source_id: link.source_id.clone(),
                 name: link.name.clone(),
                 application: importer.application.map(str::to_string),
-                values: tables.merged(&link.target_config),
+                values: settings.all(),
             };
             let bound = Bound {
                 link: link.clone(),
                 told: Arc::new(told),
-                provider: provider(&link.target),
+                provider: served_by,
                 compared: ArcSwapOption::empty(),
                 times: self.times(&link.key(), &link.target),
                 there: OnceLock::new(),
@@ -115,7 +126,19 @@ impl Bindings {
                 contracts.entry(name).or_default().push(bound.clone());
             }
         }
+        let secrets = importer.config.iter().any(|name| is_secret(name)).then(|| {
+            let owner = given::owner(importer.application, importer.id);
+            let server = given::serve::Server(given.fetched(importer.config, &owner));
+            let told = umbel_wit::Link {
+                source_id: importer.id.to_string(),
+                name: DEFAULT_LINK_NAME.to_string(),
+                application: importer.application.map(str::to_string),
+                values: Values::new(),
+            };
+            (Arc::new(server) as Arc<dyn Serve>, Arc::new(told))
+        });
         Bindings {
+            given: secrets,
             contracts,
             config: tables.merged(importer.config),
             http: outgoing.map(|link| Outgoing {
@@ -153,10 +176,16 @@ impl Bindings {
             || self.contracts.values().flatten().any(|bound| bound.link.target == id)
     }
 
-    /// Whether a link serves the import.
+    /// Whether a link serves the import, or what the importer was given.
     pub fn serves(&self, import: &str) -> bool {
         let name = import.split('@').next().unwrap_or(import);
-        self.contracts.contains_key(name)
+        self.contracts.contains_key(name) || self.gives(name)
+    }
+
+    /// Whether the import is of secrets that the importer was given, and no link leads elsewhere.
+    pub fn gives(&self, import: &str) -> bool {
+        let is_linked = || self.contracts.keys().any(|name| name.starts_with(given::serve::PACKAGE));
+        self.given.is_some() && import.starts_with(given::serve::PACKAGE) && !is_linked()
     }
 }
 
@@ -429,6 +458,10 @@ impl HostCalls for Door {
         let bindings = self.bindings.load();
         let name = link_name.unwrap_or(DEFAULT_LINK_NAME);
         let links = bindings.contracts.get(&import.unversioned).map_or(&[][..], Vec::as_slice);
+        if let Some((server, told)) = bindings.given.as_ref().filter(|_| bindings.gives(&import.unversioned))
+        {
+            return Ok(Target::Server(server.clone(), told.clone()));
+        }
         let Some(bound) = links.iter().find(|bound| bound.link.name == name) else {
             let mut problem = self.unlinked(&import.unversioned, &format!("{import}.{function}"));
             let others: Vec<String> = links.iter().map(|bound| format!("`{}`", bound.link.name)).collect();

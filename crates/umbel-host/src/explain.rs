@@ -81,7 +81,11 @@ impl Asker<'_> {
 
     /// What it imports and the host does not serve itself.
     fn imports(&self) -> Vec<String> {
-        self.image().map(|image| needs(image)).unwrap_or_default()
+        let mut needs = self.image().map(|image| needs(image)).unwrap_or_default();
+        if let Some(bindings) = self.shared.bindings_of(self.source) {
+            needs.retain(|import| !bindings.gives(import));
+        }
+        needs
     }
 
     fn by_host(&self) -> Vec<String> {

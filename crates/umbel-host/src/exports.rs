@@ -4,14 +4,18 @@
 //! It is heard as wasmCloud 1.x calls it: `{lattice}.{id}.wrpc.0.0.1.…` (`facts/wasmcloud.md` §4.6), HTTP as `wrpc:http`, and
 //! `wasi:keyvalue` and `wasi:blobstore` as `wrpc:` beside their own names.
 
+mod retries;
+
 use crate::process::reach::links_of;
 use crate::provider::ProviderSlot;
 use crate::provider::way::{Serving, Way};
 use crate::shared::Shared;
 use futures::future::BoxFuture;
+use retries::Retries;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::time::Instant;
 use umbel_core::code::guest;
 use umbel_core::link::LinkKey;
 use umbel_core::{Coded, Problem};
@@ -33,6 +37,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let mut parts = shared.parts.subscribe();
     let (mut slots, mut providers) = (shared.slots.changes(), shared.providers.changes());
     let mut served: BTreeMap<String, Server> = BTreeMap::new();
+    let mut retries = Retries::default();
     loop {
         parts.borrow_and_update();
         slots.borrow_and_update();
@@ -45,15 +50,39 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
                 server.drain(drain).await;
             });
         }
+        retries.retain(&wanted);
         for id in wanted {
             let Entry::Vacant(place) = served.entry(id) else { continue };
+            if !retries.is_due(place.key(), Instant::now()) {
+                continue;
+            }
             let spec = spec(&shared, place.key());
-            let started = Server::start(shared.lattice.clone(), spawn.clone(), spec).await;
-            place.insert(started.map_err(|error| Problem::from(&error as &dyn Coded))?);
+            match Server::start(shared.lattice.clone(), spawn.clone(), spec).await {
+                Ok(server) => {
+                    retries.succeeded(place.key());
+                    place.insert(server);
+                }
+                // The others go on serving, and so do calls of this host.
+                Err(error) => {
+                    let problem = Problem::from(&error as &dyn Coded);
+                    if retries.failed(place.key(), Instant::now()) {
+                        tracing::warn!(id = place.key(), %problem, "other hosts cannot call it; it is tried again");
+                    }
+                }
+            }
         }
+        show(&cx, &retries);
         cx.ready.notify();
+        let next = retries.next();
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = cx.stop.requested() => break,
+            () = due => {}
             _ = parts.changed() => {}
             _ = slots.changed() => {}
             _ = providers.changed() => {}
@@ -62,6 +91,15 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
     let drains = served.values().map(|server| server.drain(shared.config.drain));
     futures::future::join_all(drains).await;
     Ok(())
+}
+
+/// Shows in the tree what other hosts cannot call.
+fn show(cx: &ChildContext, retries: &Retries) {
+    match retries.ids().as_slice() {
+        [] => cx.detail.clear(),
+        [id] => cx.detail.set(format!("other hosts cannot call {id}")),
+        [id, more @ ..] => cx.detail.set(format!("other hosts cannot call {id} and {} more", more.len())),
+    }
 }
 
 /// The ids of what can be called here. Who is a process of wasmCloud 1.x hears its calls itself.

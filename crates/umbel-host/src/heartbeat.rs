@@ -3,12 +3,17 @@
 use crate::inventory::inventory;
 use crate::provider;
 use crate::shared::Shared;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 use umbel_core::Problem;
 use umbel_core::event::{Fact, HostStarted, HostStopped};
+use umbel_lattice::control::Inventory;
 use umbel_supervisor::{ChildContext, State, Tree};
+
+/// Room for what an event has beside its data.
+const ENVELOPE_BYTES: usize = 1 << 10;
 
 /// The child that beats.
 pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
@@ -33,11 +38,22 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
                 continue;
             }
         }
-        let body = serde_json::to_value(inventory(&shared)).expect("an inventory is plain JSON data");
-        shared.tell(&Fact::HostHeartbeat(body)).await;
+        shared.tell(&Fact::HostHeartbeat(body(&shared))).await;
     }
     shared.tell(&Fact::HostStopped(HostStopped { labels: shared.labels.load().as_ref().clone() })).await;
     Ok(())
+}
+
+/// What a beat tells: all of the inventory, or what tools of wasmCloud know of it if that is more than a message carries.
+fn body(shared: &Shared) -> Value {
+    let inventory = inventory(shared);
+    let json =
+        |inventory: &Inventory| serde_json::to_value(inventory).expect("an inventory is plain JSON data");
+    let full = json(&inventory);
+    if full.to_string().len() + ENVELOPE_BYTES <= shared.lattice.payload_bytes_max() {
+        return full;
+    }
+    json(&inventory.plain())
 }
 
 /// The next snapshot of the providers' supervisor; none any more when that is gone.

@@ -11,9 +11,10 @@
 //!
 //! Read in this order: [`tree`] (everything that runs, as a list) · [`config`] and [`state`] (what it starts with) · [`tables`] (links and
 //! configs) · [`fetch`] and [`registries`], [`component`] and [`slot`] · [`provider`], [`process`] and [`component_provider`] · [`parts`] (those two by id) · [`door`] (what guests' calls reach), [`elsewhere`] and [`exports`] (other hosts) ·
-//! [`control`], [`order`] (orders), [`resume`] (what outlives a kill), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`] · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
+//! [`control`], [`order`] (orders), [`resume`] (what outlives a kill), [`call`] (calls by hand), [`explain`] (why a link works), [`secrets`], [`given`] (what reaches providers of them) · [`inventory`], [`usage`], [`heartbeat`], [`event_log`], [`logs`] (what it tells) · [`worker`] (compile processes) ·
 //! [`collect`] (what goes from the disk).
 
+pub mod artifacts;
 pub mod call;
 pub mod collect;
 pub mod component;
@@ -27,6 +28,7 @@ pub mod event_log;
 pub mod explain;
 pub mod exports;
 pub mod fetch;
+pub mod given;
 pub mod heartbeat;
 pub mod inventory;
 pub mod logs;

@@ -10,7 +10,8 @@
 //!
 //! Credentials that messages bring are kept in memory and never written down; they go before those that the host was started with.
 
-use crate::fetch::blocking;
+use crate::artifacts;
+use crate::fetch::{blocking, stored};
 use crate::shared::Shared;
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,7 +20,6 @@ use std::time::{Duration, Instant};
 use umbel_artifact::oci::{Client, Credentials, Kept, Keychain, Kind, Settings};
 use umbel_artifact::{Artifact, ArtifactError};
 use umbel_core::Problem;
-use umbel_core::code::artifact as code;
 use umbel_core::digest::Digest;
 use umbel_core::reference::Image;
 use umbel_lattice::control::{self, RegistryPut};
@@ -82,7 +82,8 @@ impl Registries {
         locked(&self.told).find(image).or_else(|| self.given.find(image)).cloned()
     }
 
-    fn turn(&self, artifact: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+    /// Held by whoever gets the bytes of a digest: the next one finds them stored.
+    pub(crate) fn turn(&self, artifact: &Digest) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = locked(&self.turns);
         turns.retain(|_, turn| turn.strong_count() > 0);
         if let Some(turn) = turns.get(artifact).and_then(Weak::upgrade) {
@@ -205,19 +206,21 @@ where
     let registries = &shared.registries;
     let turn = registries.turn(&artifact);
     let _turn = turn.lock().await;
-    let (store, accepting) = (shared.store.clone(), accept.clone());
-    let stored = blocking(move || match store.check(&artifact, accepting) {
-        Ok(stored) => Ok(Some(stored)),
-        Err(problem) if [code::DIGEST_UNKNOWN, code::BLOB_DAMAGED].contains(&problem.code) => Ok(None),
-        Err(problem) => Err(problem),
-    });
-    if let Some(stored) = stored.await? {
+    if let Ok(stored) = stored(&shared.store, &artifact, accept.clone()).await? {
         return Ok(stored);
     }
     let store = shared.store.clone();
     let incoming = blocking(move || Ok(store.begin()?)).await?;
     let credentials = registries.credentials(image);
-    let incoming = registries.client.fetch(image, credentials.as_ref(), &artifact, size, incoming).await?;
+    let incoming = match registries.client.fetch(image, credentials.as_ref(), &artifact, size, incoming).await
+    {
+        Ok(incoming) => incoming,
+        Err(away) if away.is_away() && shared.lattice.is_shared() => {
+            let taken = artifacts::take(&shared.lattice, &shared.store, &artifact, accept).await?;
+            return taken.ok_or_else(|| away.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
     tracing::info!(image = %image.repository, %artifact, bytes = incoming.size(), "an image was pulled");
     let store = shared.store.clone();
     blocking(move || store.complete(incoming, accept)).await

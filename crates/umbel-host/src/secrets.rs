@@ -19,6 +19,7 @@ pub async fn put(shared: &Arc<Shared>, message: &Message) -> Result<String, Prob
     let (owner, name) = (owner(key.owner), key.name);
     let said = name.clone();
     let version = with_keeper(shared, move |keeper| keeper.put(&owner, &name, value, is_text)).await?;
+    shared.given.has_changed();
     Ok(format!("secret {said} is kept, version {version}"))
 }
 
@@ -27,6 +28,7 @@ pub async fn del(shared: &Arc<Shared>, key: SecretKey) -> Result<String, Problem
     let (owner, name) = (owner(key.owner), key.name);
     let said = name.clone();
     with_keeper(shared, move |keeper| keeper.del(&owner, &name)).await?;
+    shared.given.has_changed();
     Ok(format!("secret {said} is deleted"))
 }
 

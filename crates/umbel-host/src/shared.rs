@@ -6,6 +6,7 @@ use crate::door::{Bindings, Importer};
 use crate::elsewhere::Elsewhere;
 use crate::error::HostError;
 use crate::event_log::Ask;
+use crate::given::{self, Given};
 use crate::logs::{self, LogInbox, LogSender};
 use crate::parts::Parts;
 use crate::process::Processes;
@@ -33,7 +34,7 @@ use umbel_provider::http::Handler;
 use umbel_provider::{Factory, Targets};
 use umbel_runtime::calls::{Level, Stream};
 use umbel_runtime::{Image, Images};
-use umbel_supervisor::{Cores, Handle, Scope, Stop};
+use umbel_supervisor::{Cores, Handle, Scope, Stop, Tree};
 use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// What changes links and parts within this time is followed once. The first change is followed at once.
@@ -124,6 +125,8 @@ pub struct Shared {
     pub stop_requested: Stop,
     /// Whether new work is refused.
     pub draining: AtomicBool,
+    /// Secrets of what runs.
+    pub given: Given,
     /// What comparing the two ends of links has found.
     pub compared: Compared,
     /// Providers that are processes.
@@ -136,6 +139,7 @@ pub struct Shared {
     pub calls: Scope,
     records: Records,
     root: OnceLock<Handle>,
+    servers: OnceLock<Handle>,
 }
 
 /// A host before and while it runs.
@@ -184,6 +188,7 @@ impl Host {
             event_inbox: Mutex::new(event_inbox),
             stop_requested: Stop::new(),
             draining: AtomicBool::new(false),
+            given: Given::default(),
             compared: Compared::default(),
             processes: Processes::default(),
             retiring: Scope::new("replaced providers"),
@@ -191,6 +196,7 @@ impl Host {
             calls,
             records,
             root: OnceLock::new(),
+            servers: OnceLock::new(),
         }));
         registries::ask(&host.0).await;
         host.0.processes.sweep(&host.0).await?;
@@ -206,6 +212,13 @@ impl Host {
     pub fn attach(&self, root: Handle) {
         // Attached once, by whoever starts the tree.
         let _ = self.0.root.set(root);
+    }
+
+    /// Tells it the supervisor of what must run before the tree and end after it, because the lattice is carried by it: the tree shows
+    /// its children before its own.
+    pub fn show(&self, servers: Handle) {
+        // Once, as the root.
+        let _ = self.0.servers.set(servers);
     }
 
     /// Waits until every provider that was ordered has taken its links once, or has failed.
@@ -250,6 +263,15 @@ impl Shared {
         self.root.get()
     }
 
+    /// All that runs, as it is shown: what carries the lattice, then the host's own tree.
+    pub fn tree(&self) -> Option<Tree> {
+        let mut tree = Tree::clone(&*self.root.get()?.tree());
+        if let Some(servers) = self.servers.get() {
+            tree.children.splice(..0, servers.tree().children.iter().cloned());
+        }
+        Some(tree)
+    }
+
     /// The component of that id.
     pub fn slot(&self, id: &str) -> Option<Arc<Slot>> {
         self.slots.get(id)
@@ -278,12 +300,28 @@ impl Shared {
         self.bind_to(&revision.bindings, Importer::of(&revision.order));
     }
 
+    /// Fetches the secrets that links of the importer have for providers of this host, so that calls over them find them. What cannot be had
+    /// is told by the provider, which does not take the link.
+    pub async fn fetch_secrets(&self, importer: Importer<'_>) {
+        let owner = given::owner(importer.application, importer.id);
+        if let Err(problem) = given::fetch(self, importer.config, &owner).await {
+            tracing::warn!(component = importer.id, %problem, "a secret of a component is missing");
+        }
+        let tables = self.tables.borrow().clone();
+        for link in tables.links_of(importer.id).iter().filter(|link| !link.target_config.is_empty()) {
+            if let Some(provider) = self.provider(&link.target) {
+                let owner = given::owner_of(&provider.order());
+                let _ = given::fetch(self, &link.target_config, &owner).await;
+            }
+        }
+    }
+
     /// Resolves links and config anew.
     pub fn bind_to(&self, bindings: &ArcSwap<Bindings>, importer: Importer<'_>) {
         // Several tasks bind at once. Whoever was overtaken resolves again, so that nothing older replaces something newer.
         bindings.rcu(|before| {
             let tables = self.tables.borrow().clone();
-            before.resolve(importer, &tables, |id| self.provider(id))
+            before.resolve(importer, &tables, &self.given, |id| self.provider(id))
         });
     }
 
@@ -291,6 +329,12 @@ impl Shared {
     pub fn image_of(&self, id: &str) -> Option<Arc<Image>> {
         let of_component = || Some(self.slot(id)?.current.load_full()?.component.image().clone());
         of_component().or_else(|| Some(self.provider(id)?.component()?.image().clone()))
+    }
+
+    /// Links and config of what runs under an id, if that is a component, be it a provider or not.
+    pub fn bindings_of(&self, id: &str) -> Option<Arc<Bindings>> {
+        let of_component = || Some(self.slot(id)?.current.load_full()?.bindings.load_full());
+        of_component().or_else(|| Some(self.provider(id)?.component()?.bindings()))
     }
 
     /// How long a call takes over the link of a component, in nanoseconds, if there were any.
@@ -402,21 +446,27 @@ pub async fn rebind(shared: Arc<Shared>, cx: umbel_supervisor::ChildContext) -> 
     let mut tables = shared.tables.subscribe();
     // Not the components: those that links lead to are found at each call.
     let mut providers = shared.providers.changes();
+    let mut given = shared.given.changes();
     cx.ready.notify();
     loop {
         tokio::select! {
             () = cx.stop.requested() => return Ok(()),
             changed = tables.changed() => if changed.is_err() { return Ok(()) },
             changed = providers.changed() => if changed.is_err() { return Ok(()) },
+            changed = given.changed() => if changed.is_err() { return Ok(()) },
         }
-        tables.borrow_and_update();
+        let now = tables.borrow_and_update().clone();
         providers.borrow_and_update();
+        given.borrow_and_update();
+        shared.given.trim(|name| now.config(name).is_some());
         for slot in shared.slots.all().values() {
             if let Some(revision) = slot.current.load_full() {
+                shared.fetch_secrets(Importer::of(&revision.order)).await;
                 shared.bind(&revision);
             }
         }
         for provider in shared.providers.all().values().filter_map(|slot| slot.component()) {
+            provider.fetch_secrets(&shared).await;
             provider.bind(&shared);
         }
         // A thousand changes within a moment are one pass over everything, not a thousand.

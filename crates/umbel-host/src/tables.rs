@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::time::Instant;
 use umbel_core::id::LatticeName;
 use umbel_core::link::{Link, LinkKey, ResolvedLink, Values};
+use umbel_core::settings::is_secret;
 use umbel_core::{Coded, Problem};
 use umbel_lattice::{Bucket, Entry, Lattice, LatticeError, WatchEvent};
 use umbel_supervisor::ChildContext;
@@ -82,19 +83,22 @@ impl Tables {
         }
     }
 
-    /// A link with its configs read.
-    pub fn resolve(&self, link: &Link) -> ResolvedLink {
-        ResolvedLink {
-            source_values: self.merged(&link.source_config),
-            target_values: self.merged(&link.target_config),
-            link: link.clone(),
-        }
+    /// The names under which whoever has the configs is given secrets.
+    pub fn secret_names(&self, names: &[String]) -> Vec<String> {
+        let secrets = names.iter().filter(|name| is_secret(name));
+        secrets.filter_map(|name| self.config(name)?.get("name").cloned()).collect()
     }
 
-    /// The named configs merged in order, the later wins. One that is missing counts as empty.
+    /// A link with its configs read, without its secrets.
+    pub fn resolve(&self, link: &Link) -> ResolvedLink {
+        let (source, target) = (self.merged(&link.source_config), self.merged(&link.target_config));
+        ResolvedLink::new(link.clone(), source, target)
+    }
+
+    /// The named configs merged in order, the later wins. One that is missing counts as empty, and references to secrets are no values.
     pub fn merged(&self, names: &[String]) -> Values {
         let mut all = Values::new();
-        for name in names {
+        for name in names.iter().filter(|name| !is_secret(name)) {
             if let Some(values) = self.configs.get(name) {
                 all.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
             }

@@ -5,7 +5,8 @@
 
 use crate::shared::{Host, rebind};
 use crate::{
-    collect, component, control, event_log, exports, heartbeat, logs, process, provider, resume, tables,
+    artifacts, collect, component, control, event_log, exports, heartbeat, logs, process, provider, resume,
+    tables,
 };
 use std::time::Duration;
 use umbel_core::Problem;
@@ -29,6 +30,7 @@ pub fn children(host: &Host) -> Vec<ChildSpec> {
         ChildSpec::task("trim", task(|s, cx| Box::pin(heartbeat::trim(s, cx)) as Run)),
         ChildSpec::task("collect", task(|s, cx| Box::pin(collect::run(s, cx)) as Run)),
         ChildSpec::task("exports", task(|s, cx| Box::pin(exports::run(s, cx)) as Run)),
+        ChildSpec::task("artifacts", task(|s, cx| Box::pin(artifacts::run(s, cx)) as Run)),
         ChildSpec::task("heartbeat", task(|s, cx| Box::pin(heartbeat::run(s, cx)) as Run)),
         ChildSpec::task("resume", task(|s, cx| Box::pin(resume::run(s, cx)) as Run)),
         ChildSpec::task("control", task(|s, cx| Box::pin(control::run(s, cx)) as Run)),

@@ -1,6 +1,7 @@
 //! What is said on our own subjects, `umbel.v1.…` ([`crate::subjects::umbel`]). Requests are answered with a
 //! [`crate::control::CtlResponse`].
 
+pub mod artifact;
 pub mod provider;
 
 use crate::Message;
@@ -24,6 +25,9 @@ pub struct ReferenceRequest {
     /// Whether it is to be a provider: for some images a builtin stands in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_provider: bool,
+    /// What it is known to be, `sha256:…`, wherever that comes from; otherwise it is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// The answer to a pin: what the reference means at this moment. The artifact is in the host's store, or, if it is in a registry, can be

@@ -234,6 +234,14 @@ pub mod umbel {
     pub fn artifact_pin(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.artifact.pin", host(lattice, id))
     }
+    /// Who has the bytes of a digest: every host hears it.
+    pub fn artifact_find(lattice: &LatticeName) -> String {
+        format!("umbel.v1.{lattice}.artifact.find")
+    }
+    /// A piece of them from one host. Not below the host's own requests: whoever carries bytes has a queue of its own.
+    pub fn artifact_read(lattice: &LatticeName, id: &HostId) -> String {
+        format!("umbel.v1.{lattice}.artifact.read.{id}")
+    }
     /// What a component imports and exports.
     pub fn inspect(lattice: &LatticeName, id: &HostId) -> String {
         format!("{}.inspect", host(lattice, id))

@@ -3,6 +3,7 @@
 //! The manager serves them on [`crate::subjects::wadm`]; extension fields have defaults and are left out when they have them.
 
 use crate::control::client::parse_answer;
+use crate::control::pages::request_whole;
 use crate::control::{ControlError, Endpoint, PartState};
 use crate::message::to_json;
 use crate::subjects::wadm as subject;
@@ -12,9 +13,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use takeover::Takeover;
+use tokio::time::Instant;
 use umbel_core::Problem;
 use umbel_core::id::HostId;
+
+mod takeover;
+
+pub use takeover::{LEADER_KEY, STATE_BUCKET};
 
 /// Header of a `put` that says what the manifest is written in.
 pub const CONTENT_TYPE: &str = "Content-Type";
@@ -390,12 +397,13 @@ pub struct DigestsReply {
 pub struct Client {
     lattice: Arc<dyn Lattice>,
     timeout: Duration,
+    takeover: Arc<Takeover>,
 }
 
 impl Client {
     /// A client whose every request has this deadline.
     pub fn new(lattice: Arc<dyn Lattice>, timeout: Duration) -> Client {
-        Client { lattice, timeout }
+        Client { lattice, timeout, takeover: Arc::default() }
     }
 
     /// Stores a manifest, in [`JSON`] or [`YAML`]; `file_name` is for messages about it.
@@ -456,8 +464,8 @@ impl Client {
         self.ask(Message::new(subject::digests(self.lattice.name()), Bytes::new())).await
     }
 
-    /// Where hosts share the lattice, whoever manages may just be gone. Then nobody answers until another takes over, which is waited for;
-    /// and what was asked of the one that went is lost, which is asked again if it only reads.
+    /// Where hosts share the lattice, whoever manages may just be gone. Then nobody answers until another takes over, which is waited for if
+    /// one can; and what was asked of the one that went is lost, which is asked again if it only reads.
     async fn ask<T: DeserializeOwned>(&self, message: Message) -> Result<T, ControlError> {
         let (subject, begun) = (message.subject.clone(), Instant::now());
         let is_shared = self.lattice.is_shared();
@@ -465,9 +473,13 @@ impl Client {
         loop {
             let left = self.timeout.saturating_sub(begun.elapsed());
             let attempt = if is_shared && is_read { left.min(READ_MAX) } else { left };
-            match self.lattice.request_message(message.clone(), attempt).await {
-                Err(LatticeError::NoResponders { .. }) if is_shared && begun.elapsed() < TAKEOVER_MAX => {
-                    tokio::time::sleep(TAKEOVER_LOOK).await;
+            match request_whole(&*self.lattice, message.clone(), attempt).await {
+                Err(error @ LatticeError::NoResponders { .. }) if is_shared => {
+                    let wait_max = self.takeover.wait_max(&*self.lattice).await.min(self.timeout);
+                    if begun.elapsed() >= wait_max {
+                        return Err(error.into());
+                    }
+                    tokio::time::sleep(takeover::LOOK_EVERY).await;
                 }
                 Err(LatticeError::Timeout { .. }) if attempt < left => {}
                 reply => return parse_answer(&subject, &reply?),
@@ -480,10 +492,6 @@ impl Client {
 const READS: [&str; 5] = [".model.list", ".model.get", ".model.versions", ".model.status", ".model.digests"];
 /// How long one attempt to read may take.
 const READ_MAX: Duration = Duration::from_secs(4);
-/// How long nobody may answer until another manager has taken over.
-const TAKEOVER_MAX: Duration = Duration::from_secs(12);
-/// How often it is looked whether one has.
-const TAKEOVER_LOOK: Duration = Duration::from_millis(200);
 
 fn at(version: Option<&str>) -> Bytes {
     match version {

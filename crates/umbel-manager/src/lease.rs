@@ -19,7 +19,7 @@ pub const HELD_MAX: Duration = Duration::from_secs(4);
 /// How long it must not change before another takes it over.
 pub const LAPSES_AFTER: Duration = Duration::from_secs(6);
 
-const KEY: &str = "leader";
+const KEY: &str = umbel_lattice::wadm::LEADER_KEY;
 
 /// The lease, as one manager sees it.
 pub struct Lease {

@@ -140,6 +140,7 @@ async fn lead(
         catalog: catalog.clone(),
         putter: Arc::new(putter),
         observer: observer.clone(),
+        pages: umbel_lattice::control::Pages::default(),
         wake: wake.clone(),
         view: views,
     };

@@ -22,6 +22,9 @@ const PINS_AT_ONCE: usize = 8;
 /// How long a host may take to find out what an image means. It fetches only files then, not what is in registries.
 const PIN_TIME_MAX: Duration = Duration::from_secs(18);
 
+/// How long a put waits for a second host to keep an artifact too.
+const KEEP_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// How often a put that met another one is tried again.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -222,6 +225,9 @@ async fn pin(
     for host in hosts.iter() {
         match client.pin_artifact(host, &reference, is_provider).await {
             Ok(pinned) => {
+                if let Some(digest) = &pinned.digest {
+                    keep_twice(&client, &hosts, host, &reference, digest).await;
+                }
                 return Ok(Pin { reference, digest: pinned.digest, size: pinned.size });
             }
             Err(error) if is_unsupported(&error) => {}
@@ -233,6 +239,26 @@ async fn pin(
     match failure {
         Some(error) => Err(error),
         None => Ok(Pin { reference, digest: None, size: None }),
+    }
+}
+
+/// Asks one more host to keep the bytes of a file: when the first one is lost, they are not. Nobody waits long for that, and it goes on all
+/// the same.
+async fn keep_twice(client: &Client, hosts: &[HostId], first: &HostId, reference: &str, digest: &str) {
+    let is_file = |reference: &Reference| matches!(reference.location(), Location::File(_));
+    if !Reference::new(reference).as_ref().is_ok_and(is_file) {
+        return;
+    }
+    let client = client.with_timeout(KEEP_TIME_MAX);
+    for host in hosts.iter().filter(|host| *host != first) {
+        match client.keep_artifact(host, reference, digest).await {
+            Ok(_) => return,
+            Err(error) if is_unsupported(&error) => {}
+            Err(error) => {
+                tracing::debug!(%error, %host, digest, "the artifact is not kept on a second host yet");
+                return;
+            }
+        }
     }
 }
 

@@ -18,13 +18,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use umbel_core::Problem;
 use umbel_core::id::AppName;
-use umbel_lattice::control::PartState;
+use umbel_lattice::control::{Pages, PartState};
 use umbel_lattice::wadm::{
     CONTENT_TYPE, DelReply, DelResult, DeployReply, DeployResult, DigestsReply, FILE_NAME, GetReply,
     GetResult, ListReply, PartKind, PartStatus, PutReply, PutResult, Status, StatusInfo, StatusReply,
     StatusResult, StatusType, Summary, VersionInfo, VersionRequest, VersionsReply,
 };
-use umbel_lattice::{Lattice, Message};
+use umbel_lattice::{Lattice, LatticeError, Message};
 
 /// Answers application requests. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +37,8 @@ pub struct Server {
     pub putter: Arc<Putter>,
     /// Looks at the lattice.
     pub observer: Arc<Observer>,
+    /// Answers that are longer than a message.
+    pub pages: Pages,
     /// Wakes the task.
     pub wake: Arc<Wake>,
     /// What the task has found.
@@ -47,8 +49,17 @@ impl Server {
     /// Answers one request.
     pub async fn answer(&self, message: Message) {
         let payload = self.answer_to(&message).await;
-        if let Err(error) = self.lattice.respond(&message, payload).await {
-            tracing::warn!(subject = message.subject, %error, "an answer could not be sent");
+        let mut given = self.pages.respond(&self.lattice, &message, payload).await;
+        if let Err(error @ (LatticeError::TooLarge { .. } | LatticeError::Busy { .. })) = &given {
+            let problem = Problem::from(error as &dyn umbel_core::Coded);
+            let refused =
+                body(&json!({"result": "error", "message": problem.to_string(), "problems": [problem]}));
+            given = self.lattice.respond(&message, refused).await.map(|()| None);
+        }
+        match given {
+            Ok(Some(rest)) => rest.hand_out().await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(subject = message.subject, %error, "an answer could not be sent"),
         }
     }
 

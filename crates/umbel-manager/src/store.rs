@@ -16,7 +16,7 @@ use umbel_core::link::LinkKey;
 use umbel_lattice::{Bucket, Lattice, LatticeError};
 
 /// The bucket of applications.
-pub const BUCKET: &str = "umbel_applications";
+pub const BUCKET: &str = umbel_lattice::wadm::STATE_BUCKET;
 /// Versions kept per application.
 pub const VERSIONS_MAX: usize = 1_000;
 /// Deployed versions remembered for rollbacks.

@@ -92,6 +92,8 @@ impl Application {
             ("backend".to_owned(), backend),
             ("key".to_owned(), secret.key.clone()),
             ("policy".to_owned(), secret.policy.clone()),
+            // Ours: whose secret it is, wherever it is given to.
+            ("application".to_owned(), self.name.to_string()),
         ]);
         for (key, value) in [("field", &secret.field), ("version", &secret.version)] {
             if let Some(value) = value {

@@ -8,8 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use umbel_core::code::{Code, wire};
 use umbel_core::link::Values;
+use umbel_core::settings::{Secrets, Settings};
 use umbel_core::{Coded, Problem};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Longest line, in bytes.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
@@ -33,25 +34,6 @@ impl Coded for HostDataError {
 
 fn error(why: impl Into<String>) -> HostDataError {
     HostDataError { why: why.into() }
-}
-
-/// A secret of a provider.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "value")]
-pub enum SecretValue {
-    /// Text.
-    String(String),
-    /// Bytes.
-    Bytes(Vec<u8>),
-}
-
-impl Drop for SecretValue {
-    fn drop(&mut self) {
-        match self {
-            SecretValue::String(text) => text.zeroize(),
-            SecretValue::Bytes(bytes) => bytes.zeroize(),
-        }
-    }
 }
 
 /// Everything that a provider process is told at its start. Fields are those of wasmCloud 1.x, with one of ours; fields that are not
@@ -84,7 +66,7 @@ pub struct HostData {
     /// Its config, merged.
     pub config: Values,
     /// Its secrets, by name.
-    pub secrets: BTreeMap<String, SecretValue>,
+    pub secrets: Secrets,
     /// What the host seals secrets of links with.
     pub host_xkey_public_key: String,
     /// What the provider opens them with.
@@ -169,6 +151,11 @@ impl HostData {
         Ok(data)
     }
 
+    /// Its config and its secrets.
+    pub fn settings(&self) -> Settings {
+        Settings { values: self.config.clone(), secrets: self.secrets.clone() }
+    }
+
     /// The socket to connect to.
     ///
     /// Errors: the connection is of another kind.
@@ -199,12 +186,6 @@ impl fmt::Debug for HostData {
 impl fmt::Debug for OwnData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnData").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretValue(…)")
     }
 }
 

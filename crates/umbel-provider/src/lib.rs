@@ -35,6 +35,7 @@ use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
+use umbel_core::settings::{Secrets, Settings};
 use umbel_wit::{Interface, InterfaceName, Serve};
 
 /// Makes providers of one kind. The binary lists the factories that it ships; the host knows only this trait.
@@ -82,8 +83,10 @@ pub trait Factory: Send + Sync + 'static {
 pub struct StartContext {
     /// Its id on the lattice.
     pub id: ProviderId,
-    /// Its config, merged.
+    /// Its config, merged, with those of its secrets that are text under their names: a setting may be given either way.
     pub config: Values,
+    /// Its secrets, by name.
+    pub secrets: Secrets,
     /// Finds the components that its links point at.
     pub targets: Arc<dyn Targets>,
     /// A folder of its own for what it keeps, readable by the host's user alone. It is made by the provider when it needs it, and
@@ -123,14 +126,20 @@ pub enum Health {
 /// A running provider. All methods may be called at any time and must be idempotent.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// A link that names this provider as source or target is new, or has changed (same key).
+    /// A link that names this provider as source or target is new, or has changed (same key). Its values and its secrets are read as one by
+    /// [`ResolvedLink::source_settings`] and [`ResolvedLink::target_settings`].
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem>;
 
     /// The link is gone. Calls in flight finish.
     async fn del_link(&self, key: &LinkKey) -> Result<(), Problem>;
 
-    /// The provider's own config has changed.
+    /// The provider's own config or a secret of it has changed: all of it, as in [`StartContext::config`].
     async fn put_config(&self, config: Values) -> Result<(), Problem>;
+
+    /// The same, with values and secrets apart.
+    async fn put_settings(&self, settings: Settings) -> Result<(), Problem> {
+        self.put_config(settings.all()).await
+    }
 
     /// How it is.
     fn health(&self) -> Health {

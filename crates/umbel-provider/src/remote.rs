@@ -3,7 +3,10 @@
 //! The process itself is somebody else's: whoever starts and watches it makes a [`Remote`] when it runs, and another one when it runs
 //! anew. Nothing here starts or ends processes.
 
-use crate::wire::{ACK, Description, HealthAnswer, InterfaceLinkDefinition, Shutdown, Subjects, Taken};
+use crate::hostdata::HostData;
+use crate::wire::{
+    ACK, Description, HealthAnswer, InterfaceLinkDefinition, NewSettings, Shutdown, Subjects, Taken,
+};
 use crate::{Endpoint, Health, Provider, wrpc};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -16,10 +19,13 @@ use umbel_core::Problem;
 use umbel_core::code::wire;
 use umbel_core::id::{HostId, ProviderId};
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
+use umbel_core::nkey::{KeyKind, KeyPair};
+use umbel_core::settings::{Secrets, Settings};
 use umbel_lattice::message::to_json;
 use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Outgoing};
 use umbel_lattice::{Lattice, LatticeError, Message, Spawn};
 use umbel_wit::{Call, Interface, InterfaceName, Serve, Value};
+use zeroize::Zeroizing;
 
 /// How long a provider may take to answer about a link, a config or its health.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -49,8 +55,48 @@ pub struct RemoteSpec {
     pub types: Types,
     /// Finds the application of a component.
     pub application_of: ApplicationOf,
-    /// Its public xkey, if it is told links under that.
-    pub xkey: Option<String>,
+    /// What a process of wasmCloud 1.x was given for secrets of links.
+    pub seal: Option<Arc<Seal>>,
+}
+
+/// The keys with which secrets of links go to one process of wasmCloud 1.x (`facts/wasmcloud.md` §4.5): the host seals, the process opens.
+pub struct Seal {
+    host: KeyPair,
+    provider: KeyPair,
+}
+
+impl Seal {
+    /// New keys, for one start of a process.
+    pub fn new() -> Seal {
+        Seal { host: KeyPair::generate(KeyKind::Curve), provider: KeyPair::generate(KeyKind::Curve) }
+    }
+
+    /// Puts them into the host data.
+    pub fn tell(&self, data: &mut HostData) {
+        data.host_xkey_public_key = self.host.public_key().to_string();
+        data.provider_xkey_private_key = self.provider.seed().expose().to_string();
+    }
+
+    /// The name under which the process hears of links.
+    fn address(&self) -> &str {
+        self.provider.public_key().as_str()
+    }
+
+    /// Seals the secrets; none if there are none.
+    fn seal(&self, secrets: &Secrets) -> Result<Option<Vec<u8>>, Problem> {
+        if secrets.is_empty() {
+            return Ok(None);
+        }
+        let json = Zeroizing::new(serde_json::to_vec(secrets).expect("secrets are plain JSON data"));
+        let sealed = self.host.seal(&json, self.provider.public_key());
+        sealed.map(Some).map_err(|error| Problem::from(&error))
+    }
+}
+
+impl Default for Seal {
+    fn default() -> Seal {
+        Seal::new()
+    }
 }
 
 /// A provider process, once it is ready.
@@ -220,6 +266,15 @@ impl Remote {
         })
     }
 
+    /// A link as a process of wasmCloud 1.x is told it, and where.
+    fn plain(&self, link: &ResolvedLink) -> Result<(String, InterfaceLinkDefinition), Problem> {
+        let mut definition = InterfaceLinkDefinition::plain(link);
+        let Some(seal) = &self.spec.seal else { return Ok((self.subjects.link_put(), definition)) };
+        definition.source_secrets = seal.seal(&link.source_secrets)?;
+        definition.target_secrets = seal.seal(&link.target_secrets)?;
+        Ok((Subjects::new(self.spec.lattice.name(), seal.address()).link_put(), definition))
+    }
+
     /// Tells the provider something, and hears whether it took it if it can say so.
     async fn tell(&self, subject: String, payload: bytes::Bytes) -> Result<(), Problem> {
         if !self.is_ours {
@@ -262,29 +317,34 @@ impl Provider for Remote {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         let is_source = link.link.source_id == self.spec.id.as_str();
         let component = if is_source { &link.link.target } else { &link.link.source_id };
-        let definition = InterfaceLinkDefinition::new(&link, (self.spec.application_of)(component));
-        let payload = to_json(&definition);
-        if let Some(xkey) = &self.spec.xkey {
-            let subject = Subjects::new(self.spec.lattice.name(), xkey).link_put();
-            self.tell(subject, payload).await?;
+        let (subject, definition) = if self.is_ours {
+            let application = (self.spec.application_of)(component);
+            (self.subjects.link_put(), InterfaceLinkDefinition::new(&link, application))
         } else {
-            self.tell(self.subjects.link_put(), payload).await?;
-        }
-        self.lock().links.insert(definition.key(), definition);
+            self.plain(&link)?
+        };
+        self.tell(subject, to_json(&definition)).await?;
+        self.lock().links.insert(definition.key(), definition.bare());
         Ok(())
     }
 
     async fn del_link(&self, key: &LinkKey) -> Result<(), Problem> {
-        let Some(mut definition) = self.lock().links.get(key).cloned() else { return Ok(()) };
-        definition.source_config.clear();
-        definition.target_config.clear();
+        let Some(definition) = self.lock().links.get(key).cloned() else { return Ok(()) };
         self.tell(self.subjects.link_del(), to_json(&definition)).await?;
         self.lock().links.remove(key);
         Ok(())
     }
 
     async fn put_config(&self, config: Values) -> Result<(), Problem> {
-        self.tell(self.subjects.config_update(), to_json(&config)).await
+        self.put_settings(config.into()).await
+    }
+
+    async fn put_settings(&self, settings: Settings) -> Result<(), Problem> {
+        if self.is_ours {
+            return self.tell(self.subjects.settings(), to_json(&NewSettings::from(settings))).await;
+        }
+        // One of wasmCloud 1.x hears its secrets at its start alone.
+        self.tell(self.subjects.config_update(), to_json(&settings.values)).await
     }
 
     fn health(&self) -> Health {

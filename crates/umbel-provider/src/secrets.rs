@@ -1,6 +1,7 @@
-//! Keeping secrets: what the host asks of whoever keeps them. A value comes in and never goes out here.
+//! Keeping secrets: what the host asks of whoever keeps them. A value comes in by hand, and goes out to those who refer to it.
 
 use umbel_core::Problem;
+use umbel_core::settings::SecretValue;
 use zeroize::Zeroizing;
 
 /// Whose a secret is.
@@ -27,6 +28,15 @@ pub struct Kept {
     pub put_unix_ms: u64,
 }
 
+/// A secret with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The value; not shown.
+    pub value: SecretValue,
+    /// As in [`Kept::version`].
+    pub version: u64,
+}
+
 /// Something that keeps secrets. All of it may wait for the disk.
 pub trait Keeper: Send + Sync {
     /// Keeps a value, in place of the one that has the name; durable when this returns. Returns its version. Text is revealed as text
@@ -38,6 +48,9 @@ pub trait Keeper: Send + Sync {
         value: Zeroizing<Vec<u8>>,
         is_text: bool,
     ) -> Result<u64, Problem>;
+
+    /// The secret of that name, if it is kept.
+    fn get(&self, owner: &Owner, name: &str) -> Result<Option<Found>, Problem>;
 
     /// Deletes one.
     fn del(&self, owner: &Owner, name: &str) -> Result<(), Problem>;

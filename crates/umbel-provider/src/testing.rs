@@ -170,7 +170,7 @@ impl Harness {
             distance: Distance::Any,
         };
         let (source_values, target_values) = (values(source_values), values(target_values));
-        self.remote.put_link(ResolvedLink { link, source_values, target_values }).await
+        self.remote.put_link(ResolvedLink::new(link, source_values, target_values)).await
     }
 
     /// Calls a function of the provider as the component does; `interface` is with or without its version.
@@ -262,7 +262,7 @@ fn remote_of(lattice: &Arc<dyn Lattice>, spawn: Spawn) -> Result<RemoteSpec, Pro
         host: HostId::new(HOST).map_err(|error| Problem::from(&error))?,
         types: Arc::new(|_, _| None),
         application_of: Arc::new(application_of),
-        xkey: None,
+        seal: None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use umbel_core::Problem;
 use umbel_core::id::LatticeName;
 use umbel_core::link::{Contract, Distance, Link, LinkKey, ResolvedLink, Values};
+use umbel_core::settings::{Secrets, Settings};
 use umbel_wit::Interface;
 
 /// The header with which a host asks for an answer to what the original only publishes.
@@ -17,6 +18,7 @@ pub const ACK: &str = "umbel-ack";
 pub struct Subjects {
     prefix: String,
     own: String,
+    settings: String,
 }
 
 impl Subjects {
@@ -25,6 +27,7 @@ impl Subjects {
         Subjects {
             prefix: format!("wasmbus.rpc.{lattice}.{id}"),
             own: umbel_lattice::wrpc::extra(lattice, id, "describe"),
+            settings: umbel_lattice::wrpc::extra(lattice, id, "settings"),
         }
     }
 
@@ -51,6 +54,11 @@ impl Subjects {
     /// Its config has changed: an object of strings.
     pub fn config_update(&self) -> String {
         format!("{}.config.update", self.prefix)
+    }
+
+    /// Its config or its secrets have changed: [`NewSettings`]. Ours, in place of [`Subjects::config_update`].
+    pub fn settings(&self) -> String {
+        self.settings.clone()
     }
 
     /// Asks what it is; the answer is a [`Description`]. Ours.
@@ -98,6 +106,34 @@ pub struct LinkExtra {
     /// The application of the component at the other end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
+    /// Secrets of the source's side: nobody else hears what goes over the socket.
+    #[serde(default, skip_serializing_if = "Secrets::is_empty")]
+    pub source_secrets: Secrets,
+    /// Those of the target's.
+    #[serde(default, skip_serializing_if = "Secrets::is_empty")]
+    pub target_secrets: Secrets,
+}
+
+/// All that a provider is configured with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSettings {
+    /// Its config, merged.
+    pub values: Values,
+    /// Its secrets, by name.
+    #[serde(default)]
+    pub secrets: Secrets,
+}
+
+impl From<Settings> for NewSettings {
+    fn from(settings: Settings) -> NewSettings {
+        NewSettings { values: settings.values, secrets: settings.secrets }
+    }
+}
+
+impl From<NewSettings> for Settings {
+    fn from(new: NewSettings) -> Settings {
+        Settings { values: new.values, secrets: new.secrets }
+    }
 }
 
 fn default_name() -> String {
@@ -105,8 +141,16 @@ fn default_name() -> String {
 }
 
 impl InterfaceLinkDefinition {
-    /// The message for a link. `application` is that of the component at the other end.
+    /// The message for a link to a provider of ours. `application` is that of the component at the other end.
     pub fn new(link: &ResolvedLink, application: Option<String>) -> InterfaceLinkDefinition {
+        let (source_secrets, target_secrets) = (link.source_secrets.clone(), link.target_secrets.clone());
+        let extra = LinkExtra { application, source_secrets, target_secrets };
+        let has_extra = extra != LinkExtra::default();
+        InterfaceLinkDefinition { umbel: has_extra.then_some(extra), ..InterfaceLinkDefinition::plain(link) }
+    }
+
+    /// The message for a link without what we add, and without secrets.
+    pub fn plain(link: &ResolvedLink) -> InterfaceLinkDefinition {
         let contract = &link.link.contract;
         InterfaceLinkDefinition {
             source_id: link.link.source_id.clone(),
@@ -119,39 +163,44 @@ impl InterfaceLinkDefinition {
             target_config: link.target_values.clone(),
             source_secrets: None,
             target_secrets: None,
-            umbel: application.map(|application| LinkExtra { application: Some(application) }),
+            umbel: None,
         }
     }
 
     /// The link that it means.
     pub fn resolved(&self) -> ResolvedLink {
-        ResolvedLink {
-            link: Link {
-                source_id: self.source_id.clone(),
-                target: self.target.clone(),
-                name: self.name.clone(),
-                contract: Contract {
-                    namespace: self.wit_namespace.clone(),
-                    package: self.wit_package.clone(),
-                    interfaces: self.interfaces.clone(),
-                },
-                source_config: Vec::new(),
-                target_config: Vec::new(),
-                distance: Distance::Any,
+        let link = Link {
+            source_id: self.source_id.clone(),
+            target: self.target.clone(),
+            name: self.name.clone(),
+            contract: Contract {
+                namespace: self.wit_namespace.clone(),
+                package: self.wit_package.clone(),
+                interfaces: self.interfaces.clone(),
             },
-            source_values: self.source_config.clone(),
-            target_values: self.target_config.clone(),
+            source_config: Vec::new(),
+            target_config: Vec::new(),
+            distance: Distance::Any,
+        };
+        let extra = self.umbel.clone().unwrap_or_default();
+        ResolvedLink {
+            source_secrets: extra.source_secrets,
+            target_secrets: extra.target_secrets,
+            ..ResolvedLink::new(link, self.source_config.clone(), self.target_config.clone())
         }
     }
 
     /// The same link without what it is configured with.
     #[must_use]
     pub fn bare(&self) -> InterfaceLinkDefinition {
+        let application = self.application().map(str::to_string);
+        let extra = application.map(|name| LinkExtra { application: Some(name), ..LinkExtra::default() });
         InterfaceLinkDefinition {
             source_config: Values::new(),
             target_config: Values::new(),
             source_secrets: None,
             target_secrets: None,
+            umbel: extra,
             ..self.clone()
         }
     }

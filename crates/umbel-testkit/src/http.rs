@@ -61,6 +61,11 @@ impl Connection {
         Ok(Connection { stream: BufReader::new(stream), host: host.to_owned(), answered: false })
     }
 
+    /// Waits so long for what comes next, instead of 30 s.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(patience))
+    }
+
     /// Sends a request and reads the whole answer.
     pub fn request(
         &mut self,

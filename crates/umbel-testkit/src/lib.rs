@@ -11,14 +11,16 @@
 //! NatsServer::start("")                                      a nats-server with JetStream, gone with the value
 //! Registry::start(Guard::None, None)                         a registry for images, gone with the value
 //! Proxy::start(address).await                                a connection that fails when it is told to
+//! Network::new(hosts)                                        a network whose packets are lost when it is told so
 //! ```
 //!
-//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`], [`nats`], [`registry`], [`proxy`].
+//! Read in this order: [`wait`], [`fixture`], [`http`], [`load`], [`platform`], [`nats`], [`registry`], [`proxy`], [`network`].
 
 pub mod fixture;
 pub mod http;
 pub mod load;
 pub mod nats;
+pub mod network;
 pub mod platform;
 pub mod proxy;
 pub mod registry;
@@ -26,6 +28,7 @@ pub mod wait;
 
 pub use fixture::{example, guest};
 pub use nats::NatsServer;
+pub use network::Network;
 pub use platform::Platform;
 pub use proxy::Proxy;
 pub use registry::Registry;

@@ -1,5 +1,6 @@
 //! A nats-server of its own for a test: a folder, a port of the loopback, a process that ends with the value.
 
+use crate::network::Network;
 use std::io::{Error, Read, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub struct NatsServer {
     folder: TempDir,
     address: SocketAddr,
     more: String,
+    /// The network namespace that it runs in, if it is not that of the test.
+    namespace: Option<String>,
     child: Option<Child>,
 }
 
@@ -37,7 +40,17 @@ impl NatsServer {
     /// What [`NatsServer::start`] starts, with files still to be put into its folder.
     pub fn prepare(more: &str) -> Result<NatsServer> {
         let address = free_address()?;
-        Ok(NatsServer { folder: tempfile::tempdir()?, address, more: more.to_string(), child: None })
+        let (folder, more) = (tempfile::tempdir()?, more.to_string());
+        Ok(NatsServer { folder, address, more, namespace: None, child: None })
+    }
+
+    /// Starts one beyond a network that can be made to fail; hosts reach it at [`Network::url`].
+    pub fn beyond(network: &Network, more: &str) -> Result<NatsServer> {
+        let (folder, more, address) = (tempfile::tempdir()?, more.to_string(), network.server());
+        let namespace = Some(network.namespace().to_string());
+        let mut server = NatsServer { folder, address, more, namespace, child: None };
+        server.again()?;
+        Ok(server)
     }
 
     /// Where it listens.
@@ -48,6 +61,11 @@ impl NatsServer {
     /// `nats://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
+    }
+
+    /// Its process id, while it runs in the test's own namespace.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Its folder.
@@ -68,9 +86,21 @@ impl NatsServer {
             format!("jetstream {{ store_dir: \"{}\", sync_interval: always }}\n", folder.join("js").display())
         };
         let file = folder.join("nats.conf");
-        std::fs::write(&file, format!("listen: \"{}\"\n{state}{more}\n", self.address))?;
+        // Beyond a network it has an address for each host.
+        let listen = match self.namespace {
+            Some(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.address.port())),
+            None => self.address,
+        };
+        std::fs::write(&file, format!("listen: \"{listen}\"\n{state}{more}\n"))?;
         let log = std::fs::File::create(folder.join("log"))?;
-        let mut command = Command::new(program()?);
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut within = Command::new("ip");
+                within.args(["netns", "exec", namespace]).arg(program()?);
+                within
+            }
+            None => Command::new(program()?),
+        };
         command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn()?);
         self.wait()

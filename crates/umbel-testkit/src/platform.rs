@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::http;
 
+/// Twice what the API allows itself for most requests.
+const API_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Compiling may take its time on a busy machine.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -22,6 +25,8 @@ pub struct Platform {
     pub pid: u32,
     /// Where applications answer.
     pub address: SocketAddr,
+    /// Where the API listens on the loopback address.
+    pub api: SocketAddr,
 }
 
 /// How a command ended.
@@ -50,7 +55,7 @@ impl Platform {
     /// A state folder in which nothing runs yet.
     pub fn new(umbel: &Path) -> Result<Platform> {
         let address = (Ipv4Addr::LOCALHOST, 0).into();
-        Ok(Platform { umbel: umbel.to_owned(), folder: tempfile::tempdir()?, pid: 0, address })
+        Ok(Platform { umbel: umbel.to_owned(), folder: tempfile::tempdir()?, pid: 0, address, api: address })
     }
 
     /// A platform that runs and has nothing deployed.
@@ -119,10 +124,15 @@ impl Platform {
     pub fn read_endpoint(&mut self) -> Result<()> {
         let endpoint: Value =
             serde_json::from_slice(&std::fs::read(self.state().join("run/endpoint.json"))?)?;
-        let url = endpoint["http_url"].as_str().unwrap_or_default().trim_end_matches('/');
-        let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
-        let port: u16 = port.ok_or_else(|| Error::other(format!("there is no port in {endpoint}")))?;
-        self.address = (Ipv4Addr::LOCALHOST, port).into();
+        let address = |name: &str| {
+            let url = endpoint[name].as_str().unwrap_or_default().trim_end_matches('/');
+            let port: Option<u16> = url.rsplit(':').next().and_then(|port| port.parse().ok());
+            port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        };
+        let no_port = || Error::other(format!("there is no port in {endpoint}"));
+        self.address = address("http_url").ok_or_else(no_port)?;
+        // It may be told to serve none.
+        self.api = address("api_url").unwrap_or(self.api);
         self.pid = endpoint["pid"].as_u64().and_then(|pid| pid.try_into().ok()).unwrap_or_default();
         Ok(())
     }
@@ -133,6 +143,17 @@ impl Platform {
         let start = Instant::now();
         self.succeed(&["deploy", "-f", "manifest.yaml"])?;
         Ok(start.elapsed())
+    }
+
+    /// Asks the API over TCP as tools do, and waits longer than it may take.
+    pub fn ask_api(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<http::Answer> {
+        let token = std::fs::read_to_string(self.state().join("api.token"))?;
+        let bearer = format!("Bearer {}", token.trim());
+        let mut connection = http::Connection::open(self.api, &self.api.to_string())?;
+        connection.set_patience(API_PATIENCE)?;
+        let kind =
+            if path.starts_with("/v1/applications?") { "application/yaml" } else { "application/json" };
+        connection.request(method, path, &[("authorization", &bearer), ("content-type", kind)], body)
     }
 
     /// Asks an application.

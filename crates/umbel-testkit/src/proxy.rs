@@ -1,4 +1,6 @@
-//! A connection that can be made to fail: a TCP proxy that cuts, swallows, delays and refuses when it is told to.
+//! A connection that can be made to fail: a TCP proxy that cuts, swallows, freezes, delays, throttles and refuses when it is told to.
+//!
+//! It loses no packets, as the two ends would not notice: their kernels send those again. What does is [`crate::network`].
 
 use std::io::Result;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,6 +10,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// How often something goes through where it is throttled.
+const THROTTLE_STEP: Duration = Duration::from_millis(50);
+/// How often that is in a second.
+const STEPS: usize = 20;
 
 /// What happens to the bytes of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,6 +26,10 @@ pub enum Way {
     Hole,
     /// They go through so much later.
     Slow(Duration),
+    /// They wait until it is another way: whoever sends finds that nothing more is taken, and nothing is lost.
+    Frozen,
+    /// So many bytes go through in a second, at least one.
+    Throttled(u64),
 }
 
 /// What happens to connections.
@@ -116,20 +127,39 @@ async fn carry(client: TcpStream, server: SocketAddr, mut faults: watch::Receive
 async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    faults: watch::Receiver<Faults>,
+    mut faults: watch::Receiver<Faults>,
     way: impl Fn(&Faults) -> Way,
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        let way = way(&faults.borrow());
-        match way {
-            Way::Open => {}
-            Way::Hole => continue,
-            Way::Slow(delay) => tokio::time::sleep(delay).await,
-        }
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            // Nothing is borrowed while something is waited for: whoever changes the faults must not wait for a connection.
+            let now = way(&faults.borrow_and_update());
+            let piece = match now {
+                Way::Open => rest.len(),
+                Way::Hole => break,
+                Way::Frozen => {
+                    if faults.changed().await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Way::Slow(delay) => {
+                    tokio::time::sleep(delay).await;
+                    rest.len()
+                }
+                Way::Throttled(bytes) => {
+                    tokio::time::sleep(THROTTLE_STEP).await;
+                    usize::try_from(bytes).unwrap_or(usize::MAX).div_ceil(STEPS).clamp(1, rest.len())
+                }
+            };
+            let (now, later) = rest.split_at(piece);
+            if to.write_all(now).await.is_err() {
+                return;
+            }
+            rest = later;
         }
     }
 }

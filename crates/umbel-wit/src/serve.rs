@@ -11,7 +11,7 @@ use umbel_core::code::guest;
 use umbel_core::link::Values;
 
 /// The link that a call comes over.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Link {
     /// The importer: a component or provider id.
     pub source_id: String,
@@ -19,8 +19,20 @@ pub struct Link {
     pub name: String,
     /// The importer's application, if it belongs to one.
     pub application: Option<String>,
-    /// The link's config for the server, merged.
+    /// The link's config for the server, merged, with secrets that are text under their names.
     pub values: Values,
+}
+
+/// The keys of the values alone: there may be secrets among them.
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("source_id", &self.source_id)
+            .field("name", &self.name)
+            .field("application", &self.application)
+            .field("values", &self.values.keys())
+            .finish()
+    }
 }
 
 /// One call of a function of a contract.

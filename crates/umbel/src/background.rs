@@ -4,7 +4,6 @@
 //! deadline, so no signal can be missed.
 
 use crate::cmd::up::Up;
-use crate::cmd::up::lattice::NATS;
 use crate::context::Context;
 use crate::fail::Failure;
 use std::io::{Read, Seek, SeekFrom};
@@ -200,10 +199,12 @@ fn spawn(folder: &StateFolder, up: &Up, log: &Log) -> Result<Child, Failure> {
     };
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = std::process::Command::new(program);
-    match up.on.variable() {
-        Some(address) => command.env(NATS, address),
-        None => command.env_remove(NATS),
-    };
+    for (name, value) in up.on.variables() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     let child = command
         .args(up.arguments(folder))
         .stdin(Stdio::null())

@@ -54,6 +54,11 @@ impl Carried {
         Ok(Carried { lattice, server, _tasks: tasks })
     }
 
+    /// The supervisor of the server that was started.
+    pub(crate) fn server(&self) -> Option<&Handle> {
+        self.server.as_ref()
+    }
+
     /// Closes the lattice, then ends the server.
     pub(crate) async fn close(self) {
         self.lattice.close().await;
@@ -90,7 +95,7 @@ fn start_server(folder: &Path, start: &Start) -> Result<Handle, Problem> {
     let root = SupervisorSpec::new(Strategy::OneForOne)
         .intensity(Intensity::new(10, Duration::from_secs(60)))
         .child(child);
-    tracing::info!(listen = %start.listen, hub = start.hub, "starting a nats-server");
+    tracing::info!(listen = %start.listen, is_leaf = start.hub.is_some(), "starting a nats-server");
     Ok(Supervisor::start("servers", root, Env::system()))
 }
 

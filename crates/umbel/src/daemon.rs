@@ -139,6 +139,9 @@ impl Platform {
         spec.children.push(Api::child_spec(api, lattice));
         let tree = Supervisor::start("umbel", spec, Env::system());
         host.attach(tree.clone());
+        if let Some(server) = carried.server() {
+            host.show(server.clone());
+        }
         Ok(Platform { tree, host, carried, cores, background, http, listens, asked_to_stop })
     }
 

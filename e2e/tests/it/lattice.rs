@@ -1,6 +1,7 @@
 //! Several hosts on one lattice, over a real nats-server: calls cross hosts, one manager leads, and what is lost is placed elsewhere.
 
 use serde_json::Value;
+use std::path::Path;
 use umbel_testkit::Platform;
 use umbel_testkit::nats::NatsServer;
 use umbel_testkit::wait::block_until;
@@ -31,8 +32,12 @@ fn on(side: &str) -> String {
 
 /// The counter, its store and its HTTP server, each on a host.
 fn counter(component: &str, store: &str, http: &str) -> String {
+    counter_of(&umbel_testkit::example("counter"), component, store, http)
+}
+
+/// The same from a file of its own.
+fn counter_of(image: &Path, component: &str, store: &str, http: &str) -> String {
     let (component_on, store_on, http_on) = (on(component), on(store), on(http));
-    let image = umbel_testkit::example("counter");
     format!(
         "apiVersion: core.oam.dev/v1beta1
 kind: Application
@@ -119,29 +124,70 @@ fn an_application_spread_over_two_hosts_answers_at_either() {
 }
 
 #[test]
-fn when_a_host_is_lost_another_manager_leads_and_deploys_where_there_is_one() {
+fn what_a_lost_host_ran_goes_on_elsewhere_and_another_manager_leads() {
     let server = NatsServer::start("").unwrap();
-    let (mut first, second) = (join(&server, "first"), join(&server, "second"));
-    second.deploy(&counter("", "", "")).unwrap();
+    let (mut first, mut second) = (join(&server, "first"), join(&server, "second"));
+    block_until("both hosts to see one another", || hosts(&second) == ["first", "second"]);
+    // A file that is gone after the deploy: what is left of it is what hosts have kept.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("counter.wasm");
+    std::fs::copy(umbel_testkit::example("counter"), &file).unwrap();
+    second.deploy(&counter_of(&file, "", "", "")).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let home = host_of(&second, "http").unwrap();
-    let answers = if home == "first" { &first } else { &second };
-    answers.wait_for_answer("counter").unwrap();
-    // The first one leads. It ends without a word, and if the application was there, all of it is lost.
-    first.signal("KILL").unwrap();
-    first.pid = 0;
-    block_until("the host to be gone", || hosts(&second) == ["second"]);
-    // The other one leads now: what is deployed runs where there still is a host.
+    let (lost, left) = if home == "first" { (&mut first, &second) } else { (&mut second, &first) };
+    lost.wait_for_answer("counter").unwrap();
+    let other = if home == "first" { "second" } else { "first" };
+
+    // It ends without a word, and all of the application with it.
+    lost.signal("KILL").unwrap();
+    lost.pid = 0;
+    block_until("the application to run on the host that is left", || {
+        hosts(left) == [other] && host_of(left, "http").as_deref() == Some(other)
+    });
+    left.wait_for_answer("counter").unwrap();
+    assert!(count(left) > 0);
+    // Whoever leads now takes a new version too.
     let v2 = counter("", "", "")
         .replace("metadata: {name: counter}", "metadata: {name: counter, annotations: {version: v2}}");
-    second.deploy(&v2).unwrap();
-    assert_eq!(host_of(&second, "http").as_deref(), Some("second"));
-    second.wait_for_answer("counter").unwrap();
+    left.deploy(&v2).unwrap();
+    assert_eq!(host_of(left, "http").as_deref(), Some(other));
 
     // It comes back as the same host, and what runs elsewhere stays there.
-    start(&mut first, &server, "first");
-    block_until("the host to be back", || hosts(&second) == ["first", "second"]);
-    assert_eq!(host_of(&second, "http").as_deref(), Some("second"));
-    assert!(count(&second) > 0);
+    start(lost, &server, &home);
+    block_until("the host to be back", || hosts(left) == ["first", "second"]);
+    assert_eq!(host_of(left, "http").as_deref(), Some(other));
+    assert!(count(left) > 0);
+}
+
+#[test]
+fn a_host_without_the_file_takes_the_bytes_from_one_that_has_them() {
+    let server = NatsServer::start("").unwrap();
+    let near = join(&server, "near");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("counter.wasm");
+    std::fs::copy(umbel_testkit::example("counter"), &file).unwrap();
+    let manifest = folder.path().join("counter.yaml");
+    std::fs::write(&manifest, counter_of(&file, "far", "near", "near")).unwrap();
+    // There is no such host yet: the version knows the file, and nothing runs.
+    let early = near.run(&["deploy", &manifest.display().to_string(), "--no-wait"]).unwrap();
+    assert_eq!(early.code, 0, "{}", early.stderr);
+    std::fs::write(&file, "other bytes by now").unwrap();
+    let far = join(&server, "far");
+    near.wait_for_answer("counter").unwrap();
+    assert_eq!(host_of(&near, "counter").as_deref(), Some("far"));
+    assert!(count(&near) > 0);
+
+    // Where nobody has them any more, it is told what is the matter.
+    for host in [&near, &far] {
+        let blobs = host.state().join("artifacts/sha256");
+        for blob in std::fs::read_dir(blobs).unwrap() {
+            std::fs::remove_file(blob.unwrap().path()).unwrap();
+        }
+    }
+    drop(far);
+    let _late = join(&server, "far");
+    block_until("it to be told", || near.run(&["ps"]).unwrap().stdout.contains("UM0310"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `launch`, `examples`, `counter`, `shortener`, `chat`, `report`, `documents` and `links` (what it is for), `cli`, `update`,
 //! `durability` (what must not be lost), `machine` (what it may lack), `bad_input`, `claims` and `neighbours` (what must not do harm),
-//! `languages`, `registries`; `lattice` (several hosts) and `conformance` (tools of wasmCloud 1.x); `processes` and `adoption` (what outlives a platform, and what must not).
+//! `languages`, `registries`; `lattice` (several hosts), `faults` (what goes wrong between them) and `conformance` (tools of wasmCloud 1.x); `processes` and `adoption` (what outlives a platform, and what must not).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,6 +17,7 @@ mod counter;
 mod documents;
 mod durability;
 mod examples;
+mod faults;
 mod grants;
 mod languages;
 mod lattice;
@@ -28,6 +29,7 @@ mod neighbours;
 mod processes;
 mod registries;
 mod report;
+mod secrets;
 mod shortener;
 mod spy;
 mod swap;

@@ -161,3 +161,51 @@ fn a_provider_that_never_serves_is_given_up_and_hurts_nobody() {
         !pids.into_iter().any(|pid| is_mute(&pid) && is_running(pid))
     });
 }
+
+/// A program that lies, behind an archive; `lie` says how.
+fn liar(platform: &Platform, lie: &str) -> String {
+    let program = umbel().parent().unwrap().join("examples/liar");
+    assert!(program.is_file(), "{}: `cargo build --workspace --all-targets` makes it", program.display());
+    let file = archive(platform, lie, &format!("exec {}", program.display()));
+    counter("v1", &file, &format!(", config: [{{name: lie, properties: {{lie: {lie}}}}}]"))
+}
+
+#[test]
+fn a_provider_that_lies_about_its_id_is_not_heard_and_given_up() {
+    let platform = up();
+    let hello = umbel_testkit::platform::application("hello", "v1", &umbel_testkit::example("hello"), &[]);
+    platform.deploy(&hello).unwrap();
+    std::fs::write(platform.folder().join("manifest.yaml"), liar(&platform, "id")).unwrap();
+    let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "8s"]).unwrap();
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+    // What the host told it is its last line.
+    assert!(ran.stderr.contains("UM0821") && ran.stderr.contains("UM0638"), "{}", ran.stderr);
+    assert_eq!(platform.get("hello", "/").unwrap().status, 200);
+    assert!(!platform.succeed(&["provider", "list"]).unwrap().contains("somebody-else"));
+}
+
+#[test]
+fn a_provider_that_speaks_for_another_is_cut_off() {
+    let platform = up();
+    let hello = umbel_testkit::platform::application("hello", "v1", &umbel_testkit::example("hello"), &[]);
+    platform.deploy(&hello).unwrap();
+    std::fs::write(platform.folder().join("manifest.yaml"), liar(&platform, "calls")).unwrap();
+    let ran = platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "8s"]).unwrap();
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stderr.contains("UM0"), "{}", ran.stderr);
+    assert_eq!(platform.get("hello", "/").unwrap().status, 200);
+}
+
+#[test]
+fn rubbish_about_health_is_told_with_a_code() {
+    let platform = up();
+    let hello = umbel_testkit::platform::application("hello", "v1", &umbel_testkit::example("hello"), &[]);
+    platform.deploy(&hello).unwrap();
+    std::fs::write(platform.folder().join("manifest.yaml"), liar(&platform, "health")).unwrap();
+    drop(platform.run(&["deploy", "-f", "manifest.yaml", "--timeout", "4s"]).unwrap());
+    block_until("it is told that its answers cannot be read", || {
+        let shown = platform.run(&["provider", "show", "counter-keyvalue", "-o", "json"]).unwrap();
+        shown.stdout.contains("UM0630")
+    });
+    assert_eq!(platform.get("hello", "/").unwrap().status, 200);
+}

@@ -35,6 +35,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("relink", figures::relink::measure),
     ("swap", figures::swap::measure),
     ("many", figures::many::measure),
+    ("lattice", figures::lattice::measure),
 ];
 
 type Figure = fn(&Bench, &mut Report) -> Result<()>;

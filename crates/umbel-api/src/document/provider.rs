@@ -14,6 +14,9 @@ pub struct ProviderDetails {
     pub links: Vec<ProviderLink>,
     /// The keys of its config; values may be nobody's business.
     pub config: Vec<String>,
+    /// The names of its secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Whether it says that it is well.
     pub healthy: bool,
     /// Why not.

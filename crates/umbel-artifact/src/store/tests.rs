@@ -316,7 +316,10 @@ fn a_full_disk_is_the_stores_error_and_leaves_nothing_behind() {
             Err(io::Error::other("the share is gone"))
         }
     }
-    assert_eq!(code_of(store.store(&mut (&b"some"[..]).chain(Broken), Some(&path), anything)), "UM0304");
+    assert_eq!(
+        code_of(store.store(&mut (&b"some"[..]).chain(Broken), Some(&path), |file, _| anything(file))),
+        "UM0304"
+    );
     assert_eq!((partials(&store), store.list().expect("lists").len()), (0, 0));
 }
 
@@ -394,4 +397,38 @@ proptest! {
         prop_assert_eq!(artifact.digest, Digest::of(&bytes));
         prop_assert_eq!(store.read(&artifact.digest).expect("reads"), bytes);
     }
+}
+
+#[test]
+fn a_file_is_stored_as_a_digest_only_while_it_has_it() {
+    let (folder, store) = store();
+    let file = folder.path().join("it.wasm");
+    fs::write(&file, "what was deployed").expect("it is written");
+    let digest = Digest::of(b"what was deployed");
+    let (artifact, ()) = store.put_as(&file, &digest, anything).expect("it is the same");
+    assert_eq!((artifact.digest, artifact.size), (digest, 17));
+    assert_eq!(store.read(&digest).expect("it is stored"), b"what was deployed");
+
+    fs::write(&file, "what it is now").expect("it is written");
+    fs::remove_file(&artifact.path).expect("it goes");
+    let never =
+        |_: &mut File| -> Result<(), ArtifactError> { panic!("other bytes are not shown to anybody") };
+    let error = store.put_as(&file, &digest, never).expect_err("it is another");
+    let ArtifactError::FileChanged { found, .. } = &error else { panic!("{error}") };
+    assert_eq!(*found, Digest::of(b"what it is now"));
+    assert_eq!(error.code(), umbel_core::code::artifact::FILE_CHANGED);
+    assert!(store.list().expect("a list").is_empty());
+}
+
+#[test]
+fn pieces_put_together_are_the_whole() {
+    let (_folder, store) = store();
+    let mut incoming = store.begin().expect("it begins");
+    incoming.write(b"0123456789").expect("it is written");
+    let digest = incoming.digest();
+    store.complete(incoming, |_| Ok::<_, ArtifactError>(())).expect("it is stored");
+    let pieces = [0, 4, 8, 12].map(|offset| store.piece(&digest, offset, 4).expect("it is stored"));
+    assert_eq!(pieces, [&b"0123"[..], b"4567", b"89", b""]);
+    let unknown = store.piece(&Digest::of(b"x"), 0, 4).expect_err("it is not stored");
+    assert!(matches!(unknown, ArtifactError::UnknownDigest { .. }));
 }

@@ -105,7 +105,7 @@ struct BlobstoreProvider {
 impl Provider for BlobstoreProvider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         // A call brings its link along; here it is only seen whether it can be served.
-        let link = Link { values: link.target_values, ..Link::default() };
+        let link = Link { values: link.target_settings(), ..Link::default() };
         self.blobs.open(&link).await.map(drop).map_err(|error| Problem::from(&error))
     }
 

@@ -173,7 +173,7 @@ struct S3Provider {
 impl Provider for S3Provider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         // A call brings its link along; here it is only seen whether it can be served.
-        let link = Link { values: link.target_values, ..Link::default() };
+        let link = Link { values: link.target_settings(), ..Link::default() };
         self.blobs.find(&link).map(drop).map_err(told)
     }
 

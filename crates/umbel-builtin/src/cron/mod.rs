@@ -159,7 +159,7 @@ impl CronProvider {
         }
         let face = Face::of(&link.link.contract)?;
         let now = self.shared.clock.unix_time();
-        let settings = Settings::read(config, &link.source_values, &link.link.name, now)?;
+        let settings = Settings::read(config, &link.source_settings(), &link.link.name, now)?;
         let component = link.link.target.clone();
         let application = self.cx.targets.application_of(&component);
         Ok(Plan { settings, face, component, application })
@@ -201,7 +201,7 @@ impl CronProvider {
                 source_id: self.cx.id.to_string(),
                 name: link.link.name.clone(),
                 application: plan.application.clone(),
-                values: link.target_values.clone(),
+                values: link.target_settings(),
             }),
             path: settings.path.clone(),
             timeout: settings.run_timeout,

@@ -125,7 +125,7 @@ impl HttpClientProvider {
 #[async_trait]
 impl Provider for HttpClientProvider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
-        let (key, values) = (link.link.key(), link.target_values);
+        let (key, values) = (link.link.key(), link.target_settings());
         let mut state = self.state();
         if state.links.get(&key) == Some(&values) {
             return Ok(());

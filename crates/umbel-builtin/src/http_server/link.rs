@@ -61,7 +61,7 @@ impl Claim {
         {
             return Err(ServerError::Contract { contract: contract.to_string() });
         }
-        let (values, provider) = (&small(&link.source_values), &small(provider));
+        let (values, provider) = (&small(&link.source_settings()), &small(provider));
         check_keys(values)?;
         let component = link.link.target.clone();
         let port = values.get("port").map(|port| format!("127.0.0.1:{port}"));

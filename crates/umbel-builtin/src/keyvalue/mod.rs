@@ -126,12 +126,12 @@ impl Provider for KeyvalueProvider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         let key = link.link.key();
         if link.link.source_id == self.id.as_str() {
-            let watching = Watching::read(&link.source_values).map_err(|error| Problem::from(&error))?;
+            let watching = Watching::read(&link.source_settings()).map_err(|error| Problem::from(&error))?;
             self.watchers.put(key, link.link.target, watching);
             return Ok(());
         }
         // Calls bring the values along; here they are only checked, so that a wrong one is told where it is written.
-        Target::read(&link.target_values).map(drop).map_err(|error| Problem::from(&error))
+        Target::read(&link.target_settings()).map(drop).map_err(|error| Problem::from(&error))
     }
 
     async fn del_link(&self, key: &LinkKey) -> Result<(), Problem> {

@@ -120,12 +120,12 @@ impl Provider for RedisProvider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         let key = link.link.key();
         if link.link.source_id == self.id.as_str() {
-            let watching = Watching::read(&link.source_values).map_err(told)?;
+            let watching = Watching::read(&link.source_settings()).map_err(told)?;
             self.watchers.put(key, link.link.target, watching);
             self.store.listen(&self.watchers).await;
             return Ok(());
         }
-        let config = LinkConfig::read(&link.target_values).map_err(told)?;
+        let config = LinkConfig::read(&link.target_settings()).map_err(told)?;
         self.store.put_link(key, config.url.as_ref()).map_err(told)
     }
 

@@ -262,10 +262,10 @@ impl Server {
     fn plan(&self, link: &ResolvedLink, config: &Values) -> Result<Option<Plan>, MessagingError> {
         if link.link.source_id != self.cx.id.as_str() {
             link::check_called(&link.link.contract)?;
-            return self.read(config, &link.target_values).map(|_| None);
+            return self.read(config, &link.target_settings()).map(|_| None);
         }
         let handler = link::handler(&link.link.contract)?;
-        let settings = self.read(config, &link.source_values)?;
+        let settings = self.read(config, &link.source_settings())?;
         if settings.subscriptions.is_empty() {
             let reason = "the link subscribes to nothing: name at least one subject".to_string();
             return Err(MessagingError::Config { key: "subscriptions".into(), reason });
@@ -276,7 +276,7 @@ impl Server {
             source_id: self.cx.id.to_string(),
             name: link.link.name.clone(),
             application: application.clone(),
-            values: link.target_values.clone(),
+            values: link.target_settings(),
         };
         let space = space_of(&settings, application);
         Ok(Some(Plan { space, settings, handler, link: to_component, component }))

@@ -40,8 +40,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use umbel_core::link::{Contract, LinkKey, ResolvedLink, Values};
+use umbel_core::settings::SecretValue;
 use umbel_core::{Clock, Problem, SystemClock};
-use umbel_provider::secrets::{Keeper, Kept, Owner};
+use umbel_provider::secrets::{Found, Keeper, Kept, Owner};
 use umbel_provider::{Factory, Provider, StartContext};
 use umbel_wit::{Interface, InterfaceName, Serve};
 use vault::Vault;
@@ -138,6 +139,17 @@ impl Keeper for Secrets {
         Secrets::put(self, &scope(owner), name, secret).map_err(|error| Problem::from(&error))
     }
 
+    fn get(&self, owner: &Owner, name: &str) -> Result<Option<Found>, Problem> {
+        let vault = self.vault().map_err(|error| Problem::from(&error))?;
+        Ok(vault.entry(scope(owner), name.to_string()).map(|(secret, version)| {
+            let value = match &*secret {
+                Secret::String(text) => SecretValue::String(text.to_string()),
+                Secret::Bytes(bytes) => SecretValue::Bytes(bytes.to_vec()),
+            };
+            Found { value, version }
+        }))
+    }
+
     fn del(&self, owner: &Owner, name: &str) -> Result<(), Problem> {
         Secrets::del(self, &scope(owner), name).map_err(|error| Problem::from(&error))
     }
@@ -173,7 +185,7 @@ struct SecretsProvider {
 impl Provider for SecretsProvider {
     async fn put_link(&self, link: ResolvedLink) -> Result<(), Problem> {
         // Calls bring the values along; here they are only checked, so that a wrong one is told where it is written.
-        Target::read(&link.target_values).map(drop).map_err(|error| Problem::from(&error))
+        Target::read(&link.target_settings()).map(drop).map_err(|error| Problem::from(&error))
     }
 
     async fn del_link(&self, _: &LinkKey) -> Result<(), Problem> {

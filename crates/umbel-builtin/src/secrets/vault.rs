@@ -65,6 +65,11 @@ impl Vault {
         self.entries.load().get(&(scope, name)).map(|entry| entry.secret.clone())
     }
 
+    /// The secret and its version.
+    pub(super) fn entry(&self, scope: Scope, name: String) -> Option<(Arc<Secret>, u64)> {
+        self.entries.load().get(&(scope, name)).map(|entry| (entry.secret.clone(), entry.version))
+    }
+
     pub(super) fn list(&self) -> Vec<(Scope, String)> {
         self.entries.load().keys().cloned().collect()
     }

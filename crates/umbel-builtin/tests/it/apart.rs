@@ -42,8 +42,8 @@ impl Serve for Server {
             let mut known = linked.known.lock().await;
             let link = &call.link;
             if known.insert(format!("{link:?}")) {
-                let link = ResolvedLink {
-                    link: umbel_core::link::Link {
+                let link = ResolvedLink::new(
+                    umbel_core::link::Link {
                         source_id: link.source_id.clone(),
                         target: PROVIDER.into(),
                         name: link.name.clone(),
@@ -52,9 +52,9 @@ impl Serve for Server {
                         target_config: Vec::new(),
                         distance: Distance::Any,
                     },
-                    source_values: [].into(),
-                    target_values: link.values.clone(),
-                };
+                    [].into(),
+                    link.values.clone(),
+                );
                 linked.remote.put_link(link).await?;
             }
             drop(known);

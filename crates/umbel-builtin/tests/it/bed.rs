@@ -102,8 +102,8 @@ pub(crate) struct Bed {
 }
 
 pub(crate) fn link(name: &str, component: &str, config: &[(&str, &str)]) -> ResolvedLink {
-    ResolvedLink {
-        link: Link {
+    ResolvedLink::new(
+        Link {
             source_id: "http".into(),
             target: component.into(),
             name: name.into(),
@@ -112,9 +112,9 @@ pub(crate) fn link(name: &str, component: &str, config: &[(&str, &str)]) -> Reso
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: config.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
-        target_values: Values::new(),
-    }
+        config.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
+        Values::new(),
+    )
 }
 
 impl Bed {
@@ -138,6 +138,7 @@ impl Bed {
         let cx = StartContext {
             id: ProviderId::new("http").expect("an id"),
             config: Values::new(),
+            secrets: Default::default(),
             targets: components.clone(),
             folder: std::path::PathBuf::new(),
         };

@@ -26,6 +26,7 @@ pub(crate) async fn start(config: &[(&str, &str)]) -> Result<Client, Problem> {
     let cx = StartContext {
         id: ProviderId::new("client").expect("an id"),
         config: values(config),
+        secrets: Default::default(),
         targets: Arc::new(crate::bed::Components::default()),
         folder: std::path::PathBuf::new(),
     };
@@ -35,8 +36,8 @@ pub(crate) async fn start(config: &[(&str, &str)]) -> Result<Client, Problem> {
 }
 
 fn link(config: &[(&str, &str)]) -> ResolvedLink {
-    ResolvedLink {
-        link: Link {
+    ResolvedLink::new(
+        Link {
             source_id: "component".into(),
             target: "client".into(),
             name: "default".into(),
@@ -45,9 +46,9 @@ fn link(config: &[(&str, &str)]) -> ResolvedLink {
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: Values::new(),
-        target_values: values(config),
-    }
+        Values::new(),
+        values(config),
+    )
 }
 
 fn key() -> LinkKey {

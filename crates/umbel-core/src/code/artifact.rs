@@ -35,7 +35,7 @@ codes! {
     }
     307 DIGEST_UNKNOWN NotFound {
         title: "nothing is stored under this digest",
-        why: "What no application refers to any more is removed from the artifact store; or it was never there.",
+        why: "What no application refers to any more is removed from the artifact store; or it was never there. The file that it came from is not on this host, and no other host of the lattice has the bytes.",
         help: "deploy or launch it again from its file, which stores it anew",
     }
     308 NO_REGISTRY_CLIENT Invalid {
@@ -47,6 +47,16 @@ codes! {
         title: "a provider that Umbel ships has no file",
         why: "`builtin:` names a part of Umbel itself, which only stands as a provider, not as a component.",
         help: "write it under `type: capability`, and give the component a file: `image: ./hello.wasm`",
+    }
+    310 FILE_CHANGED Conflict {
+        title: "the file is no longer what was deployed",
+        why: "A version of an application means the bytes that its files had when it was put. This host does not have them, nobody on the lattice gives them, and the file has others by now.",
+        help: "deploy the manifest again, which makes a version of what the file is now; or put the old file back",
+    }
+    311 GIVEN_BYTES Invalid {
+        title: "another host gave other bytes than it was asked for",
+        why: "Its disk or the way to it fails, or something else answers in its place. Nothing of it was kept.",
+        help: "look into the log of the host that the message names; deploy the manifest again from the file, which stores it anew",
     }
     320 PAR_MALFORMED Invalid {
         title: "this is not a provider archive",

@@ -33,6 +33,11 @@ codes! {
         why: "The bytes were changed after they were signed, or somebody else signed them.",
         help: "get the signed thing again from whoever signed it",
     }
+    107 NOT_SEALED_FOR_THIS Denied {
+        title: "what was sealed cannot be opened with this key",
+        why: "It was sealed by somebody else, for another key, or was changed on its way.",
+        help: "let its sender seal it again for the public key that is meant",
+    }
     110 INVALID_REFERENCE Invalid {
         title: "the reference does not say where an artifact is",
         why: "A reference is a file (`./hello.wasm`, `file:///srv/hello.wasm`), an image in a registry (`oci://HOST/NAME:TAG`), a provider that Umbel ships (`builtin:http-server`) or a stored digest (`sha256:…`).",

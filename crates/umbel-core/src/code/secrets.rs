@@ -63,4 +63,19 @@ codes! {
         why: "A key of the config is not known, or its value is not of the form that it takes.",
         help: "the provider has no config; a link takes `scope: application` or `shared`, and `names: A,B` to allow no others",
     }
+    1182 NOT_KEPT NotFound {
+        title: "a secret that is referred to is not kept",
+        why: "A provider, a link or a component refers to a secret that nobody has put, or to another version of it. What needs it waits, and goes on when it is there.",
+        help: "put it with `umbel secret put NAME --application APPLICATION`; `umbel secret list` shows what there is",
+    }
+    1183 REFERENCE Invalid {
+        title: "a reference to a secret cannot be used",
+        why: "A config whose name begins with `SECRET_` has `name`, `key` and `backend`, as a manifest's `secrets` make it; `field` picks one string of a secret that is a JSON object.",
+        help: "deploy the manifest again, or put the config again with these keys",
+    }
+    1184 BACKEND Unavailable {
+        title: "the keeper of a secret cannot be reached",
+        why: "The policy of the secret names a backend that does not answer here. `umbel` is the host's own.",
+        help: "say `backend: umbel` in the policy's properties and put the secret with `umbel secret put`, or start the backend",
+    }
 }

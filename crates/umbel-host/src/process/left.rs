@@ -21,6 +21,7 @@ use umbel_core::code::host as code;
 use umbel_core::id::ProviderId;
 use umbel_core::limits::Containment;
 use umbel_core::link::LinkKey;
+use umbel_core::settings::Settings;
 use umbel_lattice::unix::{Door, DoorSpec, Token};
 use umbel_provider::{Provider, StartContext};
 use umbel_supervisor::process::{Policy, Record};
@@ -103,7 +104,7 @@ impl Left {
         self,
         shared: &Arc<Shared>,
         ground: &Ground,
-        cx: &StartContext,
+        (cx, settings): (&StartContext, &Settings),
         log: Arc<Log>,
     ) -> Result<Connected, Problem> {
         let Left { record, held, .. } = self;
@@ -122,8 +123,8 @@ impl Left {
             return Err(problem);
         }
         let pid = running.pid();
-        let connected = Connected::new(shared, ground, &cx.id, running, held).await?;
-        match renew(shared, cx, &connected.remote).await {
+        let connected = Connected::new(shared, ground, &cx.id, running, held, None).await?;
+        match renew(shared, cx, settings, &connected.remote).await {
             Ok(()) => {
                 tracing::info!(provider = %cx.id, pid, "a process of an earlier host was taken over");
                 Ok(connected)
@@ -144,9 +145,10 @@ impl Left {
 async fn renew(
     shared: &Shared,
     cx: &StartContext,
+    settings: &Settings,
     remote: &umbel_provider::remote::Remote,
 ) -> Result<(), Problem> {
-    remote.put_config(cx.config.clone()).await?;
+    remote.put_settings(settings.clone()).await?;
     let tables = shared.tables.borrow().clone();
     let there: HashSet<LinkKey> =
         tables.links_with(cx.id.as_str()).into_iter().map(|resolved| resolved.link.key()).collect();

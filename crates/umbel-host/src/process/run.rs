@@ -19,11 +19,12 @@ use umbel_core::digest::Digest;
 use umbel_core::event::ProviderClaims;
 use umbel_core::id::ProviderId;
 use umbel_core::link::{LinkKey, ResolvedLink, Values};
+use umbel_core::settings::Settings;
 use umbel_lattice::Lattice;
 use umbel_lattice::unix::{Door, DoorSpec, ProviderRules, Token};
 use umbel_lattice::wrpc::Server;
 use umbel_provider::hostdata::{HostData, OwnData};
-use umbel_provider::remote::{Remote, RemoteSpec};
+use umbel_provider::remote::{Remote, RemoteSpec, Seal};
 use umbel_provider::sdk::spawn_in;
 use umbel_provider::{Endpoint, Health, Provider, StartContext};
 use umbel_supervisor::process::{Limits, Load, Meter, Policy, Running, Service, Spec, Stdin};
@@ -62,7 +63,7 @@ pub async fn start(
     shared: &Arc<Shared>,
     plan: &Plan,
     application: Option<String>,
-    cx: StartContext,
+    (cx, settings): (StartContext, Settings),
     trial: Arc<Trial>,
 ) -> Result<ProcessProvider, Problem> {
     let ground = shared.processes.ground(shared).await?;
@@ -79,7 +80,7 @@ pub async fn start(
             // It runs already: nobody needs to keep its executable for it, nor to wait until it has come back.
             drop(starting);
             let log = Arc::new(Log::new(shared, &cx.id, application.clone(), trial.clone()));
-            match left.adopt(shared, ground, &cx, log.clone()).await {
+            match left.adopt(shared, ground, (&cx, &settings), log.clone()).await {
                 Ok(connected) => return Ok(connected.drive(shared, ground, cx.id, executable, log)),
                 Err(problem) => {
                     tracing::warn!(provider = %cx.id, %problem, "a process of an earlier host was not taken over");
@@ -91,7 +92,10 @@ pub async fn start(
     let place = Place::take(&ground.names, &cx.id);
     let rules = rules(shared, &cx.id, &place.address);
     let (door, token) = ground.gate.expect(DoorSpec { id: cx.id.to_string(), confine: rules });
-    let data = host_data(shared, ground, &cx, &token);
+    let mut data = host_data(shared, ground, &cx, &token);
+    (data.config, data.secrets) = (settings.values, settings.secrets);
+    let seal = Arc::new(Seal::new());
+    seal.tell(&mut data);
     let stdin = Stdin::Bytes(data.line().as_bytes().to_vec().into());
     let mut spec = Spec::new(&executable.path)
         .args(&executable.args)
@@ -111,7 +115,7 @@ pub async fn start(
         .data(kept.data(shared.config.processes));
     let running = ground.home.start(&service).await.map_err(coded)?;
     drop(starting);
-    let connected = Connected::new(shared, ground, &cx.id, running, (door, place)).await;
+    let connected = Connected::new(shared, ground, &cx.id, running, (door, place), Some(seal)).await;
     let connected = connected.map_err(|why| log.explain(why))?;
     Ok(connected.drive(shared, ground, cx.id, executable, log))
 }
@@ -140,7 +144,6 @@ fn host_data(shared: &Shared, ground: &Ground, cx: &StartContext, token: &Token)
             data.lattice_rpc_user_seed = login.seed.to_string();
         }
     }
-    data.config = cx.config.clone();
     data.instance_id = Digest::of(token.reveal().as_bytes()).hex()[..32].to_string();
     data.log_level = Some("info".into());
     if let Some(timeout) = shared.config.wasmcloud.rpc_timeout {
@@ -164,6 +167,7 @@ impl Connected {
         id: &ProviderId,
         running: Running,
         (door, place): (Door, Place),
+        seal: Option<Arc<Seal>>,
     ) -> Result<Connected, Problem> {
         let spec = |lattice: &Arc<dyn Lattice>| RemoteSpec {
             lattice: lattice.clone(),
@@ -173,7 +177,7 @@ impl Connected {
             host: shared.id.clone(),
             types: types(shared),
             application_of: application_of(shared),
-            xkey: None,
+            seal: seal.clone(),
         };
         // One of wasmCloud 1.x does not know the socket, and comes to the server that all hosts share.
         let plain = async {
@@ -347,6 +351,10 @@ impl Provider for ProcessProvider {
 
     async fn put_config(&self, config: Values) -> Result<(), Problem> {
         self.remote.put_config(config).await
+    }
+
+    async fn put_settings(&self, settings: Settings) -> Result<(), Problem> {
+        self.remote.put_settings(settings).await
     }
 
     fn health(&self) -> Health {

@@ -267,6 +267,7 @@ pub async fn show(shared: &Arc<Shared>, id: &ProviderId) -> Result<ProviderShow,
     Ok(ProviderShow {
         links: links.collect(),
         config: tables.merged(&slot.order().config).into_keys().collect(),
+        secrets: tables.secret_names(&slot.order().config),
         is_healthy: matches!(health, Some(Health::Healthy)),
         health: match health {
             Some(Health::Unhealthy(problem)) => Some(problem),

@@ -1,12 +1,14 @@
 //! What a provider has been told: its links and its config, kept as they are now.
 
 use super::ProviderSlot;
+use crate::given;
 use crate::shared::Shared;
 use crate::tables::Tables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use umbel_core::Problem;
-use umbel_core::link::{LinkKey, ResolvedLink, Values};
+use umbel_core::link::{LinkKey, ResolvedLink};
+use umbel_core::settings::{Settings, hide};
 use umbel_lattice::control::{PartState, StartProvider};
 use umbel_provider::{Health, Provider};
 use umbel_supervisor::ChildContext;
@@ -22,7 +24,7 @@ pub(super) struct Offer {
 pub(super) struct Links {
     pub(super) provider: Arc<dyn Provider>,
     known: BTreeMap<LinkKey, Offer>,
-    config: Values,
+    settings: Settings,
 }
 
 /// What came of telling it.
@@ -32,9 +34,9 @@ pub(super) struct Told {
 }
 
 impl Links {
-    /// A provider that was started with the config, and knows no links.
-    pub(super) fn new(provider: Arc<dyn Provider>, config: Values) -> Links {
-        Links { provider, known: BTreeMap::new(), config }
+    /// A provider that was started with the settings, and knows no links.
+    pub(super) fn new(provider: Arc<dyn Provider>, settings: Settings) -> Links {
+        Links { provider, known: BTreeMap::new(), settings }
     }
 
     /// Tells the provider what differs from what it knows, and shows what came of it. Returns whether something is to be tried again later.
@@ -59,12 +61,13 @@ impl Links {
         tables: &Tables,
     ) -> Told {
         let mut problem = None;
-        let config = tables.merged(&order.config);
-        if config != self.config {
-            match self.provider.put_config(config.clone()).await {
-                Ok(()) => self.config = config,
-                Err(p) => problem = Some(p),
-            }
+        match given::settings(shared, order).await {
+            Ok(settings) if settings == self.settings => {}
+            Ok(settings) => match self.provider.put_settings(settings.clone()).await {
+                Ok(()) => self.settings = settings,
+                Err(p) => problem = Some(hide(p, &settings.secrets)),
+            },
+            Err(p) => problem = Some(p),
         }
         let offer = |link: ResolvedLink| {
             let target = shared.slot(&link.link.target);
@@ -74,6 +77,7 @@ impl Links {
         let wanted: BTreeMap<LinkKey, Offer> =
             tables.links_with(slot.id.as_str()).into_iter().map(offer).collect();
         let gone: Vec<LinkKey> = self.known.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
+        let (wanted, without) = with_secrets(shared, order, wanted).await;
         let new = wanted.into_iter().filter(|(key, offer)| self.known.get(key) != Some(offer)).collect();
         // New ones first: a link that only gets another name serves all the while.
         let mut refused = self.put(new).await;
@@ -88,6 +92,7 @@ impl Links {
             // What is gone may have been in the way.
             refused = self.put(refused.into_iter().map(|(key, offer, _)| (key, offer)).collect()).await;
         }
+        refused.extend(without);
         Told { refused, problem }
     }
 
@@ -124,11 +129,39 @@ impl Links {
         for (key, offer) in offers {
             match self.provider.put_link(offer.link.clone()).await {
                 Ok(()) => drop(self.known.insert(key, offer)),
-                Err(problem) => refused.push((key, offer, problem)),
+                Err(problem) => {
+                    let of_link = [&offer.link.source_secrets, &offer.link.target_secrets];
+                    let all = of_link.into_iter().chain([&self.settings.secrets]);
+                    let problem = all.fold(problem, hide);
+                    refused.push((key, offer, problem));
+                }
             }
         }
         refused
     }
+}
+
+/// The links with the secrets that they name, and those whose secrets cannot be had.
+async fn with_secrets(
+    shared: &Shared,
+    order: &StartProvider,
+    offers: BTreeMap<LinkKey, Offer>,
+) -> (Vec<(LinkKey, Offer)>, Vec<(LinkKey, Offer, Problem)>) {
+    let owner = given::owner_of(order);
+    let (mut whole, mut without) = (Vec::new(), Vec::new());
+    for (key, mut offer) in offers {
+        let link = &offer.link.link;
+        let source = given::fetch(shared, &link.source_config, &owner).await;
+        let target = given::fetch(shared, &link.target_config, &owner).await;
+        match source.and_then(|source| Ok((source, target?))) {
+            Ok((source, target)) => {
+                (offer.link.source_secrets, offer.link.target_secrets) = (source, target);
+                whole.push((key, offer));
+            }
+            Err(problem) => without.push((key, offer, problem)),
+        }
+    }
+    (whole, without)
 }
 
 impl Told {

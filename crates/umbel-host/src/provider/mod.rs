@@ -348,8 +348,8 @@ impl ProviderSlot {
     /// Whether it has taken the link as it is now.
     pub fn has_taken(&self, link: &ResolvedLink) -> Taken {
         match self.offered().get(&link.link.key()) {
-            Some((offered, None)) if offered == link => Taken::Yes,
-            Some((offered, Some(problem))) if offered == link => Taken::Refused(problem.clone()),
+            Some((offered, None)) if is_same(offered, link) => Taken::Yes,
+            Some((offered, Some(problem))) if is_same(offered, link) => Taken::Refused(problem.clone()),
             _ => Taken::NotYet,
         }
     }
@@ -367,6 +367,14 @@ impl ProviderSlot {
         let problem = problem.map(|problem| problem.of_provider(self.id.as_str()));
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = (state, problem);
     }
+}
+
+/// Whether both are the same link with the same values; secrets are not looked at.
+fn is_same(offered: &ResolvedLink, link: &ResolvedLink) -> bool {
+    let of = |resolved: &ResolvedLink| {
+        (resolved.link.clone(), resolved.source_values.clone(), resolved.target_values.clone())
+    };
+    of(offered) == of(link)
 }
 
 /// Interfaces that providers call and do not serve, whatever package they are of.

@@ -5,12 +5,13 @@ use super::swap::{self, Changed};
 use super::{BRANCH, Body, Maker, Ordered, ProviderSlot, told, way};
 use crate::logs::Trial;
 use crate::shared::{COALESCE, HostTargets, Shared};
-use crate::{component_provider, process};
+use crate::{component_provider, given, process};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use umbel_core::Problem;
 use umbel_core::event::Fact;
+use umbel_core::settings::{Settings, hide};
 use umbel_lattice::control::{PartState, ProviderKind, StartProvider};
 use umbel_provider::{Provider, StartContext};
 use umbel_supervisor::{ChildContext, ChildSpec, Intensity, Restart};
@@ -35,6 +36,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     let mut tables = shared.tables.subscribe();
     let mut parts = shared.parts.subscribe();
     let mut ordered = slot.ordered.subscribe();
+    let mut secrets = shared.given.changes();
     shared.caught_up().await;
     let mut links = start(&shared, &slot, &cx).await?;
     let mut turn = slot.moved.borrow().0;
@@ -42,6 +44,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
     loop {
         // Noted as seen before it is looked at: what changes meanwhile is followed by the next round.
         parts.borrow_and_update();
+        secrets.borrow_and_update();
         let wanted = ordered.borrow_and_update().clone();
         if wanted.turn != turn {
             let is_other = wanted.renewal > turn || !slot.maker.load().is(&wanted.maker);
@@ -73,6 +76,7 @@ async fn run(shared: Arc<Shared>, slot: Arc<ProviderSlot>, cx: ChildContext) -> 
                 changed = tables.changed() => changed.is_ok(),
                 changed = parts.changed() => changed.is_ok(),
                 changed = ordered.changed() => changed.is_ok(),
+                changed = secrets.changed() => changed.is_ok(),
                 () = tokio::time::sleep(RETRY), if late => true,
             };
             shared.caught_up().await;
@@ -109,29 +113,63 @@ async fn leave(shared: &Arc<Shared>, slot: &ProviderSlot, links: &Links) {
     shared.tell(&Fact::ProviderStopped(told::stopped(shared, slot, "stop"))).await;
 }
 
+/// What the provider is started as.
+struct Begun {
+    wanted: Ordered,
+    order: Arc<StartProvider>,
+    settings: Settings,
+    // Whether that is what ran before, because what is ordered has failed beside it.
+    is_kept: bool,
+}
+
+/// What is to be started, with all that it is to be told: what is missing of that is waited for, and shown meanwhile.
+async fn begin(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext) -> Result<Begun, Problem> {
+    let (mut given, mut tables) = (shared.given.changes(), shared.tables.subscribe());
+    let mut ordered = slot.ordered.subscribe();
+    loop {
+        given.borrow_and_update();
+        tables.borrow_and_update();
+        let wanted = ordered.borrow_and_update().clone();
+        // What is ordered has failed beside what ran: that is what is started again.
+        let kept = slot.served.load_full().filter(|_| slot.not_moved().is_some());
+        let (is_kept, order) = (kept.is_some(), kept.unwrap_or_else(|| wanted.order.clone()));
+        match given::settings(shared, &order).await {
+            Ok(settings) => return Ok(Begun { wanted, order, settings, is_kept }),
+            Err(problem) => {
+                slot.set(PartState::Starting, Some(problem));
+                shared.parts_changed();
+            }
+        }
+        tokio::select! {
+            _ = given.changed() => {}
+            _ = tables.changed() => {}
+            _ = ordered.changed() => {}
+            () = tokio::time::sleep(RETRY) => {}
+            () = cx.stop.requested() => return Err(stopped()),
+        }
+    }
+}
+
+fn stopped() -> Problem {
+    Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started")
+}
+
 /// Starts the provider and leads calls to it.
 async fn start(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, cx: &ChildContext) -> Result<Links, Problem> {
-    let wanted = slot.ordered();
-    // What is ordered has failed beside what ran: that is what is started again.
-    let kept = slot.served.load_full().filter(|_| slot.not_moved().is_some());
-    let order = match &kept {
-        Some(served) => served.clone(),
-        None => {
-            put_maker(shared, slot, &wanted.maker);
-            wanted.order.clone()
-        }
-    };
+    let Begun { wanted, order, settings, is_kept } = begin(shared, slot, cx).await?;
+    if !is_kept {
+        put_maker(shared, slot, &wanted.maker);
+    }
     let maker = slot.maker();
-    let context = start_context(shared, slot, &order);
-    let config = context.config.clone();
-    match make(shared, &order, &maker, context, Arc::default(), cx).await {
+    let context = start_context(shared, slot, settings);
+    match make(shared, &order, &maker, context.clone(), Arc::default(), cx).await {
         Ok((provider, body)) => {
             slot.lead_to(provider.clone(), body);
-            if kept.is_none() {
+            if !is_kept {
                 slot.served.store(Some(wanted.order));
                 slot.moved.send_replace((wanted.turn, None));
             }
-            Ok(Links::new(provider, config))
+            Ok(Links::new(provider, context.settings))
         }
         Err(problem) => {
             slot.way.close();
@@ -197,23 +235,26 @@ pub(super) async fn make(
     shared: &Arc<Shared>,
     order: &Arc<StartProvider>,
     maker: &Maker,
-    start: StartContext,
+    start: Start,
     trial: Arc<Trial>,
     cx: &ChildContext,
 ) -> Result<Made, Problem> {
+    let Start { context, settings } = start;
+    let secrets = settings.secrets.clone();
     let made = async {
         if maker.kind() != ProviderKind::Process {
             process::forgo(shared, &order.provider_id).await?;
         }
         Ok::<Made, Problem>(match maker {
-            Maker::Builtin(factory) => (factory.start(start).await?, Body::Code),
+            Maker::Builtin(factory) => (factory.start(context).await?, Body::Code),
             Maker::Process(plan, _) => {
                 let application = order.application.clone();
-                let process = Arc::new(process::start(shared, plan, application, start, trial).await?);
+                let process =
+                    Arc::new(process::start(shared, plan, application, (context, settings), trial).await?);
                 (process.clone(), Body::Process(process))
             }
             Maker::Component(plan) => {
-                let folder = start.folder;
+                let folder = context.folder;
                 let component = component_provider::start(shared, plan, order.clone(), folder, trial).await?;
                 let component = Arc::new(component);
                 (component.clone(), Body::Component(component))
@@ -221,10 +262,8 @@ pub(super) async fn make(
         })
     };
     tokio::select! {
-        made = made => made,
-        () = cx.stop.requested() => {
-            Err(Problem::new(umbel_core::code::host::PROVIDER_EXITED, "it was stopped while it started"))
-        }
+        made = made => made.map_err(|problem| hide(problem, &secrets)),
+        () = cx.stop.requested() => Err(stopped()),
     }
 }
 
@@ -238,15 +277,20 @@ async fn lost(shared: &Arc<Shared>, slot: &ProviderSlot, problem: &Problem) {
     shared.tell(&Fact::ProviderStopped(told::stopped(shared, slot, &problem.to_string()))).await;
 }
 
-pub(super) fn start_context(
-    shared: &Arc<Shared>,
-    slot: &Arc<ProviderSlot>,
-    order: &StartProvider,
-) -> StartContext {
-    StartContext {
+/// What a provider is started with.
+#[derive(Clone)]
+pub(super) struct Start {
+    context: StartContext,
+    pub(super) settings: Settings,
+}
+
+pub(super) fn start_context(shared: &Arc<Shared>, slot: &Arc<ProviderSlot>, settings: Settings) -> Start {
+    let context = StartContext {
         id: slot.id.clone(),
-        config: shared.tables.borrow().merged(&order.config),
+        config: settings.all(),
+        secrets: settings.secrets.clone(),
         targets: Arc::new(HostTargets { shared: shared.clone(), provider: slot.clone() }),
         folder: shared.state.join("providers").join(slot.id.as_str()),
-    }
+    };
+    Start { context, settings }
 }

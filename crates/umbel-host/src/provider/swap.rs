@@ -14,6 +14,7 @@ use super::run::{make, put_maker, start_context};
 use super::way::Serving;
 use super::{Body, Maker, Ordered, ProviderSlot};
 use crate::component_provider;
+use crate::given;
 use crate::logs::Trial;
 use crate::process;
 use crate::shared::Shared;
@@ -243,10 +244,10 @@ async fn begun(
     trial: Arc<Trial>,
     cx: &ChildContext,
 ) -> Result<(Ready, Told), Problem> {
-    let start = start_context(shared, slot, order);
-    let config = start.config.clone();
+    let start = start_context(shared, slot, given::settings(shared, order).await?);
+    let settings = start.settings.clone();
     let (provider, body) = make(shared, order, maker, start, trial.clone(), cx).await?;
-    let mut links = Links::new(provider, config);
+    let mut links = Links::new(provider, settings);
     let tables = shared.tables.borrow().clone();
     let told = links.tell(shared, slot, order, &tables).await;
     Ok((Ready { links, body, trial }, told))

@@ -40,6 +40,7 @@ async fn a_host_answers_pings_and_shows_itself() {
         "trim",
         "collect",
         "exports",
+        "artifacts",
         "heartbeat",
         "resume",
         "control",

@@ -7,9 +7,11 @@ use super::message::{
     RegistryAnswer, RegistryPut, RegistryQuery, Scale, StartProvider, StopHost, StopProvider, Update,
     link_body,
 };
+use super::pages::request_whole;
 use super::response::CtlResponse;
 use super::roll::Roll;
 use super::view::{Host, Inventory};
+use crate::extension::artifact::{ArtifactOffer, ArtifactQuery, ArtifactRead};
 use crate::extension::provider::{ProviderRequest, ProviderShow, SwapRequest, SwapView};
 use crate::extension::{
     CallReply, CallRequest, Checked, ComponentInspect, EventsReply, EventsRequest, ExplainRequest, Explained,
@@ -25,6 +27,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use umbel_core::digest::Digest;
 use umbel_core::id::{HostId, LatticeName, ProviderId};
 use umbel_core::link::{Link, LinkKey, Values};
 use zeroize::Zeroizing;
@@ -184,13 +187,32 @@ impl Client {
 
     /// Ours: find out what the reference means now, and keep its artifact.
     pub async fn pin_artifact(&self, host: &HostId, reference: &str, is_provider: bool) -> Result<Pinned> {
-        let body = ReferenceRequest { reference: reference.into(), is_provider };
+        let body = ReferenceRequest { reference: reference.into(), is_provider, digest: None };
         self.expect(umbel::artifact_pin(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: keep the artifact of the digest as well, which other hosts have. The answer means that it is kept.
+    pub async fn keep_artifact(&self, host: &HostId, reference: &str, digest: &str) -> Result<Pinned> {
+        let body =
+            ReferenceRequest { reference: reference.into(), is_provider: false, digest: Some(digest.into()) };
+        self.expect(umbel::artifact_pin(self.name(), host), to_json(&body)).await
+    }
+
+    /// Ours: the first host to say that it has the bytes of the digest. Nobody says that it has not, so then it is a timeout.
+    pub async fn find_artifact(&self, digest: &Digest) -> Result<ArtifactOffer> {
+        self.expect(umbel::artifact_find(self.name()), to_json(&ArtifactQuery { digest: *digest })).await
+    }
+
+    /// Ours: a piece of an artifact that the host has. It may be shorter than was asked for.
+    pub async fn read_artifact(&self, host: &HostId, read: &ArtifactRead) -> Result<Bytes> {
+        let subject = umbel::artifact_read(self.name(), host);
+        let reply = self.lattice.request(&subject, to_json(read), self.timeout).await?;
+        read.of(&subject, &reply)
     }
 
     /// Ours: what the component is, without running it.
     pub async fn inspect(&self, host: &HostId, reference: &str) -> Result<ComponentInspect> {
-        let body = ReferenceRequest { reference: reference.into(), is_provider: false };
+        let body = ReferenceRequest { reference: reference.into(), is_provider: false, digest: None };
         self.expect(umbel::inspect(self.name(), host), to_json(&body)).await
     }
 
@@ -283,7 +305,8 @@ impl Client {
 
     /// One request, its whole answer.
     async fn ask<T: DeserializeOwned>(&self, subject: String, body: Bytes) -> Result<CtlResponse<T>> {
-        let reply = self.lattice.request(&subject, body, self.timeout).await?;
+        let request = Message::new(subject.clone(), body);
+        let reply = request_whole(&*self.lattice, request, self.timeout).await?;
         answered(&subject, &reply)
     }
 

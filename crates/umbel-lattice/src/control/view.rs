@@ -59,6 +59,35 @@ pub struct Inventory {
     pub uptime_seconds: u64,
 }
 
+impl Inventory {
+    /// No more than what wasmCloud 1.x tells, which is a fraction of it.
+    pub fn plain(&self) -> Inventory {
+        let component = |view: &ComponentView| ComponentView {
+            name: view.name.clone(),
+            annotations: view.annotations.clone(),
+            revision: view.revision,
+            ..ComponentView::new(view.id.clone(), view.image_ref.clone(), view.max_instances)
+        };
+        let provider = |view: &ProviderView| ProviderView {
+            name: view.name.clone(),
+            annotations: view.annotations.clone(),
+            revision: view.revision,
+            ..ProviderView::new(view.id.clone(), view.image_ref.clone())
+        };
+        Inventory {
+            components: self.components.iter().map(component).collect(),
+            providers: self.providers.iter().map(provider).collect(),
+            links_in_trouble: Vec::new(),
+            host_id: self.host_id.clone(),
+            friendly_name: self.friendly_name.clone(),
+            labels: self.labels.clone(),
+            version: self.version.clone(),
+            uptime_human: self.uptime_human.clone(),
+            uptime_seconds: self.uptime_seconds,
+        }
+    }
+}
+
 /// A link that does not serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkTrouble {

@@ -129,6 +129,9 @@ pub struct ProviderShow {
     pub links: Vec<ProviderLink>,
     /// The keys of its config. Values may be nobody's business.
     pub config: Vec<String>,
+    /// The names of its secrets.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// Whether it says that it is well.
     pub is_healthy: bool,
     /// Why not.

@@ -128,6 +128,9 @@ fn ours(rest: &str) -> Sort {
     if rest == "events" {
         return of(Kind::Events, "numbered");
     }
+    if let Some(host) = rest.strip_prefix("artifact.read.") {
+        return Sort { to: Some(host.into()), ..of(Kind::Control, "artifact.read") };
+    }
     match rest.strip_prefix("host.").and_then(|rest| rest.split_once('.')) {
         Some((host, verb)) => Sort { to: Some(host.into()), ..of(Kind::Control, verb) },
         None => of(Kind::Control, rest),

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod hostile;
 mod nats;
+mod pages;
 mod recorded;
 mod spy;
 mod unix;

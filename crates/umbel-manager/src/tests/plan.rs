@@ -43,7 +43,7 @@ fn an_application_comes_changes_and_goes() {
     );
     assert_eq!(
         owned.configs.iter().collect::<Vec<_>>(),
-        ["SECRET_hello-token-88e615df", "hello-address-b7826349", "hello-greeting-e7b995ef"]
+        ["SECRET_hello-token-0a461b15", "hello-address-b7826349", "hello-greeting-e7b995ef"]
     );
     let view = &model.hosts[&host_id("NA")].components[0];
     assert_eq!((view.id.as_str(), view.max_instances), ("hello-hello", 100));

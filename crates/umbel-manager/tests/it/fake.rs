@@ -65,6 +65,15 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// With the images that tests know.
+    pub(crate) fn with_files() -> State {
+        let files = [("./hello.wasm", "one"), ("./other.wasm", "other")];
+        State {
+            files: files.map(|(name, content)| (name.to_owned(), content.to_owned())).into(),
+            ..State::default()
+        }
+    }
+
     pub(crate) fn host(&mut self, id: &str) -> &mut Inventory {
         self.hosts.get_mut(id).expect("the host is there")
     }
@@ -96,23 +105,33 @@ pub(crate) struct FakeHosts {
 
 impl FakeHosts {
     pub(crate) async fn start(lattice: &Arc<dyn Lattice>, plan: &[HostPlan]) -> FakeHosts {
-        let files = [("./hello.wasm", "one"), ("./other.wasm", "other")];
-        let state = State {
-            files: files.map(|(name, content)| (name.to_owned(), content.to_owned())).into(),
-            ..State::default()
-        };
-        let hosts = FakeHosts { state: Arc::new(Mutex::new(state)), scope: Scope::new("fake hosts") };
+        let hosts = FakeHosts::of(Arc::new(Mutex::new(State::with_files())));
+        hosts.serve_all(lattice).await;
+        for host in plan {
+            hosts.add(lattice, host).await;
+        }
+        hosts
+    }
+
+    /// None yet, of which others know as well.
+    pub(crate) fn of(state: Arc<Mutex<State>>) -> FakeHosts {
+        FakeHosts { state, scope: Scope::new("fake hosts") }
+    }
+
+    /// Adds a host that has a way of its own to the lattice, and takes its share of what any host may answer.
+    pub(crate) async fn join(&self, lattice: &Arc<dyn Lattice>, plan: &HostPlan) {
+        self.serve_all(lattice).await;
+        self.add(lattice, plan).await;
+    }
+
+    async fn serve_all(&self, lattice: &Arc<dyn Lattice>) {
         let name = lattice.name();
         let group = subjects::ctl::link_group(name);
         let links = lattice.queue_subscribe(&subjects::ctl::link_any(name), &group).await.unwrap();
         let group = subjects::ctl::config_group(name);
         let configs = lattice.queue_subscribe(&subjects::ctl::config_any(name), &group).await.unwrap();
-        hosts.serve(lattice, links, "");
-        hosts.serve(lattice, configs, "");
-        for host in plan {
-            hosts.add(lattice, host).await;
-        }
-        hosts
+        self.serve(lattice, links, "");
+        self.serve(lattice, configs, "");
     }
 
     pub(crate) async fn add(&self, lattice: &Arc<dyn Lattice>, plan: &HostPlan) {
@@ -175,10 +194,11 @@ impl FakeHosts {
                     }
                     let answered = answer(&mut state.lock().unwrap(), host, lattice.name(), &message);
                     let Some((body, events)) = answered else { return };
-                    lattice.respond(&message, body).await.unwrap();
+                    // Whoever is cut off answers nobody.
+                    let _ = lattice.respond(&message, body).await;
                     for event in events {
                         let subject = subjects::evt::event(lattice.name(), event.name());
-                        lattice.publish(Message::json(subject, &event)).await.unwrap();
+                        let _ = lattice.publish(Message::json(subject, &event)).await;
                     }
                 });
             }

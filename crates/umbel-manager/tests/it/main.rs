@@ -8,6 +8,7 @@ mod fake;
 mod faults;
 mod requests;
 mod scale;
+mod simulation;
 
 use fake::{FakeHosts, HostPlan};
 use std::path::Path;

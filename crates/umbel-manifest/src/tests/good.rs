@@ -20,7 +20,7 @@ fn the_base_is_read_whole() {
     assert_eq!(hello.source, Source::Image("./hello.wasm".into()));
     assert_eq!(hello.id, "hello-hello");
     assert_eq!(app.config_name(&hello.config[0]), "hello-greeting-e7b995ef");
-    assert_eq!(app.secret_name(&hello.secrets[0]), "SECRET_hello-token-bbbb513b");
+    assert_eq!(app.secret_name(&hello.secrets[0]), "SECRET_hello-token-2f33820e");
     assert_eq!(app.secret_values(&hello.secrets[0])["backend"], "vault");
     let limits = hello.limits.as_ref().unwrap();
     assert_eq!((limits.memory_bytes_max, limits.call_ms_max), (64 << 20, 5_000));

@@ -1,8 +1,9 @@
-use super::{HostData, LINE_BYTES_MAX, OwnData, SecretValue};
+use super::{HostData, LINE_BYTES_MAX, OwnData};
 use data_encoding::BASE64;
 use proptest::prelude::*;
 use serde_json::json;
 use std::path::Path;
+use umbel_core::settings::SecretValue;
 
 /// As wasmCloud 1.9.2 gives it, with all values made up.
 fn original() -> serde_json::Value {

@@ -42,7 +42,7 @@ impl Links {
                 source_id: definition.source_id.clone(),
                 name: definition.name.clone(),
                 application: definition.application().map(str::to_string),
-                values: definition.target_config.clone(),
+                values: definition.resolved().target_settings(),
             });
             let of_source = known.inward.entry(definition.source_id.clone()).or_default();
             of_source.retain(|inward| inward.name != definition.name || inward.package != package);

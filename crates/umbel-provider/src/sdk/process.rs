@@ -4,7 +4,7 @@ use super::links::Links;
 use super::targets::{Components, Current};
 use crate::hostdata::HostData;
 use crate::wire::{
-    Description, HealthAnswer, InterfaceLinkDefinition, SHUTTING_DOWN, Shutdown, Subjects, Taken,
+    Description, HealthAnswer, InterfaceLinkDefinition, NewSettings, SHUTTING_DOWN, Shutdown, Subjects, Taken,
 };
 use crate::{Factory, Provider, StartContext};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use umbel_core::Problem;
 use umbel_core::code::{lattice as code, wire};
 use umbel_core::id::ProviderId;
 use umbel_core::link::Values;
+use umbel_core::settings::{Secrets, Settings};
 use umbel_lattice::message::to_json;
 use umbel_lattice::unix::connect;
 use umbel_lattice::wrpc::{Catalog, Client, ClientLimits, Lent, Server, ServerLimits, ServerSpec};
@@ -122,6 +123,8 @@ struct Process {
     catalog: Arc<Catalog>,
     client: Arc<Current>,
     description: Description,
+    /// What it was told last.
+    secrets: Secrets,
     line: Line,
 }
 
@@ -138,6 +141,7 @@ struct Changes {
     link_put: Subscription,
     link_del: Subscription,
     config: Subscription,
+    settings: Subscription,
 }
 
 /// What a provider is asked. It is heard last: who hears it is ready.
@@ -157,6 +161,7 @@ impl Changes {
             link_put: lattice.subscribe(&subjects.link_put()).await.map_err(of_lattice)?,
             link_del: lattice.subscribe(&subjects.link_del()).await.map_err(of_lattice)?,
             config: lattice.subscribe(&subjects.config_update()).await.map_err(of_lattice)?,
+            settings: lattice.subscribe(&subjects.settings()).await.map_err(of_lattice)?,
         })
     }
 }
@@ -231,7 +236,8 @@ impl Process {
         let provider = factory
             .start(StartContext {
                 id: id.clone(),
-                config: data.config.clone(),
+                config: data.settings().all(),
+                secrets: data.secrets.clone(),
                 targets: Arc::new(targets),
                 folder: data.umbel.clone().unwrap_or_default().folder,
             })
@@ -247,8 +253,19 @@ impl Process {
         description.serves = server.is_some();
         let questions = Questions::hear(&**lattice, subjects).await?;
         let line = Line { lattice: lattice.clone(), server, changes, questions };
-        let (host_id, spawn) = (data.host_id.clone(), spawn.clone());
-        Ok(Process { id, host_id, spawn, options, provider, links, catalog, client, description, line })
+        Ok(Process {
+            id,
+            host_id: data.host_id.clone(),
+            spawn: spawn.clone(),
+            options,
+            provider,
+            links,
+            catalog,
+            client,
+            description,
+            secrets: data.secrets.clone(),
+            line,
+        })
     }
 
     /// The connection has ended. Comes back to the same place, if the host data give time for that and somebody is there in time: another
@@ -309,6 +326,7 @@ impl Process {
                 () = stop.requested() => return Ok((Stopped::ByProcess, SHUTDOWN_DEFAULT)),
                 message = questions.shutdown.next() => ("shutdown", message),
                 message = changes.config.next() => ("config", message),
+                message = changes.settings.next() => ("settings", message),
                 message = changes.link_del.next() => ("link_del", message),
                 message = changes.link_put.next() => ("link_put", message),
                 message = questions.describe.next() => ("describe", message),
@@ -323,6 +341,10 @@ impl Process {
                     None => continue,
                 },
                 "config" => self.taken(self.put_config(&message).await),
+                "settings" => {
+                    let taken = self.put_settings(&message).await;
+                    self.taken(taken)
+                }
                 "link_put" => self.taken(self.put_link(&message).await),
                 "link_del" => self.taken(self.del_link(&message).await),
                 "describe" => {
@@ -358,7 +380,15 @@ impl Process {
     }
 
     async fn put_config(&self, message: &Message) -> Result<(), Problem> {
-        self.provider.put_config(read::<Values>(message)?).await
+        let settings = Settings { values: read::<Values>(message)?, secrets: self.secrets.clone() };
+        self.provider.put_settings(settings).await
+    }
+
+    async fn put_settings(&mut self, message: &Message) -> Result<(), Problem> {
+        let settings = Settings::from(read::<NewSettings>(message)?);
+        self.provider.put_settings(settings.clone()).await?;
+        self.secrets = settings.secrets;
+        Ok(())
     }
 
     /// The time that the host gives for the end; none if it is not our host.

@@ -207,7 +207,7 @@ async fn a_provider_of_wasmcloud_is_spoken_to_as_it_is_used_to() {
         host: HostId::new(HOST).expect("an id"),
         types: Arc::new(|_, _| None),
         application_of: Arc::new(|_| None),
-        xkey: None,
+        seal: None,
     };
     let remote = Remote::connect(spec, SOON).await.expect("it is ready");
     let Health::Unhealthy(problem) = remote.check().await else { panic!("it is ill") };
@@ -223,10 +223,7 @@ async fn a_provider_of_wasmcloud_is_spoken_to_as_it_is_used_to() {
     };
     let key = link.key();
     let target_values: Values = [("k".to_string(), "v".to_string())].into();
-    remote
-        .put_link(ResolvedLink { link, source_values: Values::new(), target_values })
-        .await
-        .expect("published");
+    remote.put_link(ResolvedLink::new(link, Values::new(), target_values)).await.expect("published");
     remote.del_link(&key).await.expect("published");
     let next = async |all: &mut umbel_lattice::Subscription| -> Message {
         tokio::time::timeout(SOON, all.next()).await.expect("it comes").expect("it goes on")

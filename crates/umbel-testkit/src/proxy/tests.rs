@@ -51,3 +51,34 @@ async fn a_hole_swallows_one_way_and_nobody_is_told() {
     assert_eq!(says(&mut stream, 3).await.expect("an echo"), 3, "what was swallowed is gone");
     assert!(asked.elapsed() >= short);
 }
+
+#[tokio::test]
+async fn what_is_frozen_goes_on_where_it_stopped() {
+    let (address, _server) = echo().await;
+    let proxy = Proxy::start(address).await.expect("a proxy");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("a connection");
+    assert_eq!(says(&mut stream, 1).await.expect("an echo"), 1);
+    for up in [true, false] {
+        proxy.set(|faults| if up { faults.up = Way::Frozen } else { faults.down = Way::Frozen });
+        stream.write_all(&[2, 3]).await.expect("the kernel takes it");
+        let short = tokio::time::timeout(Duration::from_millis(50), stream.read_u8());
+        assert!(short.await.is_err(), "it came back");
+        proxy.heal();
+        let back = [stream.read_u8().await.expect("the first"), stream.read_u8().await.expect("the second")];
+        assert_eq!(back, [2, 3], "nothing is lost");
+    }
+}
+
+#[tokio::test]
+async fn what_is_throttled_comes_whole_and_takes_its_time() {
+    let (address, _server) = echo().await;
+    let proxy = Proxy::start(address).await.expect("a proxy");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("a connection");
+    proxy.set(|faults| faults.down = Way::Throttled(20_000));
+    let (sent, asked) = (vec![7; 4_000], tokio::time::Instant::now());
+    stream.write_all(&sent).await.expect("the kernel takes it");
+    let mut back = vec![0; sent.len()];
+    stream.read_exact(&mut back).await.expect("all of it");
+    assert_eq!(back, sent);
+    assert!(asked.elapsed() >= THROTTLE_STEP * 4, "4,000 bytes at 1,000 a step");
+}

@@ -159,8 +159,8 @@ fn up(args: &Args) -> Result<up::Up, Problem> {
     let scheme = if args.ctl_tls { "tls" } else { "nats" };
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
     let auth = match (&args.ctl_jwt, &args.ctl_seed) {
-        (Some(jwt), Some(seed)) => lattice::Login::Jwt { jwt: jwt.clone(), seed: seed.clone() },
-        (None, Some(seed)) => lattice::Login::Nkey(seed.clone()),
+        (Some(jwt), Some(seed)) => lattice::Login::Jwt { jwt: jwt.clone(), seed: seed.clone().into() },
+        (None, Some(seed)) => lattice::Login::Nkey(seed.clone().into()),
         _ => lattice::Login::None,
     };
     let reach = lattice::Reach::new(format!("{scheme}://{host}:{port}"))
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!((up.lattice.as_str(), up.labels["zone"].as_str()), ("edge", "a"));
         assert_eq!(up.heartbeat, Duration::from_secs(5));
         assert!(!up.on.manages && up.api.is_none());
-        assert_eq!(up.on.variable(), Some("nats://hub.example:4333"));
+        assert_eq!(up.on.variables()[0].1, Some("nats://hub.example:4333"));
         let plain = Wasmcloud {
             stand_ins: true,
             file_load: false,
@@ -245,7 +245,7 @@ mod tests {
             (Some(Duration::from_millis(500)), Some(Duration::from_secs(3)))
         );
         let tls = read("--nats-host ::1 --ctl-tls").unwrap();
-        assert_eq!(tls.on.variable(), Some("tls://[::1]:4222"));
+        assert_eq!(tls.on.variables()[0].1, Some("tls://[::1]:4222"));
     }
 
     #[test]

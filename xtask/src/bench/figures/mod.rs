@@ -4,6 +4,7 @@ pub mod binary;
 pub mod calls;
 pub mod cpu;
 pub mod latency;
+pub mod lattice;
 pub mod launch;
 pub mod many;
 pub mod neighbours;

@@ -3,8 +3,8 @@ use umbel_core::Coded;
 use umbel_core::link::{Contract, Distance, Link, ResolvedLink, Values};
 
 fn link(config: &[(&str, &str)], interfaces: &[&str]) -> ResolvedLink {
-    ResolvedLink {
-        link: Link {
+    ResolvedLink::new(
+        Link {
             source_id: "http".into(),
             target: "Shop_1-cart".into(),
             name: "default".into(),
@@ -13,9 +13,9 @@ fn link(config: &[(&str, &str)], interfaces: &[&str]) -> ResolvedLink {
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: values(config),
-        target_values: Values::new(),
-    }
+        values(config),
+        Values::new(),
+    )
 }
 
 fn values(config: &[(&str, &str)]) -> Values {

@@ -57,6 +57,7 @@ async fn start_of(
     let cx = StartContext {
         id: ProviderId::new("blobs").expect("an id"),
         config: values(config),
+        secrets: Default::default(),
         targets: Arc::new(Nobody),
         folder: folder.to_owned(),
     };

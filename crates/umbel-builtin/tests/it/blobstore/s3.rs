@@ -167,18 +167,20 @@ async fn wrong_keys_and_buckets_are_told_without_secrets() {
     // Without a bucket of its own a provider takes what links say, and a link without one is refused where it is put.
     let provider =
         start_of(&BlobstoreS3::new(), s3.folder.path(), &[("endpoint", &s3.endpoint)]).await.expect("starts");
-    let put = |pairs: &[(&str, &str)]| ResolvedLink {
-        link: CoreLink {
-            source_id: "app-component".into(),
-            target: "blobs".into(),
-            name: "default".into(),
-            contract: Contract::new("wasi", "blobstore", &["blobstore"]),
-            source_config: Vec::new(),
-            target_config: Vec::new(),
-            distance: Distance::Any,
-        },
-        source_values: values(&[]),
-        target_values: values(pairs),
+    let put = |pairs: &[(&str, &str)]| {
+        ResolvedLink::new(
+            CoreLink {
+                source_id: "app-component".into(),
+                target: "blobs".into(),
+                name: "default".into(),
+                contract: Contract::new("wasi", "blobstore", &["blobstore"]),
+                source_config: Vec::new(),
+                target_config: Vec::new(),
+                distance: Distance::Any,
+            },
+            values(&[]),
+            values(pairs),
+        )
     };
     assert_eq!(provider.put_link(put(&[])).await.expect_err("refused").code.to_string(), "UM1132");
     let whole = [&[("bucket", "bucket")][..], &KEY].concat();

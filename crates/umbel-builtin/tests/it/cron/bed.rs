@@ -83,8 +83,8 @@ pub(crate) fn scheduler() -> Contract {
 }
 
 pub(crate) fn link(component: &str, contract: Contract, config: &[(&str, &str)]) -> ResolvedLink {
-    ResolvedLink {
-        link: Link {
+    ResolvedLink::new(
+        Link {
             source_id: "cron".into(),
             target: component.into(),
             name: component.into(),
@@ -93,9 +93,9 @@ pub(crate) fn link(component: &str, contract: Contract, config: &[(&str, &str)])
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: config.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
-        target_values: Values::new(),
-    }
+        config.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
+        Values::new(),
+    )
 }
 
 async fn provider(
@@ -106,6 +106,7 @@ async fn provider(
     let cx = StartContext {
         id: ProviderId::new("cron").expect("an id"),
         config: Values::new(),
+        secrets: Default::default(),
         targets: components.clone(),
         folder: folder.path().join("cron"),
     };

@@ -77,6 +77,7 @@ impl Bed {
         let cx = StartContext {
             id: ProviderId::new("keyvalue").expect("an id"),
             config: values(config),
+            secrets: Default::default(),
             targets: components.clone(),
             folder: folder.join("keyvalue"),
         };
@@ -114,8 +115,8 @@ fn link(
     source_values: &[(&str, &str)],
     target_values: &[(&str, &str)],
 ) -> ResolvedLink {
-    ResolvedLink {
-        link: Link {
+    ResolvedLink::new(
+        Link {
             source_id: source.into(),
             target: target.into(),
             name: target.into(),
@@ -124,9 +125,9 @@ fn link(
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: values(source_values),
-        target_values: values(target_values),
-    }
+        values(source_values),
+        values(target_values),
+    )
 }
 
 /// The code in the text of an `other`.

@@ -76,8 +76,8 @@ pub(crate) fn values(items: &[(&str, &str)]) -> Values {
 }
 
 pub(crate) fn link_to(component: &str, contract: Contract, config: &[(&str, &str)]) -> ResolvedLink {
-    ResolvedLink {
-        link: umbel_core::link::Link {
+    ResolvedLink::new(
+        umbel_core::link::Link {
             source_id: "messaging".into(),
             target: component.into(),
             // One link for each component that is called.
@@ -87,9 +87,9 @@ pub(crate) fn link_to(component: &str, contract: Contract, config: &[(&str, &str
             target_config: Vec::new(),
             distance: Distance::Any,
         },
-        source_values: values(config),
-        target_values: Values::new(),
-    }
+        values(config),
+        Values::new(),
+    )
 }
 
 pub(crate) fn handler() -> Contract {
@@ -114,6 +114,7 @@ impl Bed {
         let cx = StartContext {
             id: ProviderId::new("messaging").expect("an id"),
             config: values(config),
+            secrets: Default::default(),
             targets: components.clone(),
             folder: PathBuf::new(),
         };

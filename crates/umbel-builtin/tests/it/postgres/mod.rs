@@ -334,18 +334,20 @@ async fn passwords_and_tls_are_used_and_never_told() {
     let open = start(values(&[])).await.expect("links may say it");
     fails("2", "UM1190", open.guest("app").query("SELECT 1", vec![]).await);
     let url = format!("postgres://umbel:{PASSWORD}@localhost:{}/umbel", database.port);
-    let put = |pairs: &[(&str, &str)]| ResolvedLink {
-        link: CoreLink {
-            source_id: "app-component".into(),
-            target: "database".into(),
-            name: "default".into(),
-            contract: Contract::new("wasmcloud", "postgres", &["query"]),
-            source_config: Vec::new(),
-            target_config: Vec::new(),
-            distance: Distance::Any,
-        },
-        source_values: values(&[]),
-        target_values: values(pairs),
+    let put = |pairs: &[(&str, &str)]| {
+        ResolvedLink::new(
+            CoreLink {
+                source_id: "app-component".into(),
+                target: "database".into(),
+                name: "default".into(),
+                contract: Contract::new("wasmcloud", "postgres", &["query"]),
+                source_config: Vec::new(),
+                target_config: Vec::new(),
+                distance: Distance::Any,
+            },
+            values(&[]),
+            values(pairs),
+        )
     };
     open.provider.put_link(put(&[("url", &url)])).await.expect("it says all");
     let linked = open.guest("app").with(&[("url", &url)]);

@@ -160,6 +160,7 @@ pub(super) async fn start(config: Values) -> Result<super::Bed, Problem> {
     let cx = StartContext {
         id: ProviderId::new("database").expect("an id"),
         config,
+        secrets: Default::default(),
         targets: Arc::new(Nobody),
         folder: PathBuf::from("/nowhere"),
     };

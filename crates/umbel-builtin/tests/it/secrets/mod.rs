@@ -44,6 +44,7 @@ async fn start(secrets: &Secrets, config: &[(&str, &str)]) -> Result<Arc<dyn Pro
     let cx = StartContext {
         id: ProviderId::new("secrets").expect("an id"),
         config: values(config),
+        secrets: Default::default(),
         targets: Arc::new(Nobody),
         folder: std::path::PathBuf::new(),
     };
@@ -135,18 +136,20 @@ async fn wrong_config_is_refused_without_repeating_it() {
     assert_eq!(problem.code, code::CONFIG);
     assert!(!format!("{problem:?}").contains("hunter2"));
     let provider = start(&secrets, &[]).await.expect("it starts");
-    let link = |config: &[(&str, &str)]| ResolvedLink {
-        link: Link {
-            source_id: "app-a".into(),
-            target: "secrets".into(),
-            name: "default".into(),
-            contract: Contract::new("wasmcloud", "secrets", &["store", "reveal"]),
-            source_config: Vec::new(),
-            target_config: Vec::new(),
-            distance: Distance::Any,
-        },
-        source_values: Values::new(),
-        target_values: values(config),
+    let link = |config: &[(&str, &str)]| {
+        ResolvedLink::new(
+            Link {
+                source_id: "app-a".into(),
+                target: "secrets".into(),
+                name: "default".into(),
+                contract: Contract::new("wasmcloud", "secrets", &["store", "reveal"]),
+                source_config: Vec::new(),
+                target_config: Vec::new(),
+                distance: Distance::Any,
+            },
+            Values::new(),
+            values(config),
+        )
     };
     provider.put_link(link(&[("scope", "shared"), ("names", "a,b")])).await.expect("a link");
     for config in [[("scope", "hunter2")], [("secret", "hunter2")]] {

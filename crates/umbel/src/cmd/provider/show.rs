@@ -72,6 +72,7 @@ fn render(details: &ProviderDetails, style: Style) -> String {
         facts.add("endpoint", &format!("{} to {}", endpoint.url, endpoint.component));
     }
     facts.add("config", &details.config.join(", "));
+    facts.add("secrets", &details.secrets.join(", "));
     facts.add("folder", &details.folder);
     if let Some(claims) = &details.claims {
         facts.add("claims", &crate::text::json_line(claims));

@@ -8,9 +8,12 @@ use umbel_core::Problem;
 use umbel_core::code::lattice as code;
 use umbel_lattice::NatsSpec;
 use umbel_lattice::nats::{Auth, Tls};
+use zeroize::Zeroizing;
 
 /// The variable with the address of the server, which may have a password in it.
 pub(crate) const NATS: &str = "UMBEL_NATS";
+/// The variable with the address of the hub, which may have one too.
+pub(crate) const LEAF: &str = "UMBEL_LEAF";
 
 /// Where nats-server listens unless said.
 const PORT_DEFAULT: u16 = 4222;
@@ -25,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long)]
     with_nats: bool,
     /// Start a nats-server that is a leaf node of this hub, and share the hub's lattice
-    #[arg(long, value_name = "URL", conflicts_with = "with_nats")]
+    #[arg(long, value_name = "URL", env = LEAF, hide_env_values = true, conflicts_with = "with_nats")]
     leaf: Option<String>,
     /// The port of the nats-server that is started, on the loopback address; 0 is any free one [default: 4222]
     #[arg(long, value_name = "PORT")]
@@ -113,9 +116,9 @@ pub(crate) enum Login {
     #[default]
     None,
     /// The seed of a user's nkey.
-    Nkey(String),
+    Nkey(Zeroizing<String>),
     /// A user's JWT and its seed.
-    Jwt { jwt: String, seed: String },
+    Jwt { jwt: String, seed: Zeroizing<String> },
 }
 
 impl std::fmt::Debug for Reach {
@@ -124,8 +127,8 @@ impl std::fmt::Debug for Reach {
     }
 }
 
-/// The server that is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The server that is started. The address of the hub may have credentials in it; so it is never among arguments.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     /// The program, if one is named.
     pub(crate) program: Option<PathBuf>,
@@ -137,6 +140,12 @@ pub(crate) struct Start {
     pub(crate) hub: Option<String>,
     /// The domain of the state.
     pub(crate) js_domain: Option<String>,
+}
+
+impl std::fmt::Debug for Start {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start").field("listen", &self.listen).finish_non_exhaustive()
+    }
 }
 
 impl On {
@@ -210,10 +219,7 @@ impl On {
                     add("--js-domain", domain.into());
                 }
                 match &start.hub {
-                    Some(hub) => {
-                        add("--leaf", hub.into());
-                        add("--nats-port", start.listen.port().to_string().into());
-                    }
+                    Some(_) => add("--nats-port", start.listen.port().to_string().into()),
                     None => add("--nats-listen", start.listen.to_string().into()),
                 }
                 if let Some(leaves) = start.leaves {
@@ -229,12 +235,14 @@ impl On {
         }
     }
 
-    /// The variables that say the rest. A variable of this process that was not meant is taken away.
-    pub(crate) fn variable(&self) -> Option<&str> {
-        match &self.carrier {
-            Carrier::Nats(reach) => Some(&reach.address),
-            Carrier::Own | Carrier::Started(_) => None,
-        }
+    /// The variables that say the rest. One without a value is taken away: this process may have it, and it was not meant.
+    pub(crate) fn variables(&self) -> [(&'static str, Option<&str>); 2] {
+        let (nats, hub) = match &self.carrier {
+            Carrier::Own => (None, None),
+            Carrier::Nats(reach) => (Some(&*reach.address), None),
+            Carrier::Started(start) => (None, start.hub.as_deref()),
+        };
+        [(NATS, nats), (LEAF, hub)]
     }
 }
 
@@ -272,9 +280,9 @@ impl Reach {
         spec.js_domain.clone_from(&self.js_domain);
         match &self.login {
             Login::None => {}
-            Login::Nkey(seed) => spec.auth = Auth::Nkey(seed.clone().into()),
+            Login::Nkey(seed) => spec.auth = Auth::Nkey(seed.clone()),
             Login::Jwt { jwt, seed } => {
-                spec.auth = Auth::Jwt { jwt: jwt.clone(), seed: seed.clone().into() };
+                spec.auth = Auth::Jwt { jwt: jwt.clone(), seed: seed.clone() };
             }
         }
         if let Some(path) = &self.creds {

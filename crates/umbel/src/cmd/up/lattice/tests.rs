@@ -19,14 +19,13 @@ fn what_was_asked_for_is_told_to_a_platform_in_the_background() {
         "--no-manager",
         "--with-nats --nats-port 4333",
         "--with-nats --nats-listen 0.0.0.0:4222 --nats-leaves 0.0.0.0:7422 --js-domain hub --nats-server /opt/nats",
-        "--leaf nats://hub.example:7422 --nats-port 4333 --js-domain hub",
     ] {
         let on = read(typed).unwrap();
         let mut arguments = Vec::new();
         on.arguments(&mut arguments);
         let words: Vec<String> = arguments.iter().map(|word| word.to_str().unwrap().to_string()).collect();
         assert_eq!(read(&words.join(" ")).unwrap(), on, "{typed}");
-        assert_eq!(on.variable(), None);
+        assert!(on.variables().iter().all(|(_, value)| value.is_none()));
     }
 }
 
@@ -41,7 +40,21 @@ fn an_address_is_told_by_a_variable_alone() {
     on.arguments(&mut arguments);
     let words = arguments.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
     assert!(!words.contains("secret") && words.contains("--nats-nkey") && words.contains("--js-domain d"));
-    assert_eq!(on.variable(), Some("nats://me:secret@h.example"));
+    assert_eq!(on.variables(), [(NATS, Some("nats://me:secret@h.example")), (LEAF, None)]);
+    assert!(!format!("{on:?}").contains("secret"), "{on:?}");
+}
+
+#[test]
+fn the_address_of_a_hub_is_told_by_a_variable_alone() {
+    let hub = "nats://me:secret@hub.example:7422";
+    let on = read(&format!("--leaf {hub} --nats-port 4333 --js-domain hub")).unwrap();
+    let mut arguments = Vec::new();
+    on.arguments(&mut arguments);
+    let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
+    assert_eq!(words, ["--js-domain", "hub", "--nats-port", "4333"]);
+    assert_eq!(on.variables(), [(NATS, None), (LEAF, Some(hub))]);
+    let told = read(&format!("--leaf {hub} {}", words.join(" "))).unwrap();
+    assert_eq!(told, on, "with the variable it is the same");
     assert!(!format!("{on:?}").contains("secret"), "{on:?}");
 }
 

@@ -92,6 +92,7 @@ impl Bed {
         let cx = StartContext {
             id: ProviderId::new(TARGET).expect("an id"),
             config: [].into(),
+            secrets: Default::default(),
             targets: Arc::new(Nobody),
             folder: folder.join(TARGET),
         };

@@ -45,9 +45,14 @@ pub struct Attached {
     _subscription: Subscription,
 }
 
+/// How many bytes may wait in a queue, of however few messages. One message always may.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+
 #[derive(Default)]
 struct State {
     queue: VecDeque<Message>,
+    /// Of the payloads in it.
+    queued_bytes: usize,
     sink: Option<Arc<dyn Sink>>,
     lost: u64,
     receiver_gone: bool,
@@ -58,6 +63,24 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     queue_len_max: usize,
+}
+
+impl State {
+    fn push(&mut self, message: Message) {
+        self.queued_bytes += message.payload.len();
+        self.queue.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.queue.pop_front()?;
+        self.queued_bytes -= message.payload.len();
+        Some(message)
+    }
+
+    /// Whether so many more bytes would be too many.
+    fn is_full_for(&self, bytes: usize) -> bool {
+        !self.queue.is_empty() && self.queued_bytes + bytes > QUEUE_BYTES_MAX
+    }
 }
 
 impl Shared {
@@ -83,11 +106,11 @@ impl Sender {
                 drop(state);
                 return sink.take(message);
             }
-            if state.queue.len() >= self.0.queue_len_max {
+            if state.queue.len() >= self.0.queue_len_max || state.is_full_for(message.payload.len()) {
                 state.lost += 1;
                 return Pushed::Lost;
             }
-            state.queue.push_back(message);
+            state.push(message);
             state.waker.take()
         };
         if let Some(waker) = waker {
@@ -111,7 +134,7 @@ impl Sender {
             drop(state);
             return sink.has_room();
         }
-        !state.receiver_gone && state.queue.len() < self.0.queue_len_max
+        !state.receiver_gone && state.queue.len() < self.0.queue_len_max && !state.is_full_for(0)
     }
 }
 
@@ -157,7 +180,7 @@ impl Subscription {
     pub fn attach(self, sink: Arc<dyn Sink>) -> Attached {
         loop {
             let mut state = self.shared.lock();
-            let Some(message) = state.queue.pop_front() else {
+            let Some(message) = state.pop() else {
                 if state.ended {
                     drop(state);
                     sink.ended();
@@ -181,7 +204,7 @@ impl Subscription {
 
     /// The next message, if there is one in the queue.
     pub fn try_next(&mut self) -> Option<Message> {
-        self.shared.lock().queue.pop_front()
+        self.shared.lock().pop()
     }
 
     /// How many messages were dropped because the queue was full, since the subscription began.
@@ -191,7 +214,7 @@ impl Subscription {
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let mut state = self.shared.lock();
-        match state.queue.pop_front() {
+        match state.pop() {
             Some(message) => {
                 if state.queue.is_empty() && state.queue.capacity() > 64 {
                     // A burst must not keep its memory for ever.
@@ -213,6 +236,7 @@ impl Drop for Subscription {
         let dropped = {
             let mut state = self.shared.lock();
             state.receiver_gone = true;
+            state.queued_bytes = 0;
             (std::mem::take(&mut state.queue), state.sink.take())
         };
         // Outside the lock: freeing many messages takes time, and a sink may have subscriptions of its own.
@@ -234,3 +258,6 @@ impl std::fmt::Debug for Subscription {
         f.debug_struct("Subscription").field("queued", &state.queue.len()).field("lost", &state.lost).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,6 +172,9 @@ async fn keep_roll(is_shared: bool, shared: Arc<Shared>, wake: Arc<Wake>) {
         // A lattice that cannot be asked says nothing about hosts.
         let Ok(now) = shared.observer.hosts().await else { continue };
         let now: BTreeSet<HostId> = now.into_iter().collect();
+        let is_new = now.iter().any(|host| !known.contains(host));
+        // One that was given work between two rolls and is gone before the next is missed all the same.
+        known.extend(shared.observer.known());
         let silent: BTreeSet<HostId> = known.difference(&now).cloned().collect();
         let gone: Vec<HostId> = silent.intersection(&missed).cloned().collect();
         for host in &gone {
@@ -179,7 +182,6 @@ async fn keep_roll(is_shared: bool, shared: Arc<Shared>, wake: Arc<Wake>) {
             shared.observer.forget(host);
             known.remove(host);
         }
-        let is_new = now.iter().any(|host| !known.contains(host));
         if !gone.is_empty() || is_new {
             wake.all();
         }

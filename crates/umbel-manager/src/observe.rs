@@ -4,7 +4,7 @@ use crate::desired::Desired;
 use crate::error::ManagerError;
 use crate::world::{HostView, World};
 use futures::StreamExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use umbel_core::Clock;
@@ -46,6 +46,11 @@ impl Observer {
         hosts.sort();
         hosts.dedup();
         Ok(hosts)
+    }
+
+    /// The hosts that were seen lately, whether they answer or not.
+    pub fn known(&self) -> BTreeSet<HostId> {
+        self.lock().keys().cloned().collect()
     }
 
     /// Forgets a host that said it stopped.

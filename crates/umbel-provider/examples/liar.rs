@@ -41,7 +41,10 @@ async fn run() -> Result<(), Problem> {
     let failed = |error: umbel_lattice::LatticeError| Problem::from(&error);
     if lie == "calls" {
         let other = Subjects::new(lattice.name(), SOMEBODY);
-        lattice.publish(Message::new(other.link_put(), "{}".into())).await.map_err(failed)?;
+        lattice
+            .publish(Message::new(other.link_put(), bytes::Bytes::from_static(b"{}")))
+            .await
+            .map_err(failed)?;
     }
     let subjects = Subjects::new(lattice.name(), &data.provider_key);
     let mut health = lattice.subscribe(&subjects.health()).await.map_err(failed)?;
@@ -49,8 +52,8 @@ async fn run() -> Result<(), Problem> {
     let mut describe = lattice.subscribe(&subjects.describe()).await.map_err(failed)?;
     loop {
         let (request, answer) = tokio::select! {
-            Some(request) = health.next() => (request, "{\"healthy\": perhaps".into()),
-            Some(request) = link_put.next() => (request, "{}".into()),
+            Some(request) = health.next() => (request, bytes::Bytes::from_static(b"{\"healthy\": perhaps")),
+            Some(request) = link_put.next() => (request, bytes::Bytes::from_static(b"{}")),
             Some(request) = describe.next() => (request, to_json(&Description::default())),
             () = tokio::time::sleep(Duration::from_secs(600)) => return Ok(()),
             else => return Ok(()),

@@ -191,6 +191,29 @@ fn a_host_without_the_file_takes_the_bytes_from_one_that_has_them() {
 }
 
 #[test]
+fn what_is_longer_than_a_message_of_the_server_is_read_in_pages() {
+    // A few hundred components are then what several thousand are to a server that is set up as servers are.
+    let server = NatsServer::start("max_payload: 65536").unwrap();
+    let host = join(&server, "only");
+    host.deploy(&umbel_testkit::platform::many("many", 300, &umbel_testkit::example("hello"))).unwrap();
+    let ps = host.json(&["ps"]).unwrap();
+    assert_eq!(ps["components"].as_array().unwrap().len(), 300);
+    assert!(ps["components"].to_string().len() > 2 * 65_536, "it is longer");
+    let status = host.ask_api("GET", "/v1/applications/many/status", None).unwrap();
+    assert_eq!(
+        (status.status, status.text().matches("\"running\"").count()),
+        (200, 300),
+        "{}",
+        status.text()
+    );
+    // The manager reads pages as well: it sees what runs, and takes it away.
+    host.succeed(&["undeploy", "many"]).unwrap();
+    block_until("nothing to run", || {
+        host.json(&["ps"]).unwrap()["components"].as_array().unwrap().is_empty()
+    });
+}
+
+#[test]
 fn local_links_serve_while_the_server_is_away_and_all_is_well_when_it_is_back() {
     let mut server = NatsServer::start("").unwrap();
     let host = join(&server, "only");

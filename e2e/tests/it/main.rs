@@ -32,6 +32,7 @@ mod report;
 mod secrets;
 mod shortener;
 mod spy;
+mod strangers;
 mod swap;
 mod update;
 

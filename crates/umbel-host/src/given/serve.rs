@@ -49,3 +49,48 @@ impl Serve for Server {
         Box::pin(std::future::ready(self.answer(call).map(Some)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Server;
+    use futures::FutureExt;
+    use std::sync::Arc;
+    use umbel_core::settings::{SecretValue, Secrets};
+    use umbel_wit::{Call, Link, Serve, Value};
+
+    fn ask(server: &Server, interface: &str, function: &str, args: Vec<Value>) -> Option<Value> {
+        let call = Call {
+            link: Arc::new(Link::default()),
+            interface: interface.into(),
+            version: None,
+            function: function.into(),
+            args,
+            patience: None,
+        };
+        server.call(call).now_or_never().expect("it answers at once").expect("it is served")
+    }
+
+    #[test]
+    fn a_component_reads_what_it_was_given_and_nothing_else() {
+        let given = Secrets::from([
+            ("url".into(), SecretValue::String("hush".into())),
+            ("key".into(), SecretValue::Bytes(vec![0, 255])),
+        ]);
+        let server = Server(given);
+        let get = |name: &str| {
+            ask(&server, "wasmcloud:secrets/store", "get", vec![Value::String(name.into())]).unwrap()
+        };
+        let reveal = |handle| ask(&server, "wasmcloud:secrets/reveal", "reveal", vec![handle]).unwrap();
+        let shown = |name: &str| {
+            let Value::Result(Ok(Some(handle))) = get(name) else { panic!("{name} is there") };
+            let Value::Own(resource) = *handle else { panic!("it is a resource") };
+            reveal(Value::Borrow(resource))
+        };
+        let Value::Variant(0, Some(text)) = shown("url") else { panic!("it is text") };
+        assert!(matches!(&*text, Value::String(text) if text == "hush"));
+        let Value::Variant(1, Some(bytes)) = shown("key") else { panic!("it is bytes") };
+        assert!(matches!(&*bytes, Value::Bytes(bytes) if bytes[..] == [0, 255]));
+        let Value::Result(Err(Some(missing))) = get("other") else { panic!("it is not there") };
+        assert!(matches!(*missing, Value::Variant(2, None)));
+    }
+}

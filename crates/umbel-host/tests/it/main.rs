@@ -7,6 +7,7 @@ mod compile;
 mod component_providers;
 mod components;
 mod history;
+mod hostile;
 mod links;
 mod orders;
 mod processes;

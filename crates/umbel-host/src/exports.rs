@@ -14,7 +14,9 @@ use futures::future::BoxFuture;
 use retries::Retries;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use umbel_core::code::guest;
 use umbel_core::link::LinkKey;
@@ -26,6 +28,41 @@ use umbel_provider::wrpc;
 use umbel_runtime::{Image, World};
 use umbel_supervisor::ChildContext;
 use umbel_wit::{Call, Serve, Value};
+
+/// How long a swap waits for its provider to be heard here no more: that takes as long as this child needs to look.
+const HIDE_MAX: Duration = Duration::from_secs(1);
+
+/// What is heard here, and what is not to be.
+#[derive(Default)]
+pub struct Exports {
+    heard: watch::Sender<BTreeSet<String>>,
+    hidden: Mutex<BTreeSet<String>>,
+}
+
+impl Exports {
+    fn hidden(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears no calls of the id until it is shown again: a provider of wasmCloud 1.x is about to hear them itself, and a call that both
+    /// hear would be done twice.
+    pub async fn hide(&self, shared: &Shared, id: &str) {
+        self.hidden().insert(id.to_string());
+        shared.parts_changed();
+        let mut heard = self.heard.subscribe();
+        let gone = heard.wait_for(|heard| !heard.contains(id));
+        if tokio::time::timeout(HIDE_MAX, gone).await.is_err() {
+            tracing::warn!(id, "calls of a provider from other hosts are still heard here");
+        }
+    }
+
+    /// Hears calls of the id again, if anything here serves them.
+    pub fn show(&self, shared: &Shared, id: &str) {
+        if self.hidden().remove(id) {
+            shared.parts_changed();
+        }
+    }
+}
 
 /// The child that lets other hosts call what runs here. It has nothing to do where there are none.
 pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
@@ -46,6 +83,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
         let gone: Vec<String> = served.keys().filter(|id| !wanted.contains(*id)).cloned().collect();
         for server in gone.iter().filter_map(|id| served.remove(id)) {
             let drain = shared.config.drain;
+            server.hear_no_more();
             cx.scope.spawn(async move {
                 server.drain(drain).await;
             });
@@ -72,6 +110,7 @@ pub async fn run(shared: Arc<Shared>, cx: ChildContext) -> Result<(), Problem> {
             }
         }
         show(&cx, &retries);
+        shared.exports.heard.send_replace(served.keys().cloned().collect());
         cx.ready.notify();
         let next = retries.next();
         let due = async {
@@ -104,13 +143,14 @@ fn show(cx: &ChildContext, retries: &Retries) {
 
 /// The ids of what can be called here. Who is a process of wasmCloud 1.x hears its calls itself.
 fn wanted(shared: &Shared) -> BTreeSet<String> {
-    let slots = shared.slots.all();
+    let (slots, hidden) = (shared.slots.all(), shared.exports.hidden().clone());
     let components = slots.values().filter(|slot| slot.current.load().is_some());
     let components = components.map(|slot| slot.id.to_string());
     let providers = shared.providers.all();
     // Also while another takes its place: calls from other hosts wait for that as those from here do.
     let serves = |slot: &&Arc<ProviderSlot>| {
-        !slot.process().is_some_and(|process| process.is_plain())
+        !hidden.contains(slot.id.as_str())
+            && !slot.process().is_some_and(|process| process.is_plain())
             && (matches!(slot.way.check(), Ok(true)) || matches!(slot.way.check_http(), Ok(true)))
     };
     components.chain(providers.values().filter(serves).map(|slot| slot.id.to_string())).collect()

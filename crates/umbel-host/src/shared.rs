@@ -6,6 +6,7 @@ use crate::door::{Bindings, Importer};
 use crate::elsewhere::Elsewhere;
 use crate::error::HostError;
 use crate::event_log::Ask;
+use crate::exports::Exports;
 use crate::given::{self, Given};
 use crate::logs::{self, LogInbox, LogSender};
 use crate::parts::Parts;
@@ -135,6 +136,8 @@ pub struct Shared {
     pub retiring: Scope,
     /// The way to other hosts, where there may be any.
     pub elsewhere: Option<Elsewhere>,
+    /// What other hosts can call here.
+    pub exports: Exports,
     /// What calls from and to other hosts do beside the data path.
     pub calls: Scope,
     records: Records,
@@ -193,6 +196,7 @@ impl Host {
             processes: Processes::default(),
             retiring: Scope::new("replaced providers"),
             elsewhere,
+            exports: Exports::default(),
             calls,
             records,
             root: OnceLock::new(),

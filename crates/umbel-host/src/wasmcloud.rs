@@ -31,8 +31,10 @@ impl Default for Wasmcloud {
 
 /// The builtin that stands in for the image, if one does.
 pub fn stand_in<'s>(shared: &'s Shared, image: &Image) -> Option<&'s Arc<dyn Factory>> {
-    let mut factories = shared.factories.iter().filter(|_| shared.config.wasmcloud.stand_ins);
-    factories.find(|factory| factory.stands_in_for().contains(&image.name()))
+    if !shared.config.wasmcloud.stand_ins {
+        return None;
+    }
+    shared.factories.iter().find(|factory| factory.stands_in_for().contains(&image.name()))
 }
 
 /// Fails for a component of a file that is not to be loaded.

@@ -117,6 +117,17 @@ impl Bed {
         self.try_wash(words).unwrap()
     }
 
+    /// Our own command line, at the host.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test runs the program as a user does, without a supervisor"
+    )]
+    fn umbel(&self, words: &[&str]) {
+        let state = self.folder.path().join("umbel/hosts/default-0");
+        let said = Command::new(crate::umbel()).arg("--state").arg(state).args(words).output().unwrap();
+        assert!(said.status.success(), "umbel {}: {said:?}", words.join(" "));
+    }
+
     fn hosts(&self) -> Vec<String> {
         let hosts = self.try_wash(&["get", "hosts"]).unwrap_or_default();
         let hosts = hosts["hosts"].as_array().cloned().unwrap_or_default();

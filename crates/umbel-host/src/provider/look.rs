@@ -91,6 +91,9 @@ fn notes(new: &Maker, manner: Manner, links: &[SwapLink]) -> Vec<String> {
         Manner::InTurn(Why::BringsCalls) => notes.push(
             "it brings calls to components, which must not come twice: the old one ends before the new one starts".into(),
         ),
+        Manner::InTurn(Why::HearsItself) => notes.push(
+            "one of them may hear its calls on the lattice itself, where both would hear them: the old one ends before the new one starts".into(),
+        ),
         Manner::InTurn(Why::Same) => {}
     }
     if manner != Manner::InTurn(Why::SameData) {

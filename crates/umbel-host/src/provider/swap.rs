@@ -50,6 +50,8 @@ pub enum Why {
     SameData,
     /// Both would bring calls to components.
     BringsCalls,
+    /// One of them hears its calls on the lattice itself, as providers of wasmCloud 1.x do: both would hear them.
+    HearsItself,
     /// It is the same one, started again.
     Same,
 }
@@ -65,7 +67,15 @@ pub fn manner(shared: &Shared, slot: &ProviderSlot, old: &Maker, new: &Maker) ->
     if !shared.tables.borrow().links_of(slot.id.as_str()).is_empty() {
         return Manner::InTurn(Why::BringsCalls);
     }
+    if hears_itself(shared, new) || slot.process().is_some_and(|process| process.is_plain()) {
+        return Manner::InTurn(Why::HearsItself);
+    }
     Manner::Beside
+}
+
+/// Whether it may be a provider of wasmCloud 1.x: what is in an archive is known only when it runs.
+fn hears_itself(shared: &Shared, maker: &Maker) -> bool {
+    shared.lattice.is_shared() && matches!(maker, Maker::Process(_, None))
 }
 
 /// What a change came to.
@@ -93,6 +103,8 @@ pub(super) async fn change(
         Manner::Beside => beside(shared, slot, ordered, old, cx).await,
         Manner::InTurn(_) => in_turn(shared, slot, ordered, old, cx).await,
     };
+    // What hears its calls itself is known as such by now.
+    shared.exports.show(shared, slot.id.as_str());
     match &changed {
         Changed::Done(_) => {
             tracing::info!(provider = %slot.id, took = ?begun.elapsed(), "another provider serves");
@@ -161,6 +173,9 @@ async fn in_turn(
     let left = CALLS_MAX.saturating_sub(begun.elapsed()).max(REJECTED);
     old.provider.stop(left.min(shared.config.drain)).await;
     slot.set_body(Body::Code);
+    if hears_itself(shared, &ordered.maker) {
+        shared.exports.hide(shared, slot.id.as_str()).await;
+    }
     let failure = match ready(shared, slot, &ordered.maker, &ordered.order, &old, cx).await {
         Ok(new) => {
             put_maker(shared, slot, &ordered.maker);

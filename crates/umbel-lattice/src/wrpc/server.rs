@@ -140,12 +140,16 @@ impl Server {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
-    /// Hears no new calls, so that others of the group get them, and waits for those under way and their streams. Returns how many had to
-    /// be ended at the deadline.
-    pub async fn drain(&self, deadline: Duration) -> usize {
+    /// Hears no new calls, so that others of the group get them; those under way go on.
+    pub fn hear_no_more(&self) {
         // What was sent before is refused.
         self.inner.is_draining.store(true, Ordering::Release);
         drop(locked(&self.requests).take());
+    }
+
+    /// Hears no new calls, and waits for those under way and their streams. Returns how many had to be ended at the deadline.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.hear_no_more();
         let idle = async {
             loop {
                 let idle = self.inner.idle.notified();

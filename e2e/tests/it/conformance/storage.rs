@@ -75,6 +75,40 @@ fn a_blobstore_of_the_sdk_keeps_what_a_component_writes() {
     assert!(kept.iter().any(|path| path.ends_with("b.txt")), "{kept:?}");
 }
 
+#[test]
+fn a_provider_of_the_sdk_is_swapped_with_a_builtin_and_back() {
+    if tool("wash").is_none() {
+        return;
+    }
+    let bed = Bed::new();
+    let Some(files) = archive(&bed, "provider-blobstore-fs") else { return };
+    let (host, port) = (bed.host_id(), free_port());
+    let root = bed.folder.path().join("objects");
+    bed.wash(&["config", "put", "root", &format!("ROOT={}", root.display())]);
+    bed.wash(&["config", "put", "address", &format!("address=127.0.0.1:{port}")]);
+    let image = format!("file://{}", umbel_testkit::example("documents").display());
+    bed.wash(&["start", "component", &image, "documents", "--host-id", &host]);
+    bed.wash(&["start", "provider", &files, "files", "--host-id", &host]);
+    bed.wash(&["start", "provider", "builtin:http-server", "http", "--host-id", &host]);
+    let link = ["link", "put", "documents", "files", "wasi", "blobstore", "--interface", "blobstore"];
+    let more = ["--interface", "container", "--interface", "types", "--target-config", "root"];
+    bed.wash(&[&link[..], &more[..]].concat());
+    let link = ["link", "put", "http", "documents", "wasi", "http", "--interface", "incoming-handler"];
+    bed.wash(&[&link[..], &["--source-config", "address"]].concat());
+    block_until("the component to answer", || answers(port));
+    assert_eq!(ask(port, "PUT", "/theirs", Some(b"theirs")).status, 201);
+
+    bed.umbel(&["provider", "swap", "files", "builtin:blobstore"]);
+    assert_eq!(ask(port, "GET", "/theirs", None).status, 404, "it is another store");
+    assert_eq!(ask(port, "PUT", "/ours", Some(b"ours")).status, 201);
+    assert_eq!(ask(port, "GET", "/ours", None).text(), "ours");
+
+    bed.umbel(&["provider", "swap", "files", &files]);
+    assert_eq!(ask(port, "GET", "/theirs", None).text(), "theirs");
+    assert_eq!(ask(port, "PUT", "/again", Some(b"again")).status, 201);
+    assert_eq!(ask(port, "GET", "/again", None).text(), "again");
+}
+
 /// All files below a folder.
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();

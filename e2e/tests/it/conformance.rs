@@ -59,7 +59,7 @@ impl Bed {
         let folder = tempfile::tempdir().unwrap();
         let server = NatsServer::start("").unwrap();
         let mut up = Command::new(crate::umbel());
-        up.args(["up", "--nats", &server.url(), "--http-port", "0", "--state"])
+        up.args(["up", "--nats", &server.url(), "--http-port", "0", "--allow-file-load", "--state"])
             .arg(folder.path().join("state"));
         let host = up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let bed = Bed { server, host, wadm: None, folder };

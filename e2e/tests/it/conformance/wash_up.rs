@@ -70,9 +70,10 @@ fn wash_starts_ours_as_its_host_and_ends_it() {
     let ports = ["--nats-port", &port, "--ctl-port", &port, "--rpc-port", &port];
     let up = [&["up", "-d", "--host-path", &host, "--label", "zone=a"][..], &versions, &ports].concat();
     home.wash(&up).unwrap();
-    let hosts = home.wash(&["get", "hosts"]).unwrap();
-    assert_eq!(hosts["hosts"].as_array().map(Vec::len), Some(1), "{hosts}");
-    assert_eq!(hosts["hosts"][0]["labels"]["zone"], "a", "{hosts}");
+    let hosts = || home.wash(&["get", "hosts"]).unwrap()["hosts"].clone();
+    // In the background wash does not wait for its host.
+    block_until("the host to be listed", || hosts().as_array().is_some_and(|hosts| hosts.len() == 1));
+    assert_eq!(hosts()[0]["labels"]["zone"], "a");
 
     let file = home.folder.path().join("hello.yaml");
     std::fs::write(&file, manifest("v1", &hello(), web)).unwrap();

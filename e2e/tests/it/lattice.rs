@@ -15,8 +15,12 @@ pub(crate) fn join(server: &NatsServer, name: &str) -> Platform {
 }
 
 pub(crate) fn start(platform: &mut Platform, server: &NatsServer, name: &str) {
-    let label = format!("side={name}");
-    platform.start_with(&["--nats", &server.url(), "--name", name, "--label", &label]).unwrap();
+    start_with(platform, server, name, &[]);
+}
+
+pub(crate) fn start_with(platform: &mut Platform, server: &NatsServer, name: &str, more: &[&str]) {
+    let (label, url) = (format!("side={name}"), server.url());
+    platform.start_with(&[&["--nats", &url, "--name", name, "--label", &label], more].concat()).unwrap();
 }
 
 /// On the host with that label, or on any if it has none.
@@ -243,51 +247,4 @@ fn local_links_serve_while_the_server_is_away_and_all_is_well_when_it_is_back() 
     });
     host.succeed(&["undeploy", "counter"]).unwrap();
     block_until("the application to be gone", || host_of(&host, "http").is_none());
-}
-
-#[test]
-fn what_cannot_be_heard_is_tried_again_and_the_rest_is_served() {
-    let denying = |denied: &str| {
-        format!(
-            "authorization {{ users: [
-               {{user: far, password: far, permissions: {{publish: \">\", subscribe: {{allow: \">\", deny: [{denied}]}}}}}}
-               {{user: near, password: near}}
-             ] }}"
-        )
-    };
-    let mut server = NatsServer::start(&denying("\"default.counter-counter.wrpc.>\"")).unwrap();
-    let start = |name: &str| {
-        let mut platform = Platform::new(&crate::umbel()).unwrap();
-        let (url, label) = (format!("nats://{name}:{name}@{}", server.address()), format!("side={name}"));
-        platform.start_with(&["--nats", &url, "--name", name, "--label", &label]).unwrap();
-        platform
-    };
-    let (near, far) = (start("near"), start("far"));
-    block_until("both hosts to see one another", || hosts(&near) == ["far", "near"]);
-    // Two components on the far host, each called from the near one; the server does not let the far one hear calls of the first.
-    near.deploy(&counter("far", "far", "near")).unwrap();
-    near.deploy(
-        &counter("far", "far", "near").replace("metadata: {name: counter}", "metadata: {name: second}"),
-    )
-    .unwrap();
-    near.wait_for_answer("second").unwrap();
-    assert_ne!(near.get("counter", "/").unwrap().status, 200);
-    let exports = |platform: &Platform| {
-        let trees = platform.json(&["tree"]).unwrap_or_default();
-        let trees = trees["items"].as_array()?.clone();
-        let tree = trees.into_iter().find(|tree| tree["root"].to_string().contains("counter-counter"))?;
-        tree["root"]["children"].as_array()?.iter().find(|child| child["id"] == "exports").cloned()
-    };
-    block_until("the tree to say so", || {
-        exports(&far).is_some_and(|it| it["detail"] == "other hosts cannot call counter-counter")
-    });
-    assert_eq!(exports(&far).unwrap()["restarts"], 0, "and it goes on");
-
-    // When it may, it is heard, and nobody had to do anything.
-    server.kill();
-    server.configure(&denying(""));
-    server.again().unwrap();
-    near.wait_for_answer("counter").unwrap();
-    near.wait_for_answer("second").unwrap();
-    block_until("the tree to say nothing", || exports(&far).is_some_and(|it| it["detail"].is_null()));
 }

@@ -1,7 +1,7 @@
 //! What a tool of wasmCloud has ordered, over a real nats-server: a host that was killed takes it up again, and one that was
 //! stopped does not.
 
-use crate::lattice::start;
+use crate::lattice::start_with;
 use serde_json::{Value, json};
 use umbel_testkit::Platform;
 use umbel_testkit::nats::NatsServer;
@@ -38,7 +38,7 @@ fn runs(server: &NatsServer, host: &str) -> bool {
 fn a_killed_host_takes_up_what_was_ordered_and_a_stopped_one_does_not() {
     let server = NatsServer::start("").unwrap();
     let mut platform = Platform::new(&crate::umbel()).unwrap();
-    start(&mut platform, &server, "only");
+    start_with(&mut platform, &server, "only", &["--allow-file-load"]);
     let id = host(&server);
     let image = format!("file://{}", umbel_testkit::example("hello").display());
     let scale = json!({
@@ -59,7 +59,7 @@ fn a_killed_host_takes_up_what_was_ordered_and_a_stopped_one_does_not() {
 
     platform.signal("KILL").unwrap();
     platform.pid = 0;
-    start(&mut platform, &server, "only");
+    start_with(&mut platform, &server, "only", &["--allow-file-load"]);
     assert_eq!(host(&server), id, "it is the same host");
     block_until("both to run again", || runs(&server, &id));
 
@@ -71,7 +71,7 @@ fn a_killed_host_takes_up_what_was_ordered_and_a_stopped_one_does_not() {
     block_until("it to be written down", || !std::fs::read_to_string(&file).unwrap().contains("hello"));
     platform.signal("KILL").unwrap();
     platform.pid = 0;
-    start(&mut platform, &server, "only");
+    start_with(&mut platform, &server, "only", &["--allow-file-load"]);
     block_until("the provider alone to run", || {
         let inventory = inventory(&server, &id);
         inventory["providers"][0]["id"] == "store" && inventory["components"] == json!([])
@@ -80,6 +80,6 @@ fn a_killed_host_takes_up_what_was_ordered_and_a_stopped_one_does_not() {
     // A stop in order ends what was ordered.
     platform.down().unwrap();
     assert!(!file.exists(), "nothing is to be taken up");
-    start(&mut platform, &server, "only");
+    start_with(&mut platform, &server, "only", &["--allow-file-load"]);
     assert_eq!(inventory(&server, &id)["providers"], json!([]));
 }

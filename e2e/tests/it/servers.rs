@@ -31,8 +31,10 @@ fn server_of(platform: &Platform) -> Option<u32> {
 /// The nats-server in the platform's tree.
 fn shown(platform: &Platform) -> Value {
     let trees = platform.json(&["tree"]).unwrap_or_default();
-    let children = trees["items"][0]["root"]["children"].as_array().cloned().unwrap_or_default();
-    children.into_iter().find(|child| child["id"] == "nats-server").unwrap_or_default()
+    let trees = trees["items"].as_array().cloned().unwrap_or_default();
+    // One tree for each host; the one that started the server has it.
+    let mut children = trees.iter().filter_map(|tree| tree["root"]["children"].as_array()).flatten();
+    children.find(|child| child["id"] == "nats-server").cloned().unwrap_or_default()
 }
 
 fn links(platform: &Platform) -> Vec<String> {

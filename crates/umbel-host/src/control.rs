@@ -423,6 +423,8 @@ fn claims(shared: &Shared) -> Vec<std::collections::BTreeMap<String, String>> {
         map.insert("rev".to_string(), claims.revision.unwrap_or(0).to_string());
         map.insert("revision".to_string(), claims.revision.unwrap_or(0).to_string());
         map.insert("version".to_string(), claims.version.unwrap_or_default());
+        map.insert("call_alias".to_string(), claims.call_alias.unwrap_or_default());
+        map.insert("tags".to_string(), claims.tags.unwrap_or_default().join(","));
         Some(map)
     };
     slots.values().filter_map(of).collect()

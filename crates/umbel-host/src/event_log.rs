@@ -1,4 +1,5 @@
-//! The event log: every event of the lattice, or of this host where others share it, with a number, kept in memory for who resumes and on disk for who looks back.
+//! The event log: every event of the lattice, or of this host where others share it, with a number, kept in memory for who resumes and on disk
+//! for who looks back.
 
 use crate::error::HostError;
 use crate::fetch::blocking;
